@@ -1,0 +1,80 @@
+/* The typed records of the spec language's sections. Get one by its accessor:
+ *     const struct server_section *server = spec_server(spec);
+ * Values are as written or defaulted; paths are as written (relative to the spec). */
+#pragma once
+
+#include "specs/spec.h"
+
+#include <stdint.h>
+
+struct top_section {
+    int64_t berth;        /* language version: 1 */
+    const char *name;     /* [a-z][a-z0-9-]{0,38}: names the key pair, the group, .berth/NAME/ */
+    const char *provider; /* "ec2" or "sandbox" */
+    const char *region;   /* NULL: the AWS chain */
+    const char *profile;  /* NULL: AWS_PROFILE */
+};
+
+struct server_disk {
+    int64_t size_gib;
+    const char *type; /* gp3, gp2, … */
+    bool encrypted;
+};
+
+struct server_section {
+    const char *image; /* a name from the image table, or ami-… */
+    const char *type;
+    int64_t count;
+    struct server_disk disk;
+    struct strmap tags;
+    bool protect;
+};
+
+struct key_pair_section {
+    const char *type;       /* "ed25519" */
+    const char *public_key; /* local path, NULL: one is made */
+};
+
+struct access_section {
+    struct strlist ssh;     /* "my-ip" or CIDRs */
+    struct strlist jupyter; /* the same */
+};
+
+struct python_section {
+    const char *version;      /* "3.12", NULL: what the distribution has */
+    const char *requirements; /* local path or NULL */
+    struct strlist packages;  /* PEP 508 requirement strings */
+    const char *index_url;
+};
+
+struct packages_section {
+    struct strlist system;
+    struct python_section python;
+    bool has_python; /* packages.python was written */
+};
+
+struct file_item {    /* `files` is a struct reclist of these */
+    const char *from; /* local path, file or folder */
+    const char *to;   /* remote path */
+    const char *mode; /* "0644" or NULL: as it is locally */
+};
+
+struct jupyter_section {
+    const char *interface; /* "lab" or "notebook" */
+    int64_t port;
+    const char *root_dir;
+    const char *tls;      /* "self-signed" */
+    const char *password; /* secret reference "env:NAME" or "file:PATH"; NULL: a token is made */
+    const char *settings; /* canonical JSON object, NULL when none */
+};
+
+extern const struct section section_top, section_server, section_key_pair, section_access,
+    section_packages, section_files, section_jupyter;
+
+const struct top_section *spec_top(const struct spec *spec);
+const struct server_section *spec_server(const struct spec *spec);
+const struct key_pair_section *spec_key_pair(const struct spec *spec);
+const struct access_section *spec_access(const struct spec *spec);
+const struct packages_section *spec_packages(const struct spec *spec);
+const struct reclist *spec_files(const struct spec *spec);
+const struct jupyter_section *spec_jupyter(const struct spec *spec);

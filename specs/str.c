@@ -1,0 +1,120 @@
+#include "specs/str.h"
+
+#include <string.h>
+
+struct str str_of(const char *cstr) {
+    return (struct str){cstr, cstr == NULL ? 0 : strlen(cstr)};
+}
+
+bool str_eq(struct str a, struct str b) {
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+bool str_eqc(struct str a, const char *b) { return str_eq(a, str_of(b)); }
+
+bool cstr_eq(const char *a, const char *b) {
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+bool str_starts(struct str s, struct str prefix) {
+    return s.len >= prefix.len && str_eq((struct str){s.ptr, prefix.len}, prefix);
+}
+
+bool str_ends(struct str s, struct str suffix) {
+    return s.len >= suffix.len &&
+           str_eq((struct str){s.ptr + (s.len - suffix.len), suffix.len}, suffix);
+}
+
+static bool is_space(char c) {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
+}
+
+struct str str_trim(struct str s) {
+    while (s.len > 0 && is_space(s.ptr[0])) {
+        s.ptr++;
+        s.len--;
+    }
+    while (s.len > 0 && is_space(s.ptr[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+bool str_split(struct str *s, char sep, struct str *ret_head) {
+    if (s->ptr == NULL)
+        return false;
+    const char *at = s->len == 0 ? NULL : memchr(s->ptr, sep, s->len);
+    if (at == NULL) {
+        *ret_head = *s;
+        *s = (struct str){NULL, 0};
+        return true;
+    }
+    size_t head = (size_t)(at - s->ptr);
+    *ret_head = (struct str){s->ptr, head};
+    *s = (struct str){at + 1, s->len - head - 1};
+    return true;
+}
+
+bool str_to_i64(struct str s, int64_t min, int64_t max, int64_t *ret) {
+    bool negative = s.len > 0 && s.ptr[0] == '-';
+    size_t i = negative ? 1 : 0;
+    if (i == s.len)
+        return false;
+    /* Accumulate negative: its range is the larger one. */
+    int64_t value = 0;
+    for (; i < s.len; i++) {
+        if (s.ptr[i] < '0' || s.ptr[i] > '9')
+            return false;
+        int digit = s.ptr[i] - '0';
+        if (value < (INT64_MIN + digit) / 10)
+            return false;
+        value = value * 10 - digit;
+    }
+    if (!negative) {
+        if (value == INT64_MIN)
+            return false;
+        value = -value;
+    }
+    if (value < min || value > max)
+        return false;
+    *ret = value;
+    return true;
+}
+
+enum { DISTANCE_MAX = 64 };
+
+static size_t min3(size_t a, size_t b, size_t c) {
+    size_t m = a < b ? a : b;
+    return m < c ? m : c;
+}
+
+size_t str_distance(struct str a, struct str b, size_t cap) {
+    if (a.len > DISTANCE_MAX || b.len > DISTANCE_MAX)
+        return cap;
+    size_t row[DISTANCE_MAX + 1];
+    for (size_t j = 0; j <= b.len; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a.len; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b.len; j++) {
+            size_t above = row[j];
+            row[j] =
+                min3(above + 1, row[j - 1] + 1, diagonal + (a.ptr[i - 1] == b.ptr[j - 1] ? 0 : 1));
+            diagonal = above;
+        }
+    }
+    return row[b.len] < cap ? row[b.len] : cap;
+}
+
+const char *str_nearest(struct str s, const char *const *candidates) {
+    size_t best_distance = s.len < 4 ? 2 : 3;
+    const char *best = NULL;
+    for (; *candidates != NULL; candidates++) {
+        size_t d = str_distance(s, str_of(*candidates), best_distance);
+        if (d < best_distance) {
+            best_distance = d;
+            best = *candidates;
+        }
+    }
+    return best;
+}
