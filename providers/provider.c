@@ -1,0 +1,113 @@
+#include "providers/provider.h"
+
+#include "specs/record.h"
+
+#include <string.h>
+
+int inputs_ask(struct inputs *in, enum input_type type, const char *name, const char *spec_path,
+               bool required) {
+    if (inputs_get(in, type, name) != NULL)
+        return 0;
+    if (in->len == INPUT_MAX)
+        return -ERRC_LIMIT;
+    struct input item = {
+        .type = type,
+        .name = arena_dup(in->arena, name),
+        .spec_path = arena_dup(in->arena, spec_path == NULL ? "" : spec_path),
+        .required = required,
+    };
+    if (item.name == NULL || item.spec_path == NULL)
+        return -ERRC_NOMEM;
+    in->items[in->len++] = item;
+    return 0;
+}
+
+const struct input *inputs_get(const struct inputs *in, enum input_type type, const char *name) {
+    for (size_t i = 0; i < in->len; i++)
+        if (in->items[i].type == type && cstr_eq(in->items[i].name, name))
+            return &in->items[i];
+    return NULL;
+}
+
+void inputs_free(struct inputs *in) {
+    for (size_t i = 0; i < in->len; i++)
+        secret_free(&in->items[i].content);
+    in->len = 0;
+}
+
+/* Arrays that grow by doubling inside an arena; the old copies stay until the arena goes. */
+static void *arena_grow(struct arena *arena, void *items, size_t len, size_t size, size_t *cap) {
+    size_t want = *cap == 0 ? 16 : *cap * 2;
+    void *grown = arena_calloc(arena, want, size);
+    if (grown == NULL)
+        return NULL;
+    if (len > 0)
+        memcpy(grown, items, len * size);
+    *cap = want;
+    return grown;
+}
+
+struct node *nodes_add(struct nodes *out, const struct kind *kind, const char *address,
+                       const char *parent) {
+    if (out->len == out->cap) {
+        struct node *items = arena_grow(out->arena, out->items, out->len, sizeof *items, &out->cap);
+        if (items == NULL)
+            return NULL;
+        out->items = items;
+    }
+    struct node node = {
+        .kind = kind,
+        .address = arena_dup(out->arena, address),
+        .parent = arena_dup(out->arena, parent),
+        .desired = arena_alloc(out->arena, kind->size),
+    };
+    if (node.address == NULL || (parent != NULL && node.parent == NULL) || node.desired == NULL)
+        return NULL;
+    record_init(kind->fields, node.desired);
+    out->items[out->len] = node;
+    return &out->items[out->len++];
+}
+
+struct node *nodes_find(const struct nodes *nodes, const char *address) {
+    for (size_t i = 0; i < nodes->len; i++)
+        if (cstr_eq(nodes->items[i].address, address))
+            return &nodes->items[i];
+    return NULL;
+}
+
+const struct recorded *recorded_find(const struct recorded_list *list, const char *address) {
+    for (size_t i = 0; i < list->len; i++)
+        if (cstr_eq(list->items[i].address, address))
+            return &list->items[i];
+    return NULL;
+}
+
+struct live *observed_add(struct observed *out, const struct kind *kind, const char *address,
+                          enum presence presence) {
+    if (out->len == out->cap) {
+        struct live *items =
+            arena_grow(&out->arena, out->items, out->len, sizeof *items, &out->cap);
+        if (items == NULL)
+            return NULL;
+        out->items = items;
+    }
+    const char *copy = arena_dup(&out->arena, address);
+    if (copy == NULL)
+        return NULL;
+    out->items[out->len] = (struct live){.address = copy, .kind = kind, .presence = presence};
+    return &out->items[out->len++];
+}
+
+struct live *observed_find(const struct observed *in, const char *address) {
+    for (size_t i = 0; i < in->len; i++)
+        if (cstr_eq(in->items[i].address, address))
+            return &in->items[i];
+    return NULL;
+}
+
+const struct kind *registry_find(const struct kind *const *kinds, const char *name) {
+    for (; *kinds != NULL; kinds++)
+        if (cstr_eq((*kinds)->name, name))
+            return *kinds;
+    return NULL;
+}

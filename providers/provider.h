@@ -1,0 +1,355 @@
+/* The seam between the engine and the worlds it converges. A *kind* describes one sort of node by a
+ * field table and a few pure functions; a *world* (EC2, a host over SSH) observes and applies nodes
+ * of its kinds, in bulk. The registry is one row a kind. The engine knows nothing else of either.
+ */
+#pragma once
+
+#include "specs/arena.h"
+#include "specs/diag.h"
+#include "specs/err.h"
+#include "specs/field.h"
+#include "specs/list.h"
+#include "specs/secret.h"
+#include "specs/spec.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+struct kind;
+struct world;
+
+/* ---- Inputs: what the pure half needs of the outside, asked for by kinds, loaded by the engine */
+
+enum input_type {
+    INPUT_FILE,  /* a local file, path relative to the spec; `~` is the user's home */
+    INPUT_TREE,  /* a local file or folder: entries with hashes, content is read when it is sent */
+    INPUT_ENV,   /* an environment variable */
+    INPUT_LOCAL, /* a file in the project folder that may not exist yet (a made key, a token) */
+    INPUT_MY_IP, /* this machine's public address as the provider sees it, a CIDR */
+};
+
+struct input_entry {
+    const char *path; /* relative, '/' separated; "" for the file itself */
+    const char *sha256;
+    const char *local_path; /* to open */
+    int64_t size_bytes;
+    unsigned mode; /* permission bits */
+};
+
+struct input {
+    enum input_type type;
+    const char *name;            /* path or variable; "" for INPUT_MY_IP */
+    const char *spec_path;       /* where the spec asked for it, for diagnostics: "files[0].from" */
+    bool required;               /* absence is a diagnostic at spec_path */
+    bool found;                  /* filled by the loader, as all below */
+    struct secret content;       /* FILE, ENV, LOCAL, MY_IP: the bytes */
+    const char *sha256;          /* hex, FILE and LOCAL */
+    struct input_entry *entries; /* TREE, sorted by path */
+    size_t entries_len;
+};
+
+enum { INPUT_MAX = 256, INPUT_FILE_BYTES_MAX = 4 * 1024 * 1024 };
+
+struct inputs {
+    struct arena *arena;
+    struct input items[INPUT_MAX];
+    size_t len;
+};
+
+/* Ask for an input (once a type and name). 0, -ERRC_LIMIT or -ERRC_NOMEM. */
+int inputs_ask(struct inputs *in, enum input_type type, const char *name, const char *spec_path,
+               bool required);
+/* The loaded input, or NULL when nobody asked for it. */
+const struct input *inputs_get(const struct inputs *in, enum input_type type, const char *name);
+void inputs_free(struct inputs *in); /* wipes the secrets */
+
+/* ---- Nodes: what the spec wants */
+
+struct node {
+    const char *address; /* "server[0].python" */
+    const struct kind *kind;
+    const char *parent;  /* address of the node that this one lives in ("server[0]"), or NULL */
+    struct strlist deps; /* addresses; the parent need not be named again */
+    void *desired;       /* record, kind->size bytes */
+    uint64_t unknown;    /* bit i: kind->fields[i] is known only when its deps are there */
+    bool protect;        /* no plan may destroy or replace it */
+    struct mark mark;    /* where the spec asks for it */
+    const void *extra;   /* the kind's own desired data that is not compared (bytes to send) */
+};
+
+struct nodes {
+    struct arena *arena;
+    struct node *items;
+    size_t len, cap;
+};
+
+/* Append a node with a zeroed (record_init'ed) desired record; deps are added by the caller with
+ * strlist_add(out->arena, &node->deps, …). The pointer is valid until the next append. NULL when
+ * memory runs out. `parent` may be NULL. */
+struct node *nodes_add(struct nodes *out, const struct kind *kind, const char *address,
+                       const char *parent);
+struct node *nodes_find(const struct nodes *nodes, const char *address);
+
+/* What desire sees. Pure: no clock, no environment but the inputs. */
+struct desire {
+    const struct spec *spec;
+    const struct inputs *inputs;
+    const char *lineage; /* of the state: who owns what is made */
+};
+
+/* ---- Recorded: what the state remembers */
+
+enum recorded_status {
+    RECORDED_OK,
+    RECORDED_PENDING, /* the intent is on disk, the id is not known */
+    RECORDED_FAILED,  /* the id is known, converging stopped half-way */
+};
+
+struct recorded {
+    const char *address;
+    const struct kind *kind; /* NULL when this berth does not know the kind */
+    const char *kind_name;
+    const char *parent;
+    struct strlist deps;
+    enum recorded_status status;
+    const char *id;    /* NULL while pending */
+    const char *token; /* idempotency token of the create, or NULL */
+    void *record;      /* what was last applied or seen; NULL when kind is NULL or pending */
+    bool protect;
+};
+
+struct recorded_list {
+    struct recorded *items;
+    size_t len;
+};
+
+const struct recorded *recorded_find(const struct recorded_list *list, const char *address);
+
+/* ---- Live: what the world says */
+
+enum presence {
+    LIVE_NONE,       /* certainly not there */
+    LIVE_OURS,       /* there, and ours by id, token or tag */
+    LIVE_FOREIGN,    /* something of that name is there and is not ours */
+    LIVE_UNREADABLE, /* could not be found out; err says why */
+};
+
+struct live {
+    const char *address;
+    const struct kind *kind;
+    enum presence presence;
+    const char *id;
+    const char *token; /* that it was created with, when the world tells */
+    void *record;      /* LIVE_OURS: kind->size bytes; NULL otherwise */
+    uint64_t unread;   /* bit i: the world could not tell kind->fields[i]; not compared */
+    const char *note;  /* shown beside the node: "a newer image exists: ami-…"; or NULL */
+    struct err err;    /* LIVE_UNREADABLE, LIVE_FOREIGN (what it is) */
+};
+
+struct observed {
+    struct arena arena; /* owns everything below; one a world and run, made by the engine */
+    struct live *items;
+    size_t len, cap;
+    size_t calls; /* API calls made */
+    struct strlist warnings;
+};
+
+/* Append; address is copied. NULL when memory runs out. */
+struct live *observed_add(struct observed *out, const struct kind *kind, const char *address,
+                          enum presence presence);
+struct live *observed_find(const struct observed *in, const char *address);
+
+/* ---- Changes: what the plan says to do */
+
+enum action {
+    ACTION_NOOP,
+    ACTION_CREATE,
+    ACTION_ADOPT,
+    ACTION_RESUME,
+    ACTION_UPDATE,
+    ACTION_STOP_UPDATE_START,
+    ACTION_REPLACE,
+    ACTION_DESTROY,
+    ACTION_FORGET,
+    ACTION_UNKNOWN,
+    ACTION_COUNT
+};
+
+enum why {
+    WHY_SAME,
+    WHY_NEW,
+    WHY_SPEC,
+    WHY_DRIFT,
+    WHY_BOTH,
+    WHY_REMOVED,
+    WHY_ORPHAN,
+    WHY_PARENT,
+    WHY_UNREADABLE
+};
+
+struct field_change {
+    const struct field *field;
+    enum why why;       /* WHY_SPEC, WHY_DRIFT or WHY_BOTH */
+    bool after_unknown; /* known after apply */
+    bool replaces;      /* this field is the reason for a replace */
+};
+
+struct change {
+    const char *address;
+    const struct kind *kind;
+    const struct node *node;         /* NULL when the spec does not want it */
+    const struct recorded *recorded; /* NULL when the state does not know it */
+    const struct live *live;         /* NULL when it was not observed */
+    enum action action;
+    int case_number; /* of the decision table in docs/decisions.md */
+    enum why why;
+    struct field_change *fields;
+    size_t fields_len;
+    const void *before; /* record: live, else recorded; NULL for a create */
+    const void *after;  /* record: desired (with known computed fields kept); NULL for a destroy */
+    uint64_t after_unknown; /* bits as node->unknown */
+    bool with_parent;       /* goes with its parent: nothing to call */
+    const char *token;      /* create, resume, replace: the idempotency token, ≤ 64 ASCII */
+    const char *loses;      /* data that is lost, for the user; or NULL */
+    struct strlist deps;    /* of the node, or as recorded; for order */
+    const char *parent;
+};
+
+/* ---- Kinds */
+
+struct endpoint { /* how to reach a node that other nodes live in */
+    const char *user;
+    const char *address; /* numeric or name; NULL when it has none now */
+    int port;
+    const char *key_path;        /* private key file of the login user */
+    const char *host_key;        /* one-time public host key line ("ssh-ed25519 AAAA…") */
+    const char *public_dns;      /* or NULL */
+    const char *private_address; /* or NULL */
+    bool running;
+};
+
+/* Finds the newest known record of an address: applied in this run, else live, else recorded. NULL
+ * when there is none (yet). */
+struct lookup {
+    const void *(*record)(void *ctx, const char *address, const struct kind **ret_kind);
+    void *ctx;
+};
+
+struct kind {
+    const char *name; /* "key_pair", "server", "server.python" */
+    const struct world *world;
+    const struct field *fields; /* at most 64 rows */
+    size_t size;
+    const char *noun; /* for people: "key pair", "security group" */
+
+    /* Ask for what desire will need. May be NULL. Pure. */
+    int (*ask)(const struct spec *spec, struct inputs *inputs);
+    /* Declare the nodes of this kind that the spec wants. User mistakes that only show here go to
+     * `diags`. Pure. */
+    int (*desire)(const struct desire *in, struct nodes *out, struct diags *diags);
+    /* Fill fields that were unknown, now that `lookup` may know the deps; clears bits of *unknown.
+     * May be NULL. Pure. `record` is a copy of node->desired. */
+    int (*resolve)(const struct node *node, const struct lookup *lookup, struct arena *arena,
+                   void *record, uint64_t *unknown);
+    /* What is lost when this record's thing is destroyed ("the 30 GiB root disk"), or NULL. */
+    const char *(*loses)(const void *record, struct arena *arena);
+    /* Kinds that others live in; else NULL. Strings live as long as the record. `project_dir` is
+     * where a made private key lies. */
+    int (*endpoint)(const void *record, const char *project_dir, struct arena *arena,
+                    struct endpoint *ret);
+    /* Changes with an equal key are applied by one call of world->apply ("server create",
+     * "server[0]"); NULL result: alone. May be NULL. */
+    const char *(*batch)(const struct change *change, struct arena *arena);
+};
+
+/* ---- Worlds */
+
+/* What a run gives to every world. All pointers outlive the sessions. */
+struct run {
+    const char *name;                    /* of the spec: tag value, object names */
+    const char *lineage;                 /* of the state */
+    const char *project_dir;             /* ".berth/NAME", exists, 0700 */
+    const char *spec_dir;                /* what relative paths in the spec are relative to */
+    const char *region, *profile;        /* of the spec, or NULL */
+    const char *endpoint;                /* override (the sandbox), or NULL */
+    const char *access_key, *secret_key; /* override (the sandbox), or NULL */
+    const char *(*env)(void *env_ctx, const char *name); /* environment, NULL when unset */
+    void *env_ctx;
+    time_t (*now)(void *clock_ctx); /* wall clock */
+    void *clock_ctx;
+    int (*random)(void *buffer, size_t len);      /* 0 or negative */
+    atomic_int *cancel;                           /* 0 go on; 1 start nothing new; 2 stop now */
+    void (*log)(void *log_ctx, const char *text); /* -v lines; thread-safe; may be NULL */
+    void *log_ctx;
+};
+
+struct observe_in {
+    const struct nodes *nodes;            /* desired, all kinds */
+    const struct recorded_list *recorded; /* all kinds */
+    /* Hosts to look into: parents with their endpoints, for worlds that need them. */
+    struct observe_target {
+        const char *address;
+        struct endpoint endpoint;
+    } * targets;
+    size_t targets_len;
+    /* True when nobody needs this target any more (it vanished); poll while waiting. */
+    bool (*abandoned)(void *ctx, const char *address);
+    void *ctx;
+};
+
+/* Callbacks into the engine while a batch is applied. Thread-safe. Those that return int can fail
+ * (the disk is full): then stop and return that code. */
+struct apply_ops {
+    void *ctx;
+    /* Before every create or other call that is not idempotent: on disk when it returns. */
+    int (*intent)(void *ctx, struct change *c, struct err *err);
+    /* The id is known (and perhaps part of the record, or NULL): on disk when it returns; before
+     * any wait. Also for steps of one node that must not be forgotten (a new host key). */
+    int (*created)(void *ctx, struct change *c, const char *id, const void *record,
+                   struct err *err);
+    /* Converged; `record` as read back, NULL when it is gone. */
+    int (*done)(void *ctx, struct change *c, const void *record, struct err *err);
+    /* This change failed; what depends on it will not start. Others of the batch may go on. */
+    void (*failed)(void *ctx, struct change *c, const struct err *err);
+    /* What is going on, one short line ("waiting for running", "installing pandas"). */
+    void (*progress)(void *ctx, struct change *c, const char *text);
+    /* Newest records, e.g. of the parent. */
+    struct lookup lookup;
+    /* The endpoint of a parent as it is now. */
+    int (*endpoint)(void *ctx, const char *address, struct arena *arena, struct endpoint *ret);
+};
+
+/* Changes of one batch: same world, same batch key; in dependency order. Destroys and creates are
+ * never mixed. Their `after` is resolved (nothing unknown but computed fields). */
+struct batch {
+    struct change **changes;
+    size_t len;
+    struct arena *arena; /* for the duration of the batch; this thread's own */
+};
+
+struct world {
+    const char *name;
+    /* Open a session. Cheap: no call is made yet. */
+    int (*open)(const struct run *run, void **ret_session, struct err *err);
+    void (*close)(void *session);
+    /* Read everything that the nodes, the records and the tags point to, and append one `live` for
+     * each node and each record of this world's kinds, and each orphan (address from its tags).
+     * An error means that nothing could be read at all (credentials). May run in a thread beside
+     * other worlds' observe. */
+    int (*observe)(void *session, const struct observe_in *in, struct observed *out,
+                   struct err *err);
+    /* Apply a batch; every change ends in exactly one of ops->done and ops->failed. Several
+     * batches may run at once in threads of one session. Returns 0 when every change was
+     * answered for. */
+    int (*apply)(void *session, struct batch *batch, const struct apply_ops *ops, struct err *err);
+    /* Kinds of this world live inside a parent and need observe_in.targets. */
+    bool needs_targets;
+};
+
+/* The registry: one row a kind, ends with NULL; in an order that desire may rely on (parents
+ * before what lives in them). */
+extern const struct kind *const registry_kinds[];
+const struct kind *registry_find(const struct kind *const *kinds, const char *name);

@@ -1,0 +1,20 @@
+#include "providers/ec2/ec2.h"
+#include "providers/host/host.h"
+#include "providers/provider.h"
+
+/* One row a kind. Parents stand before what lives in them. */
+const struct kind *const registry_kinds[] = {
+    &key_pair_kind,
+    &access_kind,
+    &server_kind,
+    &host_key_kind,
+    &host_packages_kind,
+    &host_python_kind,
+    &host_python_packages_kind,
+    &host_files_kind,
+    &host_tls_kind,
+    &host_jupyter_kind,
+    &host_service_kind,
+    &host_health_kind,
+    NULL,
+};
