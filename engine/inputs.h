@@ -1,0 +1,18 @@
+/* Loads what the pure half asked for: files, folders, environment, this machine's address. */
+#pragma once
+
+#include "providers/provider.h"
+
+struct inputs_source {
+    const char *spec_dir;    /* relative paths start here */
+    const char *project_dir; /* INPUT_LOCAL */
+    const char *(*env)(void *env_ctx, const char *name);
+    void *env_ctx;
+    /* Writes a CIDR such as "203.0.113.7/32". */
+    int (*my_ip)(void *my_ip_ctx, char *ret, size_t size, struct err *err);
+    void *my_ip_ctx;
+};
+
+/* Absent files and variables are left not found (compile_nodes diagnoses the required ones);
+ * unreadable or too large ones are errors. */
+int inputs_load(struct inputs *inputs, const struct inputs_source *source, struct err *err);

@@ -1,0 +1,17 @@
+/* The journal: `.berth/NAME/journal`, one JSON line an event, each on disk (fsync) before the next
+ * step is taken. A torn last line is ignored: its step was not taken. */
+#pragma once
+
+#include "providers/provider.h"
+
+struct journal;
+struct state;
+
+int journal_open(const char *project_dir, struct journal **ret, struct err *err);
+void journal_close(struct journal *journal);
+/* Append what `entry` became (pending, ok, failed), or that it is gone. Thread-safe. fsync'ed. */
+int journal_put(struct journal *journal, const struct recorded *entry, struct err *err);
+int journal_remove(struct journal *journal, const char *address, struct err *err);
+/* Apply the lines of an interrupted run to a state in memory. `text` is the file's content. */
+int journal_replay(struct str text, const struct kind *const *kinds, struct state *state,
+                   struct err *err);

@@ -1,0 +1,29 @@
+/* Reads the live world: every world side by side; those that live inside others (hosts) start at
+ * once from the addresses in the state and are read again where the parent turned out to have
+ * another address, and dropped where it vanished. */
+#pragma once
+
+#include "engine/state.h"
+#include "providers/provider.h"
+
+/* The open sessions of a run, one a world that any kind uses; opened on first need. */
+struct sessions;
+int sessions_open(const struct kind *const *kinds, const struct run *run, struct sessions **ret,
+                  struct err *err);
+void sessions_close(struct sessions *sessions);
+void *sessions_get(struct sessions *sessions, const struct world *world);
+
+struct live_world {
+    struct observed *worlds; /* one a world */
+    size_t len;
+    size_t calls;
+    double seconds; /* wall time of the reading */
+};
+
+/* Worlds without a node or a record are not asked. `nodes` may be empty (destroy without a spec).
+ */
+int observe_all(struct sessions *sessions, const struct kind *const *kinds,
+                const struct nodes *nodes, const struct state *state, const struct run *run,
+                struct live_world *ret, struct err *err);
+const struct live *live_find(const struct live_world *live, const char *address);
+void live_world_free(struct live_world *live);

@@ -1,0 +1,46 @@
+/* The plan: plain data, computed by decide() from desired × recorded × live. Pure. Printing it is
+ * the job of cmd/, writing it to a file that of planfile.h. */
+#pragma once
+
+#include "engine/compile.h"
+#include "engine/observe.h"
+#include "engine/state.h"
+#include "providers/provider.h"
+
+struct plan_warning {
+    const char *address; /* or NULL */
+    const char *text;
+};
+
+struct plan {
+    struct arena arena;
+    struct change *changes; /* dependency order: creates by deps, destroys in reverse, after them */
+    size_t len;
+    size_t counts[ACTION_COUNT];
+    size_t drifted; /* changes whose why is drift (or both) */
+    struct plan_warning *warnings;
+    size_t warnings_len;
+    /* Errors of cases 3 and 14: the plan is shown, nothing may be applied. */
+    struct plan_warning *blockers;
+    size_t blockers_len;
+    bool destroy;          /* made for `destroy` */
+    char spec_sha256[65];  /* of the canonical desired nodes */
+    char state_sha256[65]; /* of the state file's content as parsed (serial and lineage in it) */
+    char live_sha256[65];  /* of what was observed */
+};
+
+/* `desired` with no nodes and `destroy` set plans to destroy all that is recorded or ours by tag.
+ * `random` mints tokens for creates (pure otherwise: same input, same plan but for tokens). */
+int plan_make(const struct desired *desired, const struct state *state,
+              const struct live_world *live, bool destroy, int (*random)(void *, size_t),
+              struct plan *ret, struct err *err);
+void plan_free(struct plan *plan);
+
+/* Anything to do? No-ops do not count; unknown does. */
+bool plan_has_changes(const struct plan *plan);
+const char *action_name(enum action action); /* "create", "stop-update-start" */
+const char *why_name(enum why why);
+
+/* As JSON, for -json and the plan file: format_version, changes with address, kind, action, case,
+ * why, fields [{name, before, after, why, unknown}], counts, warnings, fingerprints. */
+cJSON *plan_to_json(const struct plan *plan);
