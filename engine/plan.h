@@ -7,6 +7,8 @@
 #include "engine/state.h"
 #include "providers/provider.h"
 
+#include <cjson/cJSON.h>
+
 struct plan_warning {
     const char *address; /* or NULL */
     const char *text;
