@@ -1,0 +1,144 @@
+"""What the end-to-end tests share: a project in a folder of its own, a sandbox world of its own,
+the berth under test, and loud skips. Nothing here decides what is right."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+SKIP = 77  # ctest's SKIP_RETURN_CODE
+
+
+def skip(reason):
+    print(f"SKIPPED: {reason}", flush=True)
+    sys.exit(SKIP)
+
+
+def need_root():
+    if os.geteuid() != 0:
+        skip("sandbox guests need root")
+
+
+def need_program(*names):
+    for name in names:
+        if shutil.which(name) is None:
+            skip(f"{name} is not installed")
+
+
+def step(text):
+    step.number = getattr(step, "number", 0) + 1
+    now = time.monotonic()
+    start = getattr(step, "start", now)
+    step.start = start
+    print(f"[{now - start:6.1f} s] {step.number}. {text}", flush=True)
+
+
+def check(condition, text, *details):
+    if not condition:
+        print(f"FAILED: {text}", flush=True)
+        for detail in details:
+            print(detail if isinstance(detail, str) else json.dumps(detail, indent=2), flush=True)
+        raise SystemExit(1)
+
+
+class Project:
+    """A folder with a berth.yaml, and a sandbox world; used as a context manager that resets the
+    world and removes both whatever happened."""
+
+    def __init__(self, berth, spec, sandbox=True):
+        self.berth = str(pathlib.Path(berth).resolve())
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix="berth-test-"))
+        self.dir = self.root / "project"
+        self.dir.mkdir()
+        self.sandbox = sandbox
+        self.world = self.root / "world"
+        self.env = dict(os.environ, BERTH_SANDBOX_DIR=str(self.world), NO_COLOR="1")
+        self.write_spec(spec)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if self.sandbox:
+            result = self.run("sandbox", "reset", "-auto-approve", check_code=None)
+            if result.returncode != 0:
+                print("sandbox reset:", result.stdout, result.stderr, flush=True)
+        if os.environ.get("BERTH_TEST_KEEP") and kind is not None:
+            print(f"kept: {self.root}", flush=True)
+            return
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    @property
+    def spec_path(self):
+        return self.dir / "berth.yaml"
+
+    def write_spec(self, text):
+        self.spec_path.write_text(text)
+
+    def edit_spec(self, old, new):
+        text = self.spec_path.read_text()
+        check(text.count(old) == 1, f"the spec has {old!r} once", text)
+        self.write_spec(text.replace(old, new))
+
+    def run(self, *args, check_code=0, timeout=900, stdin=None, env=None):
+        result = subprocess.run([self.berth, *args], cwd=self.dir, env=dict(self.env, **(env or {})),
+                                text=True, input=stdin, capture_output=True, timeout=timeout,
+                                stdin=subprocess.DEVNULL if stdin is None else None)
+        if check_code is not None and result.returncode != check_code:
+            check(False, f"berth {' '.join(args)}: exit {result.returncode}, wanted {check_code}",
+                  result.stdout, result.stderr)
+        return result
+
+    def json(self, *args, check_code=0):
+        result = self.run(*args, "-json", check_code=check_code)
+        try:
+            return json.loads(result.stdout)
+        except ValueError as error:
+            check(False, f"berth {' '.join(args)} -json prints JSON: {error}", result.stdout)
+
+    def plan(self):
+        """The changes that are not no-ops: {address: change}."""
+        result = self.run("plan", "-json", "-detailed-exitcode", check_code=None)
+        check(result.returncode in (0, 2), "plan works", result.stdout, result.stderr)
+        plan = json.loads(result.stdout)
+        changes = {c["address"]: c for c in plan["changes"] if c["action"] != "no-op"}
+        check((result.returncode == 2) == bool(changes), "-detailed-exitcode agrees", plan)
+        return changes
+
+    def apply(self):
+        return self.run("apply", "-auto-approve")
+
+    def ssh(self, command, check_code=0, server=None):
+        args = ["ssh"] + ([server] if server else []) + ["--", command]
+        return self.run(*args, check_code=check_code)
+
+    def state(self):
+        return self.json("show")
+
+
+def leftovers(world):
+    """Everything of a sandbox world that is still on this machine: processes whose root or command
+    lies in it, mounts, cgroups and files of instances."""
+    world = str(world)
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            mounts = (entry / "mountinfo").read_text()
+        except OSError:
+            continue
+        if entry.name == str(os.getpid()):
+            found += [f"mount {line}" for line in mounts.splitlines() if world in line]
+        # A guest's overlay carries the world's folder in its options.
+        elif any(f"upperdir={world}" in line for line in mounts.splitlines()):
+            found.append(f"process {entry.name} lives in {world}")
+    return found
+
+
+def interfaces():
+    return set(os.listdir("/sys/class/net"))
