@@ -1,4 +1,4 @@
 # Faults put in from outside: needs root for the sandbox's guests; skipped loudly elsewhere.
 add_test(NAME fault.kill COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/kill_test.py
   $<TARGET_FILE:berth>)
-set_tests_properties(fault.kill PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 1500 RESOURCE_LOCK sandbox)
+set_tests_properties(fault.kill PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 1500 RESOURCE_LOCK sandbox)
