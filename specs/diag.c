@@ -1,0 +1,140 @@
+#include "specs/diag.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void diag_vadd(struct diags *d, enum diag_level level, struct mark mark, const char *help,
+                      const char *fmt, va_list args) {
+    if (level == DIAG_ERROR)
+        d->errors++;
+    if (d->len == DIAG_MAX) {
+        d->dropped++;
+        return;
+    }
+    char text[512];
+    vsnprintf(text, sizeof text, fmt, args);
+    struct diag item = {.level = level,
+                        .mark = mark,
+                        .msg = arena_dup(d->arena, text),
+                        .help = arena_dup(d->arena, help)};
+    if (item.msg == NULL)
+        item.msg = "out of memory";
+    d->items[d->len++] = item;
+}
+
+void diag_add(struct diags *d, struct mark mark, const char *help, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    diag_vadd(d, DIAG_ERROR, mark, help, fmt, args);
+    va_end(args);
+}
+
+void diag_warn(struct diags *d, struct mark mark, const char *help, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    diag_vadd(d, DIAG_WARNING, mark, help, fmt, args);
+    va_end(args);
+}
+
+static struct str source_line(struct str source, size_t number) {
+    struct str line = {NULL, 0};
+    for (size_t i = 0; i < number; i++)
+        if (!str_split(&source, '\n', &line))
+            return (struct str){"", 0};
+    if (line.len > 0 && line.ptr[line.len - 1] == '\r')
+        line.len--;
+    return line;
+}
+
+static bool is_continuation(char c) { return ((unsigned char)c & 0xc0) == 0x80; }
+
+/* Adds the columns [from, to) of `line` (0-based code points), tabs and control characters as one
+ * space each, so that carets stay under what they mean. */
+static void add_columns(struct buf *out, struct str line, size_t from, size_t to) {
+    size_t col = 0;
+    for (size_t i = 0; i < line.len && col < to;) {
+        size_t len = 1;
+        while (i + len < line.len && is_continuation(line.ptr[i + len]))
+            len++;
+        if (col >= from) {
+            if ((unsigned char)line.ptr[i] < 0x20 || line.ptr[i] == 0x7f)
+                buf_addc(out, ' ');
+            else
+                buf_add(out, line.ptr + i, len);
+        }
+        i += len;
+        col++;
+    }
+}
+
+static size_t count_columns(struct str line) {
+    size_t cols = 0;
+    for (size_t i = 0; i < line.len; i++)
+        if (!is_continuation(line.ptr[i]))
+            cols++;
+    return cols;
+}
+
+enum { INDENT = 4 };
+
+static void render_place(const struct diags *d, const struct diag *item, bool color, size_t width,
+                         struct buf *out) {
+    struct str line = source_line(d->source, item->mark.line);
+    size_t cols = count_columns(line);
+    size_t caret = item->mark.col > 0 ? item->mark.col - 1 : 0;
+    size_t room = width > 40 ? width - INDENT - 1 : 40;
+    size_t from = 0;
+    if (cols > room && caret > room * 2 / 3)
+        from = caret - room * 2 / 3;
+    size_t to = from + room < cols ? from + room : cols;
+    buf_addn(out, ' ', INDENT);
+    add_columns(out, line, from, to);
+    buf_addc(out, '\n');
+    buf_addn(out, ' ', INDENT + (caret - from));
+    size_t len = item->mark.len > 0 ? item->mark.len : 1;
+    if (caret + len > to)
+        len = to > caret ? to - caret : 1;
+    buf_adds(out, color ? "\033[1;31m^" : "^");
+    buf_addn(out, '~', len - 1);
+    buf_adds(out, color ? "\033[0m\n" : "\n");
+}
+
+static void render(const struct diags *d, const struct diag *item, bool color, size_t width,
+                   struct buf *out) {
+    static const char *const words[] = {[DIAG_ERROR] = "error", [DIAG_WARNING] = "warning"};
+    static const char *const colors[] = {[DIAG_ERROR] = "\033[1;31m", [DIAG_WARNING] = "\033[1;33m"};
+    buf_adds(out, d->file == NULL ? "spec" : d->file);
+    if (item->mark.line > 0)
+        buf_addf(out, ":%zu:%zu", item->mark.line, item->mark.col);
+    buf_addf(out, ": %s%s:%s %s\n", color ? colors[item->level] : "", words[item->level],
+             color ? "\033[0m" : "", item->msg);
+    if (item->mark.line > 0)
+        render_place(d, item, color, width, out);
+    if (item->help != NULL && item->help[0] != '\0') {
+        buf_addn(out, ' ', INDENT);
+        buf_adds(out, item->help);
+        buf_addc(out, '\n');
+    }
+}
+
+void diags_render(const struct diags *d, bool color, size_t width, struct buf *out) {
+    /* A stable selection by place; the list is short. */
+    size_t order[DIAG_MAX];
+    for (size_t i = 0; i < d->len; i++) {
+        size_t at = i;
+        while (at > 0) {
+            const struct mark *a = &d->items[order[at - 1]].mark;
+            const struct mark *b = &d->items[i].mark;
+            if (a->line < b->line || (a->line == b->line && a->col <= b->col))
+                break;
+            order[at] = order[at - 1];
+            at--;
+        }
+        order[at] = i;
+    }
+    for (size_t i = 0; i < d->len; i++)
+        render(d, &d->items[order[i]], color, width, out);
+    if (d->dropped > 0)
+        buf_addf(out, "… and %zu more\n", d->dropped);
+}
