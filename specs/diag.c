@@ -103,7 +103,8 @@ static void render_place(const struct diags *d, const struct diag *item, bool co
 static void render(const struct diags *d, const struct diag *item, bool color, size_t width,
                    struct buf *out) {
     static const char *const words[] = {[DIAG_ERROR] = "error", [DIAG_WARNING] = "warning"};
-    static const char *const colors[] = {[DIAG_ERROR] = "\033[1;31m", [DIAG_WARNING] = "\033[1;33m"};
+    static const char *const colors[] = {
+        [DIAG_ERROR] = "\033[1;31m", [DIAG_WARNING] = "\033[1;33m"};
     buf_adds(out, d->file == NULL ? "spec" : d->file);
     if (item->mark.line > 0)
         buf_addf(out, ":%zu:%zu", item->mark.line, item->mark.col);

@@ -23,6 +23,8 @@ const struct field *fields_find(const struct field *fields, const char *name, si
 void record_init(const struct field *fields, void *record) {
     for (; fields->name != NULL; fields++) {
         void *at = (char *)record + fields->offset;
+        if (fields->flags & FIELD_LATER) /* has no place in the record */
+            continue;
         switch (fields->type) {
         case FIELD_INT:
         case FIELD_SIZE:
@@ -73,6 +75,8 @@ int record_copy_field(struct arena *arena, const struct field *f, void *to_recor
                       const void *from_record) {
     void *to = (char *)to_record + f->offset;
     const void *from = (const char *)from_record + f->offset;
+    if (f->flags & FIELD_LATER)
+        return 0;
     switch (f->type) {
     case FIELD_BOOL:
         *(bool *)to = *(const bool *)from;
@@ -113,8 +117,7 @@ int record_copy(struct arena *arena, const struct field *fields, void *to, const
     return 0;
 }
 
-static bool records_equal(const struct field *f, const struct reclist *a,
-                          const struct reclist *b) {
+static bool records_equal(const struct field *f, const struct reclist *a, const struct reclist *b) {
     if (a->len != b->len)
         return false;
     for (size_t i = 0; i < a->len; i++)
@@ -156,6 +159,8 @@ bool record_field_equal(const struct field *f, const void *record_a, const void 
 
 bool record_field_is_set(const struct field *f, const void *record) {
     const void *at = (const char *)record + f->offset;
+    if (f->flags & FIELD_LATER)
+        return false;
     switch (f->type) {
     case FIELD_BOOL:
         return true;

@@ -15,9 +15,8 @@ struct parse {
 };
 
 static struct mark mark_of(const yaml_mark_t *start, const yaml_mark_t *end) {
-    size_t len = end->line == start->line && end->column > start->column
-                     ? end->column - start->column
-                     : 1;
+    size_t len =
+        end->line == start->line && end->column > start->column ? end->column - start->column : 1;
     return (struct mark){start->line + 1, start->column + 1, len};
 }
 

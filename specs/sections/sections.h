@@ -50,7 +50,6 @@ struct python_section {
 struct packages_section {
     struct strlist system;
     struct python_section python;
-    bool has_python; /* packages.python was written */
 };
 
 struct file_item {    /* `files` is a struct reclist of these */
@@ -76,5 +75,6 @@ const struct server_section *spec_server(const struct spec *spec);
 const struct key_pair_section *spec_key_pair(const struct spec *spec);
 const struct access_section *spec_access(const struct spec *spec);
 const struct packages_section *spec_packages(const struct spec *spec);
+bool spec_has_python(const struct spec *spec); /* packages.python was written */
 const struct reclist *spec_files(const struct spec *spec);
 const struct jupyter_section *spec_jupyter(const struct spec *spec);

@@ -1,0 +1,18 @@
+/* Checks that several sections share. Each returns NULL when the text is good, else what was
+ * expected: see struct field. */
+#pragma once
+
+#include "specs/str.h"
+
+const char *check_spec_name(struct str s);
+const char *check_nonempty(struct str s);
+const char *check_cidr_or_my_ip(struct str s);
+const char *check_instance_type(struct str s);
+const char *check_image_id(struct str s);
+const char *check_system_package(struct str s);
+const char *check_requirement(struct str s);
+const char *check_python_version(struct str s);
+const char *check_http_url(struct str s);
+const char *check_remote_path(struct str s);
+const char *check_file_mode(struct str s);
+const char *check_region(struct str s);

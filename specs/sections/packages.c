@@ -1,0 +1,63 @@
+#include "specs/sections/check.h"
+#include "specs/sections/sections.h"
+
+static const struct field python_fields[] = {
+    {.name = "version",
+     .doc = "Python version; without it the distribution's, where that is new enough.",
+     .type = FIELD_STR,
+     .offset = offsetof(struct python_section, version),
+     .check = check_python_version,
+     .pattern = "^3\\.[0-9]{1,2}$"},
+    {.name = "requirements",
+     .doc = "A requirements.txt, relative to the spec.",
+     .type = FIELD_STR,
+     .offset = offsetof(struct python_section, requirements),
+     .check = check_nonempty},
+    {.name = "packages",
+     .doc = "Requirements, such as pandas or \"scikit-learn==1.5.*\".",
+     .type = FIELD_LIST,
+     .flags = FIELD_SET,
+     .offset = offsetof(struct python_section, packages),
+     .max = 500,
+     .check = check_requirement},
+    {.name = "index_url",
+     .doc = "A package index of yours.",
+     .type = FIELD_STR,
+     .offset = offsetof(struct python_section, index_url),
+     .check = check_http_url,
+     .pattern = "^https?://"},
+    {.name = "exact", .doc = "Remove what the spec does not name.", .flags = FIELD_LATER},
+    FIELD_END,
+};
+
+static const struct field packages_fields[] = {
+    {.name = "system",
+     .doc = "Packages of the distribution.",
+     .type = FIELD_LIST,
+     .flags = FIELD_SET,
+     .offset = offsetof(struct packages_section, system),
+     .max = 500,
+     .check = check_system_package,
+     .pattern = "^[A-Za-z0-9][A-Za-z0-9+._-]*$"},
+    {.name = "python",
+     .doc = "A Python environment of its own, and what is in it.",
+     .type = FIELD_GROUP,
+     .offset = offsetof(struct packages_section, python),
+     .sub = python_fields},
+    FIELD_END,
+};
+
+const struct section section_packages = {
+    .name = "packages",
+    .doc = "What is installed.",
+    .fields = packages_fields,
+    .size = sizeof(struct packages_section),
+};
+
+const struct packages_section *spec_packages(const struct spec *spec) {
+    return spec_record(spec, &section_packages);
+}
+
+bool spec_has_python(const struct spec *spec) {
+    return tree_get(spec->root, "packages.python") != NULL;
+}
