@@ -9,6 +9,8 @@ struct state;
 
 int journal_open(const char *project_dir, struct journal **ret, struct err *err);
 void journal_close(struct journal *journal);
+/* The first line of a run: which state it belongs to, also when that was never written yet. */
+int journal_begin(struct journal *journal, const struct state *state, struct err *err);
 /* Append what `entry` became (pending, ok, failed), or that it is gone. Thread-safe. fsync'ed. */
 int journal_put(struct journal *journal, const struct recorded *entry, struct err *err);
 int journal_remove(struct journal *journal, const char *address, struct err *err);

@@ -6,6 +6,7 @@
 
 #include "specs/arena.h"
 #include "specs/diag.h"
+#include "specs/buf.h"
 #include "specs/err.h"
 #include "specs/field.h"
 #include "specs/list.h"
