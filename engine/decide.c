@@ -1,0 +1,225 @@
+#include "engine/decide.h"
+
+#include "specs/record.h"
+
+/* ---- The table. The first row that fits decides; cases 7 to 10, 14 and 16 are then told apart by
+ * what differs (compare). */
+
+enum tri { ANY, NO, YES };
+enum memory { M_ANY, M_NONE, M_PENDING, M_KNOWN };
+
+static const struct row {
+    int number;
+    enum tri desired;
+    enum memory recorded;
+    int presence; /* enum presence, or -1 for any */
+    enum action action;
+    enum why why;
+    bool compare; /* then look at the fields */
+} table[] = {
+    {15, ANY, M_ANY, LIVE_UNREADABLE, ACTION_UNKNOWN, WHY_UNREADABLE, false},
+    {3, YES, M_ANY, LIVE_FOREIGN, ACTION_UNKNOWN, WHY_UNREADABLE, false},
+    {1, YES, M_NONE, LIVE_NONE, ACTION_CREATE, WHY_NEW, false},
+    {2, YES, M_NONE, LIVE_OURS, ACTION_ADOPT, WHY_NEW, true},
+    {4, YES, M_PENDING, LIVE_NONE, ACTION_RESUME, WHY_NEW, false},
+    {5, YES, M_PENDING, LIVE_OURS, ACTION_ADOPT, WHY_NEW, true},
+    {6, YES, M_KNOWN, LIVE_NONE, ACTION_CREATE, WHY_DRIFT, false},
+    {7, YES, M_KNOWN, LIVE_OURS, ACTION_NOOP, WHY_SAME, true},
+    {11, NO, M_KNOWN, LIVE_OURS, ACTION_DESTROY, WHY_REMOVED, false},
+    {11, NO, M_PENDING, LIVE_OURS, ACTION_DESTROY, WHY_REMOVED, false},
+    {12, NO, M_ANY, LIVE_FOREIGN, ACTION_FORGET, WHY_REMOVED, false},
+    {12, NO, M_KNOWN, LIVE_NONE, ACTION_FORGET, WHY_REMOVED, false},
+    {12, NO, M_PENDING, LIVE_NONE, ACTION_FORGET, WHY_REMOVED, false},
+    {13, NO, M_NONE, LIVE_OURS, ACTION_DESTROY, WHY_ORPHAN, false},
+};
+
+static enum memory memory_of(const struct recorded *recorded) {
+    if (recorded == NULL)
+        return M_NONE;
+    return recorded->status == RECORDED_PENDING ? M_PENDING : M_KNOWN;
+}
+
+static const struct row *find_row(const struct situation *s) {
+    enum tri desired = s->node != NULL ? YES : NO;
+    enum memory memory = memory_of(s->recorded);
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        const struct row *row = &table[i];
+        if ((row->desired == ANY || row->desired == desired) &&
+            (row->recorded == M_ANY || row->recorded == memory) &&
+            row->presence == (int)s->presence)
+            return row;
+    }
+    return NULL;
+}
+
+/* ---- Fields */
+
+struct difference {
+    bool any, replaces, needs_stop, spec, drift;
+};
+
+static enum why why_of(const struct situation *s, const struct field *f, const void *recorded) {
+    bool spec_moved = recorded == NULL || !record_field_equal(f, s->desired, recorded);
+    bool live_moved = recorded != NULL && s->live != NULL && s->live->record != NULL &&
+                      !record_field_equal(f, s->live->record, recorded);
+    return spec_moved ? (live_moved ? WHY_BOTH : WHY_SPEC) : WHY_DRIFT;
+}
+
+/* Compares desired with live field by field; where the world cannot tell, with the state. */
+static int compare_fields(const struct situation *s, struct arena *arena, struct change *c,
+                          struct difference *d, struct err *err) {
+    const struct field *fields = c->kind->fields;
+    size_t n = fields_count(fields);
+    const void *recorded = s->recorded == NULL ? NULL : s->recorded->record;
+    const void *live = s->live == NULL ? NULL : s->live->record;
+    c->fields = arena_calloc(arena, n + 1, sizeof *c->fields);
+    if (c->fields == NULL)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        const struct field *f = &fields[i];
+        bool unread = live == NULL || f->flags & FIELD_UNREADABLE || s->live->unread >> i & 1;
+        const void *have = unread ? recorded : live;
+        bool unknown = s->unknown >> i & 1;
+        if (f->flags & FIELD_COMPUTED || have == NULL)
+            continue;
+        if (!unknown && record_field_equal(f, s->desired, have))
+            continue;
+        enum why why = why_of(s, f, recorded);
+        bool replaces = f->flags & FIELD_IMMUTABLE && !unknown;
+        c->fields[c->fields_len++] = (struct field_change){f, why, unknown, replaces};
+        d->any = true;
+        d->replaces |= replaces;
+        d->needs_stop |= (f->flags & FIELD_NEEDS_STOP) != 0;
+        d->spec |= why == WHY_SPEC || why == WHY_BOTH;
+        d->drift |= why == WHY_DRIFT || why == WHY_BOTH;
+    }
+    return 0;
+}
+
+/* Cases 7, 8, 9, 10 and 16; an adopt (2, 5) keeps its number and carries the fields. */
+static void choose(const struct situation *s, const struct difference *d, struct change *c) {
+    bool failed = s->recorded != NULL && s->recorded->status == RECORDED_FAILED;
+    if (!d->any) {
+        c->case_number = failed ? 16 : c->case_number;
+        return;
+    }
+    enum action action = d->replaces     ? ACTION_REPLACE
+                         : d->needs_stop ? ACTION_STOP_UPDATE_START
+                                         : ACTION_UPDATE;
+    enum why why = d->spec && d->drift ? WHY_BOTH : d->drift ? WHY_DRIFT : WHY_SPEC;
+    if (c->action == ACTION_ADOPT && !d->replaces)
+        return;
+    c->action = action;
+    c->why = why;
+    c->case_number = failed ? 16 : why == WHY_DRIFT ? 10 : d->replaces ? 9 : 8;
+}
+
+/* Desired, with what the world computed carried over; a replace computes anew. */
+static int make_after(const struct situation *s, struct arena *arena, struct change *c,
+                      struct err *err) {
+    const struct kind *kind = c->kind;
+    void *after = arena_alloc(arena, kind->size);
+    if (after == NULL || record_copy(arena, kind->fields, after, s->desired) < 0)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    c->after = after;
+    c->after_unknown = s->unknown;
+    bool anew =
+        c->action == ACTION_CREATE || c->action == ACTION_RESUME || c->action == ACTION_REPLACE;
+    if (anew || c->before == NULL)
+        return 0;
+    for (size_t i = 0; kind->fields[i].name != NULL; i++)
+        if (kind->fields[i].flags & FIELD_COMPUTED && !(s->unknown >> i & 1) &&
+            record_copy_field(arena, &kind->fields[i], after, c->before) < 0)
+            return err_set(err, ERRC_NOMEM, "out of memory");
+    return 0;
+}
+
+static bool parent_is_made(const struct change *parent) {
+    return parent->action == ACTION_CREATE || parent->action == ACTION_RESUME ||
+           parent->action == ACTION_REPLACE;
+}
+
+static bool parent_goes(const struct change *parent) {
+    return parent->action == ACTION_DESTROY || parent->action == ACTION_FORGET ||
+           parent->action == ACTION_REPLACE;
+}
+
+/* What a parent's fate means for what lives in it; true when that decided. */
+static bool decide_by_parent(const struct situation *s, struct change *c) {
+    const struct change *parent = s->parent;
+    if (s->node == NULL && parent_goes(parent)) {
+        c->action = parent->action == ACTION_FORGET ? ACTION_FORGET : ACTION_DESTROY;
+        c->case_number = c->action == ACTION_FORGET ? 12 : 11;
+        c->why = WHY_PARENT;
+        c->with_parent = true;
+        return true;
+    }
+    if (s->node == NULL)
+        return false;
+    if (parent_is_made(parent)) {
+        c->action = ACTION_CREATE;
+        c->case_number = s->recorded == NULL ? 1 : 6;
+        c->why = s->recorded == NULL ? WHY_NEW : WHY_PARENT;
+        c->before = NULL;
+        return true;
+    }
+    bool starts = parent->action == ACTION_UPDATE || parent->action == ACTION_STOP_UPDATE_START;
+    if (starts && s->presence == LIVE_UNREADABLE) {
+        c->action = ACTION_UPDATE;
+        c->case_number = 8;
+        c->why = WHY_PARENT;
+        return true;
+    }
+    return false;
+}
+
+int decide(const struct situation *s, struct arena *arena, struct change *ret, struct err *err) {
+    const struct kind *kind = s->node != NULL       ? s->node->kind
+                              : s->recorded != NULL ? s->recorded->kind
+                                                    : s->live->kind;
+    struct change c = {
+        .address = s->node != NULL       ? s->node->address
+                   : s->recorded != NULL ? s->recorded->address
+                                         : s->live->address,
+        .kind = kind,
+        .node = s->node,
+        .recorded = s->recorded,
+        .live = s->live,
+        .parent = s->node != NULL       ? s->node->parent
+                  : s->recorded != NULL ? s->recorded->parent
+                                        : NULL,
+        .deps = s->node != NULL       ? s->node->deps
+                : s->recorded != NULL ? s->recorded->deps
+                                      : (struct strlist){0},
+        .before = s->live != NULL && s->live->record != NULL ? s->live->record
+                  : s->recorded != NULL                      ? s->recorded->record
+                                                             : NULL,
+    };
+    struct difference d = {0};
+    if (s->parent == NULL || !decide_by_parent(s, &c)) {
+        const struct row *row = find_row(s);
+        if (row == NULL)
+            return err_set(err, ERRC_INTERNAL, "no case fits %s", c.address);
+        c.action = row->action;
+        c.case_number = row->number;
+        c.why = row->why;
+        if (row->compare) {
+            int rc = compare_fields(s, arena, &c, &d, err);
+            if (rc < 0)
+                return rc;
+            choose(s, &d, &c);
+        }
+    }
+    if (s->node != NULL) {
+        int rc = make_after(s, arena, &c, err);
+        if (rc < 0)
+            return rc;
+    }
+    if ((c.action == ACTION_DESTROY || c.action == ACTION_REPLACE) && !c.with_parent &&
+        kind->loses != NULL && c.before != NULL)
+        c.loses = kind->loses(c.before, arena);
+    if (c.action == ACTION_CREATE && c.why != WHY_PARENT)
+        c.before = NULL;
+    *ret = c;
+    return 0;
+}

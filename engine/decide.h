@@ -1,0 +1,18 @@
+/* What to do with one node: the numbered table of docs/decisions.md. Pure. */
+#pragma once
+
+#include "providers/provider.h"
+
+struct situation {
+    const struct node *node;         /* NULL: the spec does not want it */
+    const struct recorded *recorded; /* NULL: the state does not know it */
+    enum presence presence;
+    const struct live *live;     /* NULL when presence was derived (a parent that is not there) */
+    const void *desired;         /* node's record, resolved as far as can be; NULL without node */
+    uint64_t unknown;            /* bits of desired that are known only after apply */
+    const struct change *parent; /* what happens to the node that it lives in, or NULL */
+};
+
+/* Fills address, kind, action, case_number, why, fields, before, after, with_parent, loses, deps,
+ * parent. Fields and records live in `arena`. */
+int decide(const struct situation *s, struct arena *arena, struct change *ret, struct err *err);

@@ -1,0 +1,324 @@
+#include "engine/plan.h"
+
+#include "engine/decide.h"
+#include "engine/graph.h"
+#include "specs/buf.h"
+#include "specs/hash.h"
+#include "specs/record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *action_name(enum action action) {
+    static const char *const names[ACTION_COUNT] = {
+        [ACTION_NOOP] = "no-op",      [ACTION_CREATE] = "create",
+        [ACTION_ADOPT] = "adopt",     [ACTION_RESUME] = "resume",
+        [ACTION_UPDATE] = "update",   [ACTION_STOP_UPDATE_START] = "stop-update-start",
+        [ACTION_REPLACE] = "replace", [ACTION_DESTROY] = "destroy",
+        [ACTION_FORGET] = "forget",   [ACTION_UNKNOWN] = "unknown",
+    };
+    return names[action];
+}
+
+const char *why_name(enum why why) {
+    static const char *const names[] = {
+        [WHY_SAME] = "same",     [WHY_NEW] = "new",       [WHY_SPEC] = "spec",
+        [WHY_DRIFT] = "drift",   [WHY_BOTH] = "both",     [WHY_REMOVED] = "removed",
+        [WHY_ORPHAN] = "orphan", [WHY_PARENT] = "parent", [WHY_UNREADABLE] = "unreadable",
+    };
+    return names[why];
+}
+
+struct planner {
+    const struct desired *desired;
+    const struct state *state;
+    const struct live_world *live;
+    struct plan *plan;
+    struct index *by_address; /* changes */
+    struct index *recorded, *observed;
+    const struct live **lives; /* by the index above */
+    int (*random)(void *, size_t);
+    bool destroy;
+};
+
+static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
+
+static const struct change *change_of(const struct planner *p, const char *address) {
+    size_t i = address == NULL ? SIZE_MAX : index_get(p->by_address, address);
+    return i == SIZE_MAX ? NULL : &p->plan->changes[i];
+}
+
+/* What a dep's record will be, when that is certain before apply. */
+static const void *stable_record(void *ctx, const char *address, const struct kind **ret_kind) {
+    const struct planner *p = ctx;
+    const struct change *c = change_of(p, address);
+    if (c == NULL)
+        return NULL;
+    if (ret_kind != NULL)
+        *ret_kind = c->kind;
+    switch (c->action) {
+    case ACTION_NOOP:
+    case ACTION_UPDATE:
+    case ACTION_ADOPT:
+        return c->after;
+    case ACTION_UNKNOWN:
+        return c->recorded == NULL ? NULL : c->recorded->record;
+    default:
+        return NULL;
+    }
+}
+
+static int warn(struct plan *plan, struct plan_warning **list, size_t *len, const char *address,
+                const char *text) {
+    struct plan_warning *items = arena_calloc(&plan->arena, *len + 1, sizeof *items);
+    if (items == NULL)
+        return -ERRC_NOMEM;
+    if (*len > 0)
+        memcpy(items, *list, *len * sizeof *items);
+    items[(*len)++] =
+        (struct plan_warning){arena_dup(&plan->arena, address), arena_dup(&plan->arena, text)};
+    *list = items;
+    return 0;
+}
+
+/* Cases 3 and 14 stop an apply before it starts. */
+static int block(struct planner *p, const struct change *c) {
+    struct plan *plan = p->plan;
+    const char *text = NULL;
+    if (c->case_number == 3)
+        text = arena_printf(&plan->arena,
+                            "%s exists and is not berth's; rename the spec, or remove it",
+                            c->live->err.msg[0] != '\0' ? c->live->err.msg : "one of that name");
+    bool protected =
+        c->node != NULL ? c->node->protect : c->recorded != NULL && c->recorded->protect;
+    if (protected && (c->action == ACTION_DESTROY || c->action == ACTION_REPLACE))
+        text = arena_printf(&plan->arena,
+                            "protect: true forbids to %s it; set protect: false and apply first",
+                            action_name(c->action));
+    return text == NULL ? 0 : warn(plan, &plan->blockers, &plan->blockers_len, c->address, text);
+}
+
+static int mint_token(struct planner *p, struct change *c) {
+    if (c->action == ACTION_RESUME) {
+        c->token = c->recorded->token;
+        return 0;
+    }
+    if (c->action != ACTION_CREATE && c->action != ACTION_REPLACE)
+        return 0;
+    unsigned char bytes[16];
+    _cleanup_buf_ struct buf hex = BUF_INIT(BUF_SMALL);
+    if (p->random(bytes, sizeof bytes) < 0)
+        return -ERRC_INTERNAL;
+    buf_adds(&hex, "berth-");
+    buf_add_hex(&hex, bytes, sizeof bytes);
+    c->token = arena_dup_str(&p->plan->arena, buf_str(&hex));
+    return c->token == NULL ? -ERRC_NOMEM : 0;
+}
+
+static int add_change(struct planner *p, struct situation *s, struct err *err) {
+    struct plan *plan = p->plan;
+    struct change *c = &plan->changes[plan->len];
+    int rc = decide(s, &plan->arena, c, err);
+    if (rc < 0)
+        return rc;
+    if (c->case_number == 14 || mint_token(p, c) < 0 || block(p, c) < 0)
+        return no_memory(err);
+    index_put(p->by_address, c->address, plan->len++);
+    plan->counts[c->action]++;
+    plan->drifted += c->action != ACTION_NOOP && (c->why == WHY_DRIFT || c->why == WHY_BOTH);
+    if (c->live != NULL && c->live->note != NULL &&
+        warn(plan, &plan->warnings, &plan->warnings_len, c->address, c->live->note) < 0)
+        return no_memory(err);
+    return 0;
+}
+
+static const struct live *observed_live(const struct planner *p, const char *address) {
+    size_t i = index_get(p->observed, address);
+    return i == SIZE_MAX ? NULL : p->lives[i];
+}
+
+static const struct recorded *recorded_of(const struct planner *p, const char *address) {
+    size_t i = index_get(p->recorded, address);
+    return i == SIZE_MAX ? NULL : &p->state->nodes.items[i];
+}
+
+static int plan_node(struct planner *p, const struct node *node, struct err *err) {
+    struct situation s = {
+        .node = node,
+        .recorded = recorded_of(p, node->address),
+        .live = observed_live(p, node->address),
+        .parent = change_of(p, node->parent),
+        .unknown = node->unknown,
+        .desired = node->desired,
+    };
+    s.presence = s.live == NULL ? LIVE_NONE : s.live->presence;
+    if (node->kind->resolve != NULL) {
+        void *record = arena_alloc(&p->plan->arena, node->kind->size);
+        const struct lookup lookup = {stable_record, p};
+        if (record == NULL ||
+            record_copy(&p->plan->arena, node->kind->fields, record, node->desired) < 0)
+            return no_memory(err);
+        int rc = node->kind->resolve(node, &lookup, &p->plan->arena, record, &s.unknown);
+        if (rc < 0)
+            return err_set(err, (enum err_code) - rc, "cannot work out %s", node->address);
+        s.desired = record;
+    }
+    return add_change(p, &s, err);
+}
+
+/* What is recorded or ours, and not wanted: what others need goes last. */
+static int plan_removals(struct planner *p, struct err *err) {
+    const struct recorded_list *nodes = &p->state->nodes;
+    struct arena *arena = &p->plan->arena;
+    struct edges *edges = arena_calloc(arena, nodes->len + 1, sizeof *edges);
+    size_t *order = arena_calloc(arena, nodes->len + 1, sizeof *order);
+    if (edges == NULL || order == NULL)
+        return no_memory(err);
+    for (size_t i = 0; i < nodes->len; i++) {
+        const struct recorded *r = &nodes->items[i];
+        for (size_t d = 0; d <= r->deps.len; d++) {
+            const char *dep = d < r->deps.len ? r->deps.items[d] : r->parent;
+            size_t to = dep == NULL ? SIZE_MAX : index_get(p->recorded, dep);
+            if (to != SIZE_MAX && to != i && edges_add(arena, &edges[i], to) < 0)
+                return no_memory(err);
+        }
+    }
+    size_t cycle = 0;
+    int rc = graph_order(edges, nodes->len, order, &cycle, err);
+    if (rc < 0)
+        return rc;
+    /* Parents are decided before what lives in them; shown the other way round (below). */
+    size_t first = p->plan->len;
+    for (size_t i = 0; i < nodes->len; i++) {
+        const struct recorded *r = &nodes->items[order[i]];
+        if (change_of(p, r->address) != NULL || r->kind == NULL)
+            continue;
+        struct situation s = {
+            .recorded = r, .live = observed_live(p, r->address), .parent = change_of(p, r->parent)};
+        s.presence = s.live == NULL ? LIVE_NONE : s.live->presence;
+        rc = add_change(p, &s, err);
+        if (rc < 0)
+            return rc;
+    }
+    for (size_t w = 0; w < p->live->len; w++) {
+        for (size_t i = 0; i < p->live->worlds[w].len; i++) {
+            const struct live *live = &p->live->worlds[w].items[i];
+            if (live->presence != LIVE_OURS || change_of(p, live->address) != NULL)
+                continue;
+            struct situation s = {.live = live, .presence = LIVE_OURS};
+            rc = add_change(p, &s, err);
+            if (rc < 0)
+                return rc;
+        }
+    }
+    for (size_t a = first, b = p->plan->len; a + 1 < b; a++) {
+        struct change swap = p->plan->changes[a];
+        p->plan->changes[a] = p->plan->changes[--b];
+        p->plan->changes[b] = swap;
+    }
+    return 0;
+}
+
+static void fingerprint_records(const struct kind *kind, const void *record, struct buf *out) {
+    for (const struct field *f = kind->fields; f->name != NULL; f++) {
+        buf_addf(out, "%s=", f->name);
+        record_print_field(f, record, out);
+        buf_addc(out, '\n');
+    }
+}
+
+static int fingerprints(const struct planner *p, struct err *err) {
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_LARGE);
+    for (size_t i = 0; i < p->desired->nodes.len; i++) {
+        const struct node *node = &p->desired->nodes.items[i];
+        buf_addf(&text, "%s\n", node->address);
+        fingerprint_records(node->kind, node->desired, &text);
+    }
+    sha256_hex(buf_str(&text), p->plan->spec_sha256);
+    buf_reset(&text);
+    if (state_print(p->state, &text) < 0)
+        return no_memory(err);
+    sha256_hex(buf_str(&text), p->plan->state_sha256);
+    buf_reset(&text);
+    for (size_t w = 0; w < p->live->len; w++) {
+        for (size_t i = 0; i < p->live->worlds[w].len; i++) {
+            const struct live *live = &p->live->worlds[w].items[i];
+            buf_addf(&text, "%s %d %s\n", live->address, (int)live->presence,
+                     live->id == NULL ? "" : live->id);
+            if (live->record != NULL)
+                fingerprint_records(live->kind, live->record, &text);
+        }
+    }
+    sha256_hex(buf_str(&text), p->plan->live_sha256);
+    return text.failed ? no_memory(err) : 0;
+}
+
+static int build_indexes(struct planner *p, struct err *err) {
+    size_t lives = 0;
+    for (size_t w = 0; w < p->live->len; w++)
+        lives += p->live->worlds[w].len;
+    size_t most = p->desired->nodes.len + p->state->nodes.len + lives;
+    p->by_address = index_new(most);
+    p->recorded = index_new(p->state->nodes.len);
+    p->observed = index_new(lives);
+    p->lives = calloc(lives + 1, sizeof *p->lives);
+    p->plan->changes = arena_calloc(&p->plan->arena, most + 1, sizeof *p->plan->changes);
+    if (p->by_address == NULL || p->recorded == NULL || p->observed == NULL || p->lives == NULL ||
+        p->plan->changes == NULL)
+        return no_memory(err);
+    for (size_t i = 0; i < p->state->nodes.len; i++)
+        index_put(p->recorded, p->state->nodes.items[i].address, i);
+    size_t n = 0;
+    for (size_t w = 0; w < p->live->len; w++) {
+        for (size_t i = 0; i < p->live->worlds[w].len; i++) {
+            p->lives[n] = &p->live->worlds[w].items[i];
+            if (index_get(p->observed, p->lives[n]->address) == SIZE_MAX)
+                index_put(p->observed, p->lives[n]->address, n);
+            n++;
+        }
+    }
+    return 0;
+}
+
+static int make(struct planner *p, struct err *err) {
+    int rc = build_indexes(p, err);
+    for (size_t i = 0; rc == 0 && !p->destroy && i < p->desired->nodes.len; i++)
+        rc = plan_node(p, &p->desired->nodes.items[i], err);
+    for (size_t w = 0; rc == 0 && w < p->live->len; w++)
+        for (size_t i = 0; rc == 0 && i < p->live->worlds[w].warnings.len; i++)
+            rc = warn(p->plan, &p->plan->warnings, &p->plan->warnings_len, NULL,
+                      p->live->worlds[w].warnings.items[i]);
+    if (rc == 0)
+        rc = plan_removals(p, err);
+    return rc < 0 ? rc : fingerprints(p, err);
+}
+
+int plan_make(const struct desired *desired, const struct state *state,
+              const struct live_world *live, bool destroy, int (*random)(void *, size_t),
+              struct plan *ret, struct err *err) {
+    struct plan plan = {.destroy = destroy};
+    struct planner p = {.desired = desired,
+                        .state = state,
+                        .live = live,
+                        .plan = &plan,
+                        .random = random,
+                        .destroy = destroy};
+    int rc = make(&p, err);
+    index_free(p.by_address);
+    index_free(p.recorded);
+    index_free(p.observed);
+    free(p.lives);
+    if (rc < 0) {
+        arena_free(&plan.arena);
+        return rc;
+    }
+    *ret = plan;
+    return 0;
+}
+
+void plan_free(struct plan *plan) {
+    arena_free(&plan->arena);
+    *plan = (struct plan){0};
+}
+
+bool plan_has_changes(const struct plan *plan) { return plan->counts[ACTION_NOOP] < plan->len; }
