@@ -5,6 +5,7 @@
 #include "specs/record.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -266,14 +267,13 @@ static void *run_worker(void *arg) {
     struct worker *w = arg;
     struct arena arena = {0};
     apply_batch(w->x, w->batch, &arena);
-    /* Resolved records are looked at until the end of the run: the arena stays. */
     pthread_mutex_lock(&w->x->mutex);
     w->batch->status = BATCH_DONE;
     w->ended = true;
     w->x->running--;
     pthread_cond_signal(&w->x->moved);
     for (size_t i = 0; i < w->batch->len; i++)
-        w->batch->changes[i]->after = NULL;
+        w->batch->changes[i]->after = NULL; /* it was resolved into this batch's arena */
     pthread_mutex_unlock(&w->x->mutex);
     arena_free(&arena);
     return NULL;
@@ -367,10 +367,8 @@ static void schedule(struct executor *x) {
     for (;;) {
         bool cancelled = atomic_load(x->run->cancel) > 0;
         bool moved = false;
-        size_t waiting = 0;
         for (size_t i = 0; i < x->batches.len; i++) {
             struct exec_batch *batch = &x->batches.items[i];
-            waiting += batch->status == BATCH_WAITING;
             if (!is_ready(x, batch) || x->running == THREADS_MAX)
                 continue;
             moved = true;
@@ -384,7 +382,6 @@ static void schedule(struct executor *x) {
             continue;
         if (x->running == 0)
             break; /* all done; or what waits waits for itself, which a plan never has */
-        (void)waiting;
         pthread_cond_wait(&x->moved, &x->mutex);
     }
     reap(x, workers, true);
@@ -425,9 +422,7 @@ static int begin(struct executor *x, struct err *err) {
     int rc = batches_make(x->plan, &x->arena, &x->batches, err);
     if (rc < 0)
         return rc;
-    char dir[4096];
-    snprintf(dir, sizeof dir, "%s", x->run->project_dir);
-    rc = journal_open(dir, &x->journal, err);
+    rc = journal_open(x->run->project_dir, &x->journal, err);
     return rc < 0 ? rc : journal_begin(x->journal, x->state, err);
 }
 
