@@ -1,0 +1,51 @@
+/* Calls to AWS: signed, retried as the SDKs' standard mode does, several side by side from one
+ * thread over connections that are kept for the run. One client may be used by many threads; each
+ * thread's calls then go over connections of their own.
+ * https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html */
+#pragma once
+
+#include "providers/aws/config.h"
+#include "providers/aws/xml.h"
+#include "specs/arena.h"
+#include "specs/buf.h"
+#include "specs/err.h"
+
+#include <stdatomic.h>
+#include <time.h>
+
+enum aws_service { AWS_EC2, AWS_SSM };
+
+struct aws_call {
+    enum aws_service service;
+    const char *action; /* for messages; SSM: the X-Amz-Target's last part */
+    struct str body;    /* form-encoded (EC2) or JSON (SSM) */
+    bool once;          /* not idempotent and without a token: never sent twice */
+    /* filled: */
+    struct buf answer;   /* body of a good answer; free with buf_free */
+    struct xml *xml;     /* EC2: parsed into the call's arena */
+    struct arena *arena; /* set by the caller */
+    int rc;              /* 0 or -code; then err */
+    struct err err;
+};
+
+struct aws_client;
+
+struct aws_client_in {
+    const struct aws_config *config; /* outlives the client */
+    time_t (*now)(void *clock_ctx);
+    void *clock_ctx;
+    int (*random)(void *buffer, size_t len);
+    atomic_int *cancel; /* 2 stops waiting */
+};
+
+int aws_client_open(const struct aws_client_in *in, struct aws_client **ret, struct err *err);
+void aws_client_close(struct aws_client *client);
+/* Sends them side by side and returns when all have ended; each has its rc and err. Returns the
+ * first rc that is not 0, and that err. */
+int aws_call_many(struct aws_client *client, struct aws_call *calls, size_t n, struct err *err);
+int aws_call(struct aws_client *client, struct aws_call *call, struct err *err);
+size_t aws_client_calls(const struct aws_client *client); /* sent so far, retries included */
+
+/* What a failed answer means: from its status and body. Never a good one. */
+void aws_read_error(const char *action, long status, struct str body, struct err *err);
+bool aws_is_throttle(const char *code);

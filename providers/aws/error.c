@@ -1,0 +1,106 @@
+#include "providers/aws/client.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What to do about AWS's codes. */
+static const struct {
+    const char *code;
+    const char *hint;
+} hints[] = {
+    {"AuthFailure", "the access key is unknown or its secret is wrong; check the keys, and that "
+                    "this account may use the region"},
+    {"InvalidClientTokenId", "the access key is unknown; check the keys"},
+    {"UnrecognizedClientException", "the access key is unknown; check the keys"},
+    {"SignatureDoesNotMatch", "the secret key is wrong, or this machine's clock is off"},
+    {"RequestExpired", "this machine's clock is off; set it"},
+    {"ExpiredToken", "the session has ended; log in again"},
+    {"UnauthorizedOperation", "these credentials may not do this; ask for the permission"},
+    {"AccessDeniedException", "these credentials may not do this; ask for the permission"},
+    {"OptInRequired", "the account must first accept the terms, or enable the region"},
+    {"VcpuLimitExceeded", "ask AWS for a higher vCPU quota, or choose a smaller type"},
+    {"InstanceLimitExceeded", "ask AWS for a higher quota, or run fewer servers"},
+    {"InsufficientInstanceCapacity", "AWS has none of this type here now; wait, or choose another"},
+    {"Unsupported", "this type is not offered here; choose another type or region"},
+    {"InvalidKeyPair.Duplicate", "a key pair of that name exists; rename the spec or delete it"},
+    {"InvalidGroup.Duplicate",
+     "a security group of that name exists; rename the spec or delete it"},
+    {"DependencyViolation", "something still uses it; look in the EC2 console"},
+    {"InvalidAMIID.NotFound", "the image is not in this region"},
+    {"InvalidAMIID.Malformed", "an image id looks like ami-0123456789abcdef0"},
+    {"VPCIdNotSpecified", "the region has no default VPC; make one: aws ec2 create-default-vpc"},
+    {"IdempotentParameterMismatch", "an earlier, different request used the same token; run again"},
+};
+
+static const char *const throttles[] = {
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "BandwidthLimitExceeded",
+    "EC2ThrottledException",
+    "SlowDown",
+    "PriorRequestNotComplete",
+    "TransactionInProgressException",
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+};
+
+bool aws_is_throttle(const char *code) {
+    for (size_t i = 0; i < sizeof throttles / sizeof throttles[0]; i++)
+        if (strcmp(code, throttles[i]) == 0)
+            return true;
+    return false;
+}
+
+static void copy(char *to, size_t size, const char *from) {
+    if (from != NULL)
+        snprintf(to, size, "%s", from);
+}
+
+static void read_xml(struct str body, char *code, size_t code_size, char *message, size_t size,
+                     char *id, size_t id_size) {
+    struct arena arena = {.max = 1024 * 1024};
+    struct err ignored;
+    const struct xml *root = xml_parse(&arena, body, &ignored);
+    const struct xml *error = xml_get(root, "Errors/Error");
+    if (error == NULL)
+        error = xml_get(root, "Error");
+    copy(code, code_size, xml_text(error, "Code"));
+    copy(message, size, xml_text(error, "Message"));
+    copy(id, id_size, xml_text(root, "RequestID"));
+    if (id[0] == '\0')
+        copy(id, id_size, xml_text(root, "RequestId"));
+    arena_free(&arena);
+}
+
+static void read_json(struct str body, char *code, size_t code_size, char *message, size_t size) {
+    cJSON *json = cJSON_ParseWithLength(body.ptr, body.len);
+    const char *type = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "__type"));
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(json, "message"));
+    const char *hash = type == NULL ? NULL : strrchr(type, '#');
+    copy(code, code_size, hash != NULL ? hash + 1 : type);
+    copy(message, size, text);
+    cJSON_Delete(json);
+}
+
+void aws_read_error(const char *action, long status, struct str body, struct err *err) {
+    char code[96] = "", message[600] = "", id[96] = "";
+    if (body.len > 0 && body.ptr[0] == '{')
+        read_json(body, code, sizeof code, message, sizeof message);
+    else if (body.len > 0)
+        read_xml(body, code, sizeof code, message, sizeof message, id, sizeof id);
+    err_set(err, ERRC_AWS, "%s: %s", action, message[0] == '\0' ? "AWS gave no reason" : message);
+    if (code[0] == '\0')
+        err_set(err, ERRC_NET, "%s: the answer was HTTP %ld and not AWS's", action, status);
+    snprintf(err->aws_code, sizeof err->aws_code, "%s", code);
+    snprintf(err->aws_request_id, sizeof err->aws_request_id, "%s", id);
+    err->aws_http_status = (int)status;
+    for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
+        if (strcmp(code, hints[i].code) == 0)
+            err_hint(err, "%s", hints[i].hint);
+}
