@@ -32,8 +32,10 @@ static cJSON *scalar_to_json(const struct tree *tree) {
     if (!tree->quoted) {
         if (str_eqc(s, "true") || str_eqc(s, "false"))
             return cJSON_CreateBool(s.ptr[0] == 't');
-        if (is_number(s))
-            return cJSON_CreateNumber(strtod(s.ptr, NULL));
+        /* What no double holds, such as 1e999, stays text. */
+        double value = is_number(s) ? strtod(s.ptr, NULL) : NAN;
+        if (isfinite(value))
+            return cJSON_CreateNumber(value);
     }
     return cJSON_CreateString(s.ptr);
 }

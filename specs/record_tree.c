@@ -92,6 +92,13 @@ static bool check_text(const struct fill *x, const struct field *f, const struct
         expected(x, f, t, "text");
         return false;
     }
+    for (size_t i = 0; f->later != NULL && f->later[i] != NULL; i++) {
+        if (str_eqc(t->text, f->later[i])) {
+            diag_add(x->diags, t->mark, "leave it out for now", "`%s: %s` is not supported yet",
+                     f->name, f->later[i]);
+            return false;
+        }
+    }
     if (f->choices != NULL) {
         for (size_t i = 0; f->choices[i] != NULL; i++)
             if (str_eqc(t->text, f->choices[i]))
@@ -308,8 +315,9 @@ void record_from_tree(struct arena *arena, const struct field *fields, struct tr
         if (written || f->flags & FIELD_LATER)
             continue;
         if (f->flags & FIELD_REQUIRED && tree != NULL)
-            diag_add(diags, tree->mark, f->doc, "`%s` is missing%s%s%s", f->name,
-                     where[0] == '\0' ? "" : " in `", where, where[0] == '\0' ? "" : "`");
+            diag_add(diags, tree->key.line > 0 ? tree->key : tree->mark, f->doc,
+                     "`%s` is missing%s%s%s", f->name, where[0] == '\0' ? "" : " in `", where,
+                     where[0] == '\0' ? "" : "`");
         fill_default(&x, f, (char *)record + f->offset);
     }
 }

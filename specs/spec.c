@@ -88,7 +88,7 @@ static void *compile_list(struct arena *arena, const struct section *section, st
                               .sub_size = section->size};
     struct tree *const items[] = {tree};
     struct str keys[] = {str_of(section->name)};
-    struct mark marks[] = {{0}};
+    struct mark marks[] = {tree == NULL ? (struct mark){0} : tree->key};
     struct tree map = {.type = TREE_MAP,
                        .items = (struct tree **)items,
                        .keys = keys,
@@ -106,7 +106,7 @@ static bool compile_section(struct spec *spec, size_t index, struct tree *tree,
     spec->present[index] = tree != NULL;
     if (section->later) {
         if (tree != NULL)
-            diag_add(diags, tree->mark, "leave it out for now", "`%s` is not supported yet",
+            diag_add(diags, tree->key, "leave it out for now", "`%s` is not supported yet",
                      section->name);
         return true;
     }

@@ -152,6 +152,7 @@ static struct tree *parse_map(struct parse *p, struct tree *t, size_t depth) {
         struct tree *value = parse_node(p, depth + 1);
         if (value == NULL || !grow(p, t, &cap))
             return NULL;
+        value->key = key_mark;
         t->keys[t->len] = key->text;
         t->key_marks[t->len] = key_mark;
         t->items[t->len++] = value;

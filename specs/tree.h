@@ -14,6 +14,7 @@ enum tree_type { TREE_NULL, TREE_SCALAR, TREE_LIST, TREE_MAP };
 struct tree {
     enum tree_type type;
     struct mark mark;    /* of the value */
+    struct mark key;     /* of the key that leads to it; line 0 for the root and list items */
     struct str text;     /* TREE_SCALAR: NUL-terminated too */
     bool quoted;         /* the scalar stood in quotes or was a block: always a string */
     struct tree **items; /* TREE_LIST: elements; TREE_MAP: values */

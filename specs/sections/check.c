@@ -31,14 +31,6 @@ const char *check_region(struct str s) {
     return matches(s, "^[a-z][a-z0-9-]{2,30}$") ? NULL : "an AWS region such as us-east-1";
 }
 
-/* All bits of `bytes` behind the prefix are zero. */
-static bool host_bits_zero(const unsigned char *bytes, size_t len, int64_t prefix) {
-    for (size_t bit = (size_t)prefix; bit < len * 8; bit++)
-        if (bytes[bit / 8] & (0x80 >> bit % 8))
-            return false;
-    return true;
-}
-
 const char *check_cidr_or_my_ip(struct str s) {
     static const char form[] = "my-ip or a CIDR block such as 203.0.113.7/32 or 2001:db8::/64";
     if (str_eqc(s, "my-ip"))
@@ -61,8 +53,6 @@ const char *check_cidr_or_my_ip(struct str s) {
     int64_t prefix = 0;
     if (!str_to_i64(rest, 0, (int64_t)len * 8, &prefix))
         return len == 4 ? "a prefix length of 0 to 32" : "a prefix length of 0 to 128";
-    if (!host_bits_zero(bytes, len, prefix))
-        return "a block whose bits behind the prefix are zero (10.0.0.0/8, not 10.1.2.3/8)";
     return NULL;
 }
 

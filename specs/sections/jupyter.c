@@ -5,6 +5,7 @@
 
 static const char *const interfaces[] = {"lab", "notebook", NULL};
 static const char *const tls[] = {"self-signed", NULL};
+static const char *const later_tls[] = {"none", NULL};
 
 static const struct field jupyter_fields[] = {
     {.name = "interface",
@@ -32,6 +33,7 @@ static const struct field jupyter_fields[] = {
      .type = FIELD_STR,
      .offset = offsetof(struct jupyter_section, tls),
      .choices = tls,
+     .later = later_tls,
      .def = "self-signed"},
     {.name = "password",
      .doc = "Where the password is: { env: NAME } or { file: PATH }; without it a token is made.",

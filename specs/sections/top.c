@@ -3,6 +3,8 @@
 
 static const char *const providers[] = {"ec2", "sandbox", NULL};
 
+static const char *const later_providers[] = {"host", NULL};
+
 static const struct field top_fields[] = {
     {.name = "berth",
      .doc = "Version of this language: 1.",
@@ -23,7 +25,8 @@ static const struct field top_fields[] = {
      .type = FIELD_STR,
      .flags = FIELD_REQUIRED,
      .offset = offsetof(struct top_section, provider),
-     .choices = providers},
+     .choices = providers,
+     .later = later_providers},
     {.name = "region",
      .doc = "AWS region; without it AWS_REGION, then the profile's.",
      .type = FIELD_STR,

@@ -1,0 +1,119 @@
+#include "specs/template.h"
+
+#include "specs/spec.h"
+
+#include <string.h>
+
+enum { COMMENT_COL = 44 };
+
+/* What a row shows; a field without a row here shows its default behind "# ". */
+struct sample {
+    const char *path;
+    const char *value;
+    bool live;
+};
+
+static const struct sample samples[] = {
+    {"berth", "1", true},
+    {"region", "us-east-1", false},
+    {"profile", "research", false},
+    {"server", NULL, true},
+    {"server.image", "debian-12", true},
+    {"server.type", "t3.small", true},
+    {"server.disk.size", "30 GiB", false},
+    {"server.tags", "{ team: growth }", false},
+    {"key_pair.public_key", "~/.ssh/id_ed25519.pub", false},
+    {"access", NULL, true},
+    {"access.ssh", "my-ip", true},
+    {"access.jupyter", "my-ip", true},
+    {"packages", NULL, true},
+    {"packages.system", "[git]", true},
+    {"packages.python", NULL, true},
+    {"packages.python.version", "\"3.12\"", false},
+    {"packages.python.requirements", "requirements.txt", false},
+    {"packages.python.packages", "[pandas]", true},
+    {"packages.python.index_url", "https://pypi.example/simple", false},
+    {"files.from", "notebooks/", false},
+    {"files.to", "~/notebooks", false},
+    {"files.mode", "\"0644\"", false},
+    {"jupyter", NULL, true},
+    {"jupyter.interface", "lab", true},
+    {"jupyter.root_dir", "\"~\"", false},
+    {"jupyter.password", "{ env: JUPYTER_PASSWORD }", false},
+    {"jupyter.settings", "{ ServerApp: { shutdown_no_activity_timeout: 3600 } }", false},
+};
+
+struct template {
+    struct buf *out;
+    const char *name;
+    const char *provider;
+};
+
+static const struct sample *find_sample(const char *path) {
+    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++)
+        if (strcmp(samples[i].path, path) == 0)
+            return &samples[i];
+    return NULL;
+}
+
+/* One line: indent, "# " unless live, the text, and the comment at its column. */
+static void add_line(const struct template *t, size_t indent, bool live, struct str text,
+                     const char *doc) {
+    size_t width = indent + (live ? 0 : 2) + text.len;
+    buf_addn(t->out, ' ', indent);
+    if (!live)
+        buf_adds(t->out, "# ");
+    buf_addstr(t->out, text);
+    buf_addn(t->out, ' ', width < COMMENT_COL ? COMMENT_COL - width : 1);
+    buf_addf(t->out, "# %s\n", doc);
+}
+
+static void add_fields(const struct template *t, const struct field *fields, const char *path,
+                       size_t indent, bool item) {
+    for (const struct field *f = fields; f->name != NULL; f++) {
+        if (f->flags & FIELD_LATER)
+            continue;
+        _cleanup_buf_ struct buf inner = BUF_INIT(BUF_SMALL);
+        _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+        buf_addf(&inner, "%s%s%s", path, path[0] == '\0' ? "" : ".", f->name);
+        const struct sample *sample = find_sample(buf_cstr(&inner));
+        const char *value = sample != NULL && sample->value != NULL ? sample->value : f->def;
+        bool live = sample != NULL && sample->live;
+        if (strcmp(buf_cstr(&inner), "name") == 0) {
+            value = t->name;
+            live = true;
+        } else if (strcmp(buf_cstr(&inner), "provider") == 0) {
+            value = t->provider;
+            live = true;
+        }
+        buf_addf(&text, "%s%s:", item ? f == fields ? "- " : "  " : "", f->name);
+        if (f->type != FIELD_GROUP)
+            buf_addf(&text, " %s", value == NULL ? "null" : value);
+        if (inner.failed || text.failed)
+            t->out->failed = true;
+        add_line(t, indent, live, buf_str(&text), f->doc);
+        if (f->type == FIELD_GROUP)
+            add_fields(t, f->sub, buf_cstr(&inner), indent + 2, false);
+    }
+}
+
+void spec_template(struct buf *out, const char *name, const char *provider) {
+    const struct template t = {out, name, provider};
+    buf_adds(out, "# What the server is. `berth plan` says what differs from it, `berth apply` "
+                  "makes it true.\n");
+    add_fields(&t, sections[0]->fields, "", 0, false);
+    for (size_t i = 1; sections[i] != NULL; i++) {
+        const struct section *section = sections[i];
+        if (section->later)
+            continue;
+        const struct sample *sample = find_sample(section->name);
+        _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+        buf_addf(&text, "%s:", section->name);
+        if (text.failed)
+            out->failed = true;
+        buf_addc(out, '\n');
+        add_line(&t, 0, sample != NULL && sample->live, buf_str(&text), section->doc);
+        bool items = section->item_fields != NULL;
+        add_fields(&t, items ? section->item_fields : section->fields, section->name, 2, items);
+    }
+}
