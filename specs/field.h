@@ -58,7 +58,8 @@ struct field {
                                    max items when max > 0 */
     const char *def;            /* spec: default, in the spec's own words; NULL for none */
     const char *const *choices; /* strings: the only values, ending with NULL; or NULL */
-    const char *const *later;   /* strings: values refused with "not supported yet"; or NULL */
+    const char *const *later;   /* strings: values refused with "not supported yet", "{}" for any
+                                   map; or NULL */
     /* strings and list items: extra check. Returns NULL when good, else what was expected
      * ("a CIDR block such as 203.0.113.7/32"). */
     const char *(*check)(struct str value);

@@ -86,18 +86,26 @@ static void choose_help(const struct field *f, struct str text, char *help, size
             (size_t)snprintf(help + used, size - used, "%s %s", i == 0 ? "" : ",", f->choices[i]);
 }
 
+/* Diagnoses a value of a later version; false when it is none. */
+static bool refuse_later(const struct fill *x, const struct field *f, const struct tree *t) {
+    for (size_t i = 0; f->later != NULL && f->later[i] != NULL; i++) {
+        bool map = cstr_eq(f->later[i], "{}") && t->type == TREE_MAP;
+        if (!map && (t->type != TREE_SCALAR || !str_eqc(t->text, f->later[i])))
+            continue;
+        diag_add(x->diags, t->mark, "leave it out for now", "`%s: %s` is not supported yet",
+                 f->name, map ? "{ … }" : f->later[i]);
+        return true;
+    }
+    return false;
+}
+
 /* Text by the row's choices and check; true when it may be used. */
 static bool check_text(const struct fill *x, const struct field *f, const struct tree *t) {
+    if (refuse_later(x, f, t))
+        return false;
     if (t->type != TREE_SCALAR) {
         expected(x, f, t, "text");
         return false;
-    }
-    for (size_t i = 0; f->later != NULL && f->later[i] != NULL; i++) {
-        if (str_eqc(t->text, f->later[i])) {
-            diag_add(x->diags, t->mark, "leave it out for now", "`%s: %s` is not supported yet",
-                     f->name, f->later[i]);
-            return false;
-        }
     }
     if (f->choices != NULL) {
         for (size_t i = 0; f->choices[i] != NULL; i++)
@@ -203,9 +211,11 @@ static void fill_records(const struct fill *x, const struct field *f, const stru
         no_memory(x);
         return;
     }
-    for (size_t i = 0; i < t->len; i++)
-        record_from_tree(x->arena, f->sub, t->items[i], joined(x, f->name), items + i * f->sub_size,
-                         x->diags);
+    for (size_t i = 0; i < t->len; i++) {
+        const char *where = arena_printf(x->arena, "%s[%zu]", joined(x, f->name), i);
+        record_from_tree(x->arena, f->sub, t->items[i], where == NULL ? f->name : where,
+                         items + i * f->sub_size, x->diags);
+    }
     *list = (struct reclist){items, t->len};
 }
 

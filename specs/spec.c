@@ -50,22 +50,35 @@ static struct tree *top_tree(struct arena *arena, const struct tree *root) {
     return top;
 }
 
-/* A mistyped section name would otherwise be compared with the top level's scalars only. */
-static bool name_section(struct diags *diags, struct tree *top) {
-    const char *names[SECTION_MAX + 1];
+/* Every key that may stand at the top level; returns how many. */
+static size_t top_names(const char *names[], size_t max) {
     size_t n = 0;
-    for (size_t s = 1; sections[s] != NULL; s++)
+    for (const struct field *f = section_top.fields; f->name != NULL && n < max; f++)
+        names[n++] = f->name;
+    for (size_t s = 1; sections[s] != NULL && n < max; s++)
         if (!sections[s]->later)
             names[n++] = sections[s]->name;
+    return n;
+}
+
+/* Diagnoses unknown keys of the top level and takes them out: its own table alone would neither
+ * list nor suggest the sections. */
+static void drop_unknown(struct diags *diags, struct tree *top) {
+    const char *names[2 * SECTION_MAX + 1];
+    size_t n = top_names(names, 2 * SECTION_MAX);
     names[n] = NULL;
     size_t kept = 0;
     for (size_t i = 0; i < top->len; i++) {
-        const char *near = fields_find(section_top.fields, top->keys[i].ptr, NULL) != NULL
-                               ? NULL
-                               : str_nearest(top->keys[i], names);
-        if (near != NULL) {
-            char help[64];
-            snprintf(help, sizeof help, "did you mean `%s`?", near);
+        if (fields_find(section_top.fields, top->keys[i].ptr, NULL) == NULL) {
+            const char *near = str_nearest(top->keys[i], names);
+            char help[256];
+            size_t used = (size_t)snprintf(help, sizeof help,
+                                           near == NULL ? "expected one of" : "did you mean");
+            if (near != NULL)
+                snprintf(help + used, sizeof help - used, " `%s`?", near);
+            for (size_t k = 0; near == NULL && k < n && used < sizeof help; k++)
+                used += (size_t)snprintf(help + used, sizeof help - used, "%s %s",
+                                         k == 0 ? "" : ",", names[k]);
             diag_add(diags, top->key_marks[i], help, "unknown key `%s`", top->keys[i].ptr);
             continue;
         }
@@ -74,7 +87,6 @@ static bool name_section(struct diags *diags, struct tree *top) {
         top->key_marks[kept++] = top->key_marks[i];
     }
     top->len = kept;
-    return true;
 }
 
 static void *compile_list(struct arena *arena, const struct section *section, struct tree *tree,
@@ -152,7 +164,9 @@ struct spec *spec_compile(struct arena *arena, struct diags *diags) {
     }
     *spec = (struct spec){.arena = arena, .file = diags->file, .root = root};
     struct tree *top = top_tree(arena, root);
-    if (top == NULL || !name_section(diags, top) || !compile_sections(spec, top, diags)) {
+    if (top != NULL)
+        drop_unknown(diags, top);
+    if (top == NULL || !compile_sections(spec, top, diags)) {
         diag_add(diags, (struct mark){0}, NULL, "out of memory");
         return NULL;
     }

@@ -58,7 +58,9 @@ static bool advance(struct parse *p) {
         }
     }
     const char *context = p->yaml.context;
-    diag_add(p->diags, mark, NULL, "not YAML: %s%s%s",
+    size_t at = p->yaml.error == YAML_SCANNER_ERROR ? p->yaml.problem_mark.index : SIZE_MAX;
+    bool tab = at < p->diags->source.len && p->diags->source.ptr[at] == '\t';
+    diag_add(p->diags, mark, tab ? "indent with spaces, not tabs" : NULL, "not YAML: %s%s%s",
              p->yaml.problem == NULL ? "cannot be read" : p->yaml.problem,
              context == NULL ? "" : " ", context == NULL ? "" : context);
     return false;
@@ -212,8 +214,10 @@ struct tree *tree_parse(struct arena *arena, struct diags *diags) {
     if (!yaml_parser_initialize(&p.yaml))
         return out_of_memory(&p);
     yaml_parser_set_encoding(&p.yaml, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&p.yaml, (const unsigned char *)diags->source.ptr,
-                                 diags->source.len);
+    /* With the encoding fixed, libyaml does not skip a byte order mark itself. */
+    struct str text = diags->source;
+    size_t skip = str_starts(text, STR("\xef\xbb\xbf")) ? 3 : 0;
+    yaml_parser_set_input_string(&p.yaml, (const unsigned char *)text.ptr + skip, text.len - skip);
     struct tree *root = parse_stream(&p);
     yaml_event_delete(&p.event);
     yaml_parser_delete(&p.yaml);

@@ -5,7 +5,7 @@
 
 static const char *const interfaces[] = {"lab", "notebook", NULL};
 static const char *const tls[] = {"self-signed", NULL};
-static const char *const later_tls[] = {"none", NULL};
+static const char *const later_tls[] = {"none", "{}", NULL};
 
 static const struct field jupyter_fields[] = {
     {.name = "interface",

@@ -1,0 +1,15 @@
+# Every fuzz_X.c with a corpus/X is replayed by plain gcc as `fuzz.X`; -DBERTH_FUZZ=ON with clang
+# also builds the live `fuzz_X_live` for libFuzzer.
+file(GLOB FUZZ_TARGETS CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/fuzz_*.c)
+foreach(source IN LISTS FUZZ_TARGETS)
+  get_filename_component(program ${source} NAME_WE)
+  string(REPLACE "fuzz_" "" name ${program})
+  add_executable(${program} ${source} ${CMAKE_CURRENT_LIST_DIR}/replay.c)
+  target_link_libraries(${program} PRIVATE berth_cmd)
+  add_test(NAME fuzz.${name} COMMAND ${program} ${CMAKE_CURRENT_LIST_DIR}/corpus/${name})
+  if(BERTH_FUZZ)
+    add_executable(${program}_live ${source})
+    target_link_libraries(${program}_live PRIVATE berth_cmd)
+    target_link_options(${program}_live PRIVATE -fsanitize=fuzzer)
+  endif()
+endforeach()

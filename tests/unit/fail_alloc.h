@@ -1,0 +1,66 @@
+/* Fail the Nth allocation of the whole process: define malloc and friends over glibc's own. Include
+ * in exactly one source of a test program. Not for sanitizer builds, which own malloc: there
+ * fail_alloc_possible() is false and the test skips. One thread at a time. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define FAIL_ALLOC_OFF
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FAIL_ALLOC_OFF
+#endif
+#endif
+
+static struct {
+    size_t left;  /* allocations until the failing one; 0: none fails */
+    size_t count; /* allocations since fail_alloc_at */
+    bool hit;
+} fail_alloc_state;
+
+/* The nth allocation from now on fails (1 is the next), once; 0 lets all pass. */
+static inline void fail_alloc_at(size_t nth) {
+    fail_alloc_state.left = nth;
+    fail_alloc_state.count = 0;
+    fail_alloc_state.hit = false;
+}
+
+static inline bool fail_alloc_hit(void) { return fail_alloc_state.hit; }
+
+#ifdef FAIL_ALLOC_OFF
+
+static inline bool fail_alloc_possible(void) { return false; }
+
+#else
+
+#include <errno.h>
+
+static inline bool fail_alloc_possible(void) { return true; }
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *ptr, size_t size);
+void *malloc(size_t size);
+void *calloc(size_t count, size_t size);
+void *realloc(void *ptr, size_t size);
+
+static bool fail_alloc_now(void) {
+    fail_alloc_state.count++;
+    if (fail_alloc_state.left == 0 || --fail_alloc_state.left > 0)
+        return false;
+    fail_alloc_state.hit = true;
+    errno = ENOMEM;
+    return true;
+}
+
+void *malloc(size_t size) { return fail_alloc_now() ? NULL : __libc_malloc(size); }
+void *calloc(size_t count, size_t size) {
+    return fail_alloc_now() ? NULL : __libc_calloc(count, size);
+}
+void *realloc(void *ptr, size_t size) {
+    return fail_alloc_now() ? NULL : __libc_realloc(ptr, size);
+}
+
+#endif
