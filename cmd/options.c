@@ -1,0 +1,109 @@
+#include "cmd/options.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define ROW(id, spelling, placeholder, member, other, text)                                        \
+    const struct option_row id = {.name = spelling,                                                \
+                                  .value = placeholder,                                            \
+                                  .doc = text,                                                     \
+                                  .offset = offsetof(struct args, member),                         \
+                                  .alias = other}
+
+ROW(option_file, "file", "SPEC", file, "f", "the spec (default: berth.yaml)");
+ROW(option_out, "out", "FILE", out, NULL, "write the plan to FILE, for berth apply FILE");
+ROW(option_name, "name", "NAME", name, NULL, "the name, when it is not the spec's");
+ROW(option_provider, "provider", "NAME", provider, NULL, "ec2 or sandbox (default: sandbox)");
+ROW(option_json, "json", NULL, json, NULL, "print JSON");
+ROW(option_detailed_exitcode, "detailed-exitcode", NULL, detailed_exitcode, NULL,
+    "exit 0: no changes, 1: error, 2: changes");
+ROW(option_auto_approve, "auto-approve", NULL, auto_approve, NULL, "do not ask");
+ROW(option_no_color, "no-color", NULL, no_color, NULL, "no colours (as with NO_COLOR set)");
+ROW(option_verbose, "v", NULL, verbose, "verbose", "say what is being done, on stderr");
+ROW(option_destroy, "destroy", NULL, destroy, NULL, "plan to destroy everything");
+ROW(option_all, "all", NULL, all, NULL, "the cached root file system too");
+ROW(option_help, "help", NULL, help, "h", "this text");
+
+const struct option_row *const options_common[] = {&option_no_color, &option_verbose, &option_help,
+                                                   NULL};
+
+static bool row_is(const struct option_row *row, struct str name) {
+    return str_eqc(name, row->name) || (row->alias != NULL && str_eqc(name, row->alias));
+}
+
+static const struct option_row *find_row(const struct option_row *const *rows, struct str name) {
+    for (; *rows != NULL; rows++)
+        if (row_is(*rows, name))
+            return *rows;
+    return NULL;
+}
+
+static int unknown(const struct option_row *const *options, struct str name, struct err *err) {
+    enum { NAMES_MAX = 32 };
+    const char *names[NAMES_MAX + 1] = {0};
+    size_t n = 0;
+    for (; *options != NULL && n < NAMES_MAX; options++)
+        names[n++] = (*options)->name;
+    for (size_t i = 0; options_common[i] != NULL && n < NAMES_MAX; i++)
+        names[n++] = options_common[i]->name;
+    const char *nearest = str_nearest(name, names);
+    err_set(err, ERRC_INVALID, "unknown option -%.*s", STR_FMT(name));
+    if (nearest != NULL)
+        err_hint(err, "did you mean -%s?", nearest);
+    return -ERRC_INVALID;
+}
+
+static int set(const struct option_row *row, struct str value, bool has_value, int argc,
+               char **argv, int *at, struct args *args, struct err *err) {
+    void *member = (char *)args + row->offset;
+    if (row->value == NULL) {
+        if (has_value)
+            return err_set(err, ERRC_INVALID, "option -%s takes no value", row->name);
+        *(bool *)member = true;
+        return 0;
+    }
+    if (!has_value) {
+        if (*at + 1 >= argc)
+            return err_set(err, ERRC_INVALID, "option -%s needs %s", row->name, row->value);
+        value = str_of(argv[++*at]);
+    }
+    if (value.len == 0)
+        return err_set(err, ERRC_INVALID, "option -%s needs %s, not an empty text", row->name,
+                       row->value);
+    *(const char **)member = value.ptr; /* argv's strings end with NUL, and so do their tails */
+    return 0;
+}
+
+int options_parse(const struct option_row *const *options, int argc, char **argv, struct args *ret,
+                  struct err *err) {
+    struct args args = {0};
+    for (int i = 0; i < argc; i++) {
+        const char *arg = argv[i];
+        if (strcmp(arg, "--") == 0) {
+            args.rest = argv + i + 1;
+            break;
+        }
+        if (arg[0] != '-' || arg[1] == '\0') {
+            if (args.positional_len == POSITIONAL_MAX)
+                return err_set(err, ERRC_LIMIT, "too many arguments");
+            args.positional[args.positional_len++] = arg;
+            continue;
+        }
+        struct str rest = str_of(arg + (arg[1] == '-' ? 2 : 1));
+        const char *equals = memchr(rest.ptr, '=', rest.len);
+        struct str name = rest, value = {0};
+        if (equals != NULL) {
+            name.len = (size_t)(equals - rest.ptr);
+            value = str_of(equals + 1);
+        }
+        const struct option_row *row = find_row(options, name);
+        if (row == NULL)
+            row = find_row(options_common, name);
+        int rc = row == NULL ? unknown(options, name, err)
+                             : set(row, value, equals != NULL, argc, argv, &i, &args, err);
+        if (rc < 0)
+            return rc;
+    }
+    *ret = args;
+    return 0;
+}

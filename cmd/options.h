@@ -1,0 +1,23 @@
+/* The command line, by tables: one row an option, a list of rows a verb. Pure. */
+#pragma once
+
+#include "cmd/cmd.h"
+
+struct option_row {
+    const char *name;  /* without dashes; one or two are taken */
+    const char *value; /* placeholder of its value, or NULL for a switch */
+    const char *doc;   /* one line */
+    size_t offset;     /* in struct args: bool for a switch, else const char * */
+    const char *alias; /* another spelling, or NULL */
+};
+
+extern const struct option_row option_file, option_out, option_name, option_provider, option_json,
+    option_detailed_exitcode, option_auto_approve, option_no_color, option_verbose, option_destroy,
+    option_all, option_help;
+
+/* Fill `ret` from argv[0..argc), which starts after the verb. `options` ends with NULL; those that
+ * every verb has (help, no-color, v) are added. -ERRC_INVALID with the nearest name in the hint. */
+int options_parse(const struct option_row *const *options, int argc, char **argv, struct args *ret,
+                  struct err *err);
+/* The options that every verb has; ends with NULL. */
+extern const struct option_row *const options_common[];
