@@ -1,0 +1,274 @@
+#include "cmd/show_plan.h"
+
+#include "cmd/show_group.h"
+#include "cmd/show_value.h"
+#include "cmd/text.h"
+
+#include <string.h>
+
+enum { INDENT = 2, BODY_INDENT = 6 };
+
+static const struct {
+    const char *sign;
+    enum paint paint;
+    const char *done; /* in the counts: "3 to create" */
+} actions[] = {
+    [ACTION_NOOP] = {" ", PAINT_DIM, "unchanged"},
+    [ACTION_CREATE] = {"+", PAINT_GREEN, "to create"},
+    [ACTION_ADOPT] = {"+", PAINT_GREEN, "to adopt"},
+    [ACTION_RESUME] = {"+", PAINT_GREEN, "to finish creating"},
+    [ACTION_UPDATE] = {"~", PAINT_YELLOW, "to update"},
+    [ACTION_STOP_UPDATE_START] = {"~", PAINT_YELLOW, "to stop, update and start"},
+    [ACTION_REPLACE] = {"-/+", PAINT_RED, "to replace"},
+    [ACTION_DESTROY] = {"-", PAINT_RED, "to destroy"},
+    [ACTION_FORGET] = {"-", PAINT_DIM, "to forget"},
+    [ACTION_UNKNOWN] = {"?", PAINT_YELLOW, "unknown"},
+};
+_Static_assert(sizeof actions / sizeof actions[0] == ACTION_COUNT, "one row an action");
+
+/* Behind a field: why it differs. */
+static const char *field_mark(enum why why) {
+    switch (why) {
+    case WHY_SPEC:
+        return "(spec)";
+    case WHY_DRIFT:
+        return "(drift)";
+    case WHY_BOTH:
+        return "(spec, drift)";
+    default:
+        return NULL;
+    }
+}
+
+/* Behind an address: what the sign alone does not say. */
+static void add_remark(const struct change *c, const struct look *look, struct buf *out) {
+    const char *text = NULL;
+    switch (c->action) {
+    case ACTION_ADOPT:
+        text = c->fields_len > 0 ? "is there and berth's: take it over, then update"
+                                 : "is there and berth's: take it over";
+        break;
+    case ACTION_RESUME:
+        text = "an earlier apply was interrupted: go on";
+        break;
+    case ACTION_CREATE:
+        text = c->why == WHY_DRIFT ? "has vanished: create it anew" : NULL;
+        break;
+    case ACTION_STOP_UPDATE_START:
+        text = "the server stops for a moment";
+        break;
+    case ACTION_REPLACE:
+        text = "destroy it and create it anew";
+        break;
+    case ACTION_DESTROY:
+        text = c->why == WHY_ORPHAN ? "berth's by its tags, in no spec" : NULL;
+        break;
+    case ACTION_FORGET:
+        text = "has vanished: only the record goes";
+        break;
+    case ACTION_UPDATE:
+        text = c->fields_len == 0 && c->why == WHY_PARENT ? "looked at again when its server runs"
+               : c->fields_len == 0                       ? "finish what was interrupted"
+                                                          : NULL;
+        break;
+    default:
+        break;
+    }
+    if (text == NULL)
+        return;
+    buf_adds(out, "  ");
+    text_paint(look, PAINT_DIM, text, out);
+}
+
+static void add_line(const struct look *look, const char *text, size_t indent, struct buf *out) {
+    buf_addn(out, ' ', indent);
+    text_wrap(look, str_of(text), indent, indent + 2, out);
+    buf_addc(out, '\n');
+}
+
+static void add_unread(const struct change *c, const struct look *look, struct buf *out) {
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+    const struct err *err = c->live == NULL ? NULL : &c->live->err;
+    bool foreign = c->live != NULL && c->live->presence == LIVE_FOREIGN;
+    buf_adds(&text, foreign ? "taken by somebody else: " : "could not be read: ");
+    buf_adds(&text, err != NULL && err->msg[0] != '\0' ? err->msg : "its server does not answer");
+    add_line(look, buf_cstr(&text), BODY_INDENT, out);
+    if (err != NULL && err->hint[0] != '\0') {
+        buf_reset(&text);
+        buf_addf(&text, "try: %s", err->hint);
+        add_line(look, buf_cstr(&text), BODY_INDENT, out);
+    }
+}
+
+static void add_create_fields(const struct change *c, const struct look *look, struct buf *out) {
+    for (size_t i = 0; c->after != NULL && c->kind->fields[i].name != NULL; i++) {
+        const struct field *f = &c->kind->fields[i];
+        if (!(f->flags & FIELD_COMPUTED))
+            show_field(look, f, c->after, c->after_unknown >> i & 1, BODY_INDENT, out);
+    }
+}
+
+static void add_changed_fields(const struct change *c, const struct look *look, struct buf *out) {
+    for (size_t i = 0; i < c->fields_len; i++) {
+        const struct field_change *f = &c->fields[i];
+        _cleanup_buf_ struct buf mark = BUF_INIT(BUF_SMALL);
+        const char *why = field_mark(f->why);
+        if (why != NULL && c->action != ACTION_ADOPT)
+            buf_adds(&mark, why);
+        if (f->replaces)
+            buf_addf(&mark, "%s(this is why it is replaced)", mark.len > 0 ? " " : "");
+        show_field_change(look, f->field, c->before, c->after, f->after_unknown,
+                          mark.len > 0 ? buf_cstr(&mark) : NULL, BODY_INDENT, out);
+    }
+}
+
+/* What stands below the address; equal bodies of like nodes are shown once. */
+static void add_body(const struct plan *plan, const struct change *c, const struct look *look,
+                     struct buf *out) {
+    add_remark(c, look, out);
+    buf_addc(out, '\n');
+    if (c->action == ACTION_CREATE || c->action == ACTION_RESUME)
+        add_create_fields(c, look, out);
+    else if (c->action == ACTION_UNKNOWN)
+        add_unread(c, look, out);
+    else if (c->fields_len > 0)
+        add_changed_fields(c, look, out);
+    if (c->loses != NULL) {
+        buf_addn(out, ' ', BODY_INDENT);
+        text_paint(look, PAINT_RED, "! loses", out);
+        buf_addc(out, ' ');
+        text_wrap(look, str_of(c->loses), BODY_INDENT + 8, BODY_INDENT + 2, out);
+        buf_addc(out, '\n');
+    }
+    size_t parts = 0;
+    for (size_t i = 0; c->action == ACTION_DESTROY && i < plan->len; i++)
+        parts += plan->changes[i].with_parent && cstr_eq(plan->changes[i].parent, c->address);
+    if (parts > 0) {
+        buf_addn(out, ' ', BODY_INDENT);
+        buf_addf(out, "and the %zu part%s on it\n", parts, parts == 1 ? "" : "s");
+    }
+}
+
+static bool is_shown(const struct change *c) { return c->action != ACTION_NOOP && !c->with_parent; }
+
+static int add_changes(const struct plan *plan, const struct look *look, struct buf *out) {
+    struct groups groups = {0};
+    _cleanup_buf_ struct buf body = BUF_INIT(BUF_MEDIUM);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < plan->len; i++) {
+        const struct change *c = &plan->changes[i];
+        if (!is_shown(c))
+            continue;
+        buf_reset(&body);
+        add_body(plan, c, look, &body);
+        rc = body.failed ? -ERRC_NOMEM
+                         : groups_add(&groups, c->address, (int)c->action, buf_str(&body));
+    }
+    for (size_t i = 0; rc == 0 && i < groups.len; i++) {
+        const struct group *g = &groups.items[i];
+        const char *sign = actions[g->tag].sign;
+        buf_addn(out, ' ', INDENT);
+        text_paint(look, actions[g->tag].paint, sign, out);
+        buf_addn(out, ' ', strlen(sign) < 4 ? 4 - strlen(sign) : 1);
+        _cleanup_buf_ struct buf address = BUF_INIT(BUF_SMALL);
+        group_address(g, &address);
+        text_paint(look, PAINT_BOLD, buf_cstr(&address), out);
+        buf_addstr(out, g->body);
+    }
+    groups_free(&groups);
+    return rc;
+}
+
+static bool any_mark(const struct plan *plan, enum why why) {
+    for (size_t i = 0; i < plan->len; i++)
+        for (size_t f = 0; is_shown(&plan->changes[i]) && f < plan->changes[i].fields_len; f++)
+            if (plan->changes[i].action != ACTION_ADOPT &&
+                (plan->changes[i].fields[f].why == why ||
+                 plan->changes[i].fields[f].why == WHY_BOTH))
+                return true;
+    return false;
+}
+
+static void add_legend(const struct plan *plan, const char *spec_name, const struct look *look,
+                       struct buf *out) {
+    _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
+    if (any_mark(plan, WHY_SPEC))
+        buf_addf(&line, "(spec): changed in %s. ", spec_name);
+    if (any_mark(plan, WHY_DRIFT))
+        buf_adds(&line, "(drift): changed out there since the last apply.");
+    if (line.len == 0)
+        return;
+    buf_addc(out, '\n');
+    add_line(look, buf_cstr(&line), 0, out);
+}
+
+static void add_counts(const struct plan *plan, struct buf *out) {
+    size_t counts[ACTION_COUNT] = {0};
+    for (size_t i = 0; i < plan->len; i++)
+        counts[plan->changes[i].action] += is_shown(&plan->changes[i]);
+    buf_adds(out, "\nPlan: ");
+    bool first = true;
+    for (size_t a = 0; a < ACTION_COUNT; a++) {
+        if (counts[a] == 0)
+            continue;
+        buf_addf(out, "%s%zu %s", first ? "" : ", ", counts[a], actions[a].done);
+        first = false;
+    }
+    buf_adds(out, ".\n");
+}
+
+static void add_notices(const struct plan_warning *items, size_t len, const char *word,
+                        enum paint paint, const struct look *look, struct buf *out) {
+    for (size_t i = 0; i < len; i++) {
+        _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+        if (items[i].address != NULL)
+            buf_addf(&text, "%s: ", items[i].address);
+        buf_adds(&text, items[i].text);
+        buf_addc(out, '\n');
+        text_paint(look, paint, word, out);
+        buf_addc(out, ' ');
+        text_wrap(look, buf_str(&text), strlen(word) + 1, 2, out);
+        buf_addc(out, '\n');
+    }
+}
+
+void show_losses(const struct plan *plan, const struct look *look, struct buf *out) {
+    struct groups groups = {0};
+    for (size_t i = 0; i < plan->len; i++)
+        if (plan->changes[i].loses != NULL &&
+            groups_add(&groups, plan->changes[i].address, 0, str_of(plan->changes[i].loses)) < 0)
+            out->failed = true;
+    if (groups.len > 0)
+        buf_adds(out, "\nThis data is lost for good:\n");
+    for (size_t i = 0; i < groups.len; i++) {
+        _cleanup_buf_ struct buf address = BUF_INIT(BUF_SMALL);
+        group_address(&groups.items[i], &address);
+        buf_addf(out, "  %s: ", buf_cstr(&address));
+        text_wrap(look, groups.items[i].body, 4 + address.len, 4, out);
+        buf_addc(out, '\n');
+    }
+    groups_free(&groups);
+}
+
+size_t show_plan_count(const struct plan *plan) {
+    size_t n = 0;
+    for (size_t i = 0; i < plan->len; i++)
+        n += is_shown(&plan->changes[i]) && plan->changes[i].action != ACTION_UNKNOWN;
+    return n;
+}
+
+void show_plan(const struct plan *plan, const char *spec_name, const struct look *look,
+               struct buf *out) {
+    if (plan_has_changes(plan)) {
+        if (add_changes(plan, look, out) < 0)
+            out->failed = true;
+        add_legend(plan, spec_name, look, out);
+        add_counts(plan, out);
+    } else if (plan->destroy) {
+        buf_adds(out, "Nothing to destroy.\n");
+    } else {
+        buf_addf(out, "No changes. The world matches %s.\n", spec_name);
+    }
+    add_notices(plan->warnings, plan->warnings_len, "warning:", PAINT_YELLOW, look, out);
+    add_notices(plan->blockers, plan->blockers_len, "error:", PAINT_RED, look, out);
+}
