@@ -1,0 +1,43 @@
+/* The EC2 world: key pair, security group and servers, observed by at most four calls side by side. */
+#pragma once
+
+#include "providers/provider.h"
+
+extern const struct world ec2_world;
+extern const struct kind key_pair_kind, access_kind, server_kind;
+
+struct key_pair_record {
+    const char *name;
+    const char *public_key; /* "ssh-ed25519 AAAA…", no comment */
+    const char *key_pair_id;
+    const char *fingerprint;
+    bool made; /* by berth, in the project folder */
+};
+
+struct access_record {
+    const char *name;
+    struct strlist rules; /* "tcp 22 203.0.113.7/32" */
+    const char *group_id;
+};
+
+struct server_disk_record {
+    int64_t size_gib;
+    const char *type;
+    bool encrypted;
+};
+
+struct server_record {
+    const char *image, *type;
+    struct server_disk_record disk;
+    const char *key_name;
+    const char *group_id;
+    struct strmap tags; /* the user's own */
+    const char *power;  /* "running" */
+    const char *user;   /* login user of the image */
+    const char *key_file; /* private key of the login user; NULL: the project's own */
+    /* computed: */
+    const char *ami;
+    const char *public_ip, *private_ip, *public_dns, *zone;
+    const char *host_key; /* one-time public host key line */
+    int64_t launch_index;
+};

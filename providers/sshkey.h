@@ -1,0 +1,25 @@
+/* Ed25519 keys as OpenSSH writes them. Private keys are "openssh-key-v1" without a passphrase:
+ * https://cvsweb.openbsd.org/src/usr.bin/ssh/PROTOCOL.key; public ones RFC 8709. */
+#pragma once
+
+#include "specs/buf.h"
+#include "specs/err.h"
+
+enum { SSHKEY_SEED_SIZE = 32 };
+
+/* From a 32-byte seed: the private key file's text and the public line "ssh-ed25519 AAAA… COMMENT"
+ * (comment "" for none). The caller wipes `private_text`. */
+int sshkey_from_seed(const unsigned char seed[SSHKEY_SEED_SIZE], const char *comment,
+                     struct buf *private_text, struct buf *public_line, struct err *err);
+/* "SHA256:…" of a public key line, as ssh-keygen -l prints it; false when it is not a key line. */
+bool sshkey_fingerprint(struct str public_line, struct buf *out);
+/* Type and base64 of a public key line, without its comment: "ssh-ed25519 AAAA…". */
+bool sshkey_strip(struct str public_line, struct buf *out);
+
+/* The project's own secret, <project_dir>/secret: 32 random bytes, made at first need, 0600. */
+int project_secret(const char *project_dir, int (*random)(void *, size_t),
+                   unsigned char ret[SSHKEY_SEED_SIZE], struct err *err);
+/* HMAC-SHA256 of a label and a text under the project's secret: keys and tags that can be derived
+ * again. */
+int project_derive(const unsigned char secret[SSHKEY_SEED_SIZE], const char *label,
+                   struct str text, unsigned char ret[SSHKEY_SEED_SIZE]);
