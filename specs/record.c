@@ -131,6 +131,8 @@ static bool records_equal(const struct field *f, const struct reclist *a, const 
 bool record_field_equal(const struct field *f, const void *record_a, const void *record_b) {
     const void *a = (const char *)record_a + f->offset;
     const void *b = (const char *)record_b + f->offset;
+    if (f->flags & FIELD_LATER) /* has no place in the record */
+        return true;
     switch (f->type) {
     case FIELD_BOOL:
         return *(const bool *)a == *(const bool *)b;

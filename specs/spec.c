@@ -155,6 +155,8 @@ static bool compile_sections(struct spec *spec, struct tree *top, struct diags *
 struct spec *spec_compile(struct arena *arena, struct diags *diags) {
     struct spec *spec = ARENA_NEW(arena, struct spec);
     struct tree *root = tree_parse(arena, diags);
+    if (spec == NULL)
+        diag_add(diags, (struct mark){0}, NULL, "out of memory");
     if (spec == NULL || root == NULL)
         return NULL;
     if (root->type != TREE_MAP) {
