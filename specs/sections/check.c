@@ -1,34 +1,54 @@
+/* Written out rather than with regcomp(): that depends on the locale, compiles a pattern for each
+ * value, and glibc 2.36 frees twice in it when memory runs out. */
 #include "specs/sections/check.h"
 
 #include <arpa/inet.h>
-#include <regex.h>
 #include <stdio.h>
 #include <string.h>
 
-/* POSIX extended regular expression over the whole text. */
-static bool matches(struct str s, const char *pattern) {
-    char text[512];
-    regex_t regex;
-    if (s.len >= sizeof text || memchr(s.ptr, '\0', s.len) != NULL ||
-        regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+#define DIGIT "0123456789"
+#define LOWER "abcdefghijklmnopqrstuvwxyz"
+#define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define ALNUM LOWER UPPER DIGIT
+
+static bool one_of(char c, const char *set) { return c != '\0' && strchr(set, c) != NULL; }
+
+/* How many bytes at the start are in the set. */
+static size_t span(struct str s, const char *set) {
+    size_t n = 0;
+    while (n < s.len && one_of(s.ptr[n], set))
+        n++;
+    return n;
+}
+
+/* Takes what is in the set off the start; how many bytes. */
+static size_t take(struct str *s, const char *set) {
+    size_t n = span(*s, set);
+    *s = (struct str){s->ptr + n, s->len - n};
+    return n;
+}
+
+static bool take_word(struct str *s, struct str word) {
+    if (!str_starts(*s, word))
         return false;
-    memcpy(text, s.ptr, s.len);
-    text[s.len] = '\0';
-    bool good = strchr(text, '\n') == NULL && regexec(&regex, text, 0, NULL, 0) == 0;
-    regfree(&regex);
-    return good;
+    *s = (struct str){s->ptr + word.len, s->len - word.len};
+    return true;
+}
+
+/* min to max bytes, the first of one set, all of another. */
+static bool is_word(struct str s, size_t min, size_t max, const char *first, const char *all) {
+    return s.len >= min && s.len <= max && one_of(s.ptr[0], first) && span(s, all) == s.len;
 }
 
 const char *check_spec_name(struct str s) {
-    return matches(s, "^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")
-               ? NULL
-               : "small letters, digits and dashes, starting with a letter, at most 40";
+    bool good = is_word(s, 1, 40, LOWER, LOWER DIGIT "-") && s.ptr[s.len - 1] != '-';
+    return good ? NULL : "small letters, digits and dashes, starting with a letter, at most 40";
 }
 
 const char *check_nonempty(struct str s) { return s.len > 0 ? NULL : "some text"; }
 
 const char *check_region(struct str s) {
-    return matches(s, "^[a-z][a-z0-9-]{2,30}$") ? NULL : "an AWS region such as us-east-1";
+    return is_word(s, 3, 31, LOWER, LOWER DIGIT "-") ? NULL : "an AWS region such as us-east-1";
 }
 
 const char *check_cidr_or_my_ip(struct str s) {
@@ -57,39 +77,92 @@ const char *check_cidr_or_my_ip(struct str s) {
 }
 
 const char *check_instance_type(struct str s) {
-    return matches(s, "^[a-z][a-z0-9-]*\\.[a-z0-9-]+$") ? NULL
-                                                        : "an instance type such as t3.small";
+    struct str size = s;
+    struct str family;
+    bool good = s.len <= 64 && str_split(&size, '.', &family) &&
+                is_word(family, 1, 64, LOWER, LOWER DIGIT "-") &&
+                is_word(size, 1, 64, LOWER DIGIT "-", LOWER DIGIT "-");
+    return good ? NULL : "an instance type such as t3.small";
 }
 
 const char *check_image_id(struct str s) {
-    return matches(s, "^ami-([0-9a-f]{8}|[0-9a-f]{17})$") ? NULL : "an image name or an ami-… id";
+    bool good = take_word(&s, STR("ami-")) && (s.len == 8 || s.len == 17) &&
+                span(s, DIGIT "abcdef") == s.len;
+    return good ? NULL : "an image name or an ami-… id";
 }
 
 const char *check_system_package(struct str s) {
-    return matches(s, "^[A-Za-z0-9][A-Za-z0-9+._-]{0,99}$") ? NULL : "a package name such as git";
+    return is_word(s, 1, 100, ALNUM, ALNUM "+._-") ? NULL : "a package name such as git";
+}
+
+static bool take_identifier(struct str *s) {
+    struct str before = *s;
+    size_t n = take(s, ALNUM "._-");
+    return n > 0 && one_of(before.ptr[0], ALNUM) && one_of(before.ptr[n - 1], ALNUM);
+}
+
+/* "[a, b]" */
+static bool take_extras(struct str *s) {
+    if (!take_word(s, STR("[")))
+        return true;
+    do {
+        take(s, " ");
+        if (!take_identifier(s))
+            return false;
+        take(s, " ");
+    } while (take_word(s, STR(",")));
+    return take_word(s, STR("]"));
+}
+
+/* ">=2, <3" */
+static bool take_specifiers(struct str *s) {
+    static const char *const operators[] = {"==", "!=", "<=", ">=", "~=", "<", ">"};
+    if (s->len == 0)
+        return true;
+    do {
+        take(s, " ");
+        bool found = false;
+        for (size_t i = 0; i < sizeof operators / sizeof operators[0] && !found; i++)
+            found = take_word(s, str_of(operators[i]));
+        take(s, " ");
+        if (!found || take(s, ALNUM ".*+!_-") == 0)
+            return false;
+        take(s, " ");
+    } while (take_word(s, STR(",")));
+    return s->len == 0;
 }
 
 /* PEP 508 without URLs and markers: name, extras, version specifiers. */
 const char *check_requirement(struct str s) {
-    return matches(s, "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
-                      "( *\\[ *[A-Za-z0-9._-]+( *, *[A-Za-z0-9._-]+)* *\\])?"
-                      "( *(==|!=|<=|>=|<|>|~=) *[A-Za-z0-9.*+!_-]+"
-                      "( *, *(==|!=|<=|>=|<|>|~=) *[A-Za-z0-9.*+!_-]+)*)?$")
-               ? NULL
-               : "a requirement such as pandas or scikit-learn==1.5.*";
+    bool good = s.len > 0 && s.len <= 500 && s.ptr[s.len - 1] != ' ' && take_identifier(&s);
+    if (good)
+        take(&s, " ");
+    good = good && take_extras(&s);
+    if (good)
+        take(&s, " ");
+    return good && take_specifiers(&s) ? NULL
+                                       : "a requirement such as pandas or scikit-learn==1.5.*";
 }
 
 const char *check_python_version(struct str s) {
-    return matches(s, "^3\\.[0-9]{1,2}$") ? NULL : "a Python version such as \"3.12\"";
+    bool good = take_word(&s, STR("3.")) && s.len >= 1 && s.len <= 2 && span(s, DIGIT) == s.len;
+    return good ? NULL : "a Python version such as \"3.12\"";
 }
 
 const char *check_http_url(struct str s) {
-    return matches(s, "^https?://[A-Za-z0-9._:@%~/?&=+-]+$") ? NULL : "an http or https URL";
+    bool good = s.len <= 2000 &&
+                (take_word(&s, STR("https://")) || take_word(&s, STR("http://"))) && s.len > 0 &&
+                span(s, ALNUM "._:@%~/?&=+-") == s.len;
+    return good ? NULL : "an http or https URL";
 }
 
 const char *check_remote_path(struct str s) {
-    if (!matches(s, "^(~|~/[^\\\\$`\"']*|/[^\\\\$`\"']*)$"))
+    bool good = str_eqc(s, "~") || str_starts(s, STR("~/")) || str_starts(s, STR("/"));
+    if (!good || s.len > 1000)
         return "an absolute path or one that starts with ~/";
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == 0x7f || one_of(s.ptr[i], "\\$`\"'"))
+            return "a path without quotes, $, ` and \\";
     struct str rest = s;
     struct str part;
     while (str_split(&rest, '/', &part))
@@ -99,5 +172,8 @@ const char *check_remote_path(struct str s) {
 }
 
 const char *check_file_mode(struct str s) {
-    return matches(s, "^0?[0-7]{3}$") ? NULL : "an octal mode such as \"0644\"";
+    if (s.len == 4)
+        (void)take_word(&s, STR("0"));
+    bool good = s.len == 3 && span(s, "01234567") == s.len;
+    return good ? NULL : "an octal mode such as \"0644\"";
 }
