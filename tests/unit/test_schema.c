@@ -1,4 +1,5 @@
 /* The schema and the reference: made of the same tables, so everything is in both. */
+#include "specs/fs.h"
 #include "specs/record.h"
 #include "specs/spec.h"
 #include "specs/template.h"
@@ -46,7 +47,22 @@ static void test_tables(void **state) {
     cJSON_Delete(schema);
 }
 
+/* docs/spec.md is the reference as it is printed; BERTH_UPDATE=1 writes it anew. */
+static void test_docs(void **state) {
+    (void)state;
+    static const char path[] = TESTS_DIR "/../docs/spec.md";
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
+    _cleanup_buf_ struct buf file = BUF_INIT(BUF_MEDIUM);
+    struct err err = {0};
+    spec_reference_markdown(&text);
+    const char *update = getenv("BERTH_UPDATE");
+    if (update != NULL && strcmp(update, "1") == 0)
+        assert_int_equal(fs_write(path, buf_str(&text), 0644, &err), 0);
+    assert_int_equal(fs_read(path, &file, &err), 0);
+    assert_string_equal(buf_cstr(&file), buf_cstr(&text));
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tables)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tables), cmocka_unit_test(test_docs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

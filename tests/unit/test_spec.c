@@ -170,8 +170,10 @@ static void test_template(void **state) {
 
 static void test_no_memory(void **state) {
     (void)state;
-    if (!fail_alloc_possible())
+    if (!fail_alloc_possible()) {
         skip();
+        return;
+    }
     _cleanup_buf_ struct buf source = BUF_INIT(BUF_MEDIUM);
     load(EXAMPLES - 1, &source);
     size_t nth = 1;
@@ -179,11 +181,13 @@ static void test_no_memory(void **state) {
     for (; hit && nth < 100000; nth++) {
         struct arena a = {0};
         struct diags d = {.arena = &a, .file = "t", .source = buf_str(&source)};
+        long live = fail_alloc_live();
         fail_alloc_at(nth);
         const struct spec *spec = spec_compile(&a, &d);
         hit = fail_alloc_hit();
         fail_alloc_at(0);
         arena_free(&a);
+        assert_int_equal(fail_alloc_live(), live); /* nothing leaks */
         /* Either it was refused, with an error to show, or it did without that memory. */
         if ((spec == NULL) != (d.errors > 0))
             fail_msg("allocation %zu: %zu errors", nth, d.errors);
