@@ -1,4 +1,5 @@
-/* The EC2 world: key pair, security group and servers, observed by at most four calls side by side. */
+/* The EC2 world: key pair, security group and servers, observed by at most four calls side by side.
+ */
 #pragma once
 
 #include "providers/provider.h"
@@ -31,9 +32,9 @@ struct server_record {
     struct server_disk_record disk;
     const char *key_name;
     const char *group_id;
-    struct strmap tags; /* the user's own */
-    const char *power;  /* "running" */
-    const char *user;   /* login user of the image */
+    struct strmap tags;   /* the user's own */
+    const char *power;    /* "running" */
+    const char *user;     /* login user of the image */
     const char *key_file; /* private key of the login user; NULL: the project's own */
     /* computed: */
     const char *ami;

@@ -1,0 +1,303 @@
+#include "providers/ec2/internal.h"
+#include "specs/sections/sections.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define RECORD struct access_record
+
+static const struct field fields[] = {
+    {.name = "name",
+     .doc = "Name in EC2.",
+     .type = FIELD_STR,
+     .flags = FIELD_IMMUTABLE,
+     .offset = offsetof(RECORD, name)},
+    {.name = "rules",
+     .doc = "What may come in: protocol, ports, source.",
+     .type = FIELD_LIST,
+     .flags = FIELD_SET,
+     .offset = offsetof(RECORD, rules)},
+    {.name = "id",
+     .doc = "Id in EC2.",
+     .type = FIELD_STR,
+     .flags = FIELD_COMPUTED,
+     .offset = offsetof(RECORD, group_id)},
+    FIELD_END,
+};
+
+static int ask(const struct spec *spec, struct inputs *inputs) {
+    const struct access_section *access = spec_access(spec);
+    bool wanted = strlist_has(&access->ssh, "my-ip") ||
+                  (spec_has(spec, &section_jupyter) && strlist_has(&access->jupyter, "my-ip"));
+    return wanted ? inputs_ask(inputs, INPUT_MY_IP, "", "access", true) : 0;
+}
+
+static int add_rules(struct arena *arena, const struct desire *in, const struct strlist *sources,
+                     int64_t port, struct strlist *rules) {
+    const struct input *mine = inputs_get(in->inputs, INPUT_MY_IP, "");
+    for (size_t i = 0; i < sources->len; i++) {
+        struct str source = str_of(sources->items[i]);
+        if (str_eqc(source, "my-ip")) {
+            if (mine == NULL || !mine->found)
+                continue;
+            source = secret_reveal(&mine->content);
+        }
+        char rule[128];
+        snprintf(rule, sizeof rule, "tcp %lld %.*s", (long long)port, STR_FMT(source));
+        if (!strlist_has(rules, rule) && strlist_add(arena, rules, rule) < 0)
+            return -ERRC_NOMEM;
+    }
+    return 0;
+}
+
+enum { SSH_PORT = 22 };
+
+static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
+    (void)diags;
+    const struct access_section *access = spec_access(in->spec);
+    struct node *node = nodes_add(out, &access_kind, "access", NULL);
+    if (node == NULL)
+        return -ERRC_NOMEM;
+    RECORD *record = node->desired;
+    record->name = arena_printf(out->arena, "berth-%s", in->spec->name);
+    int rc = add_rules(out->arena, in, &access->ssh, SSH_PORT, &record->rules);
+    if (rc == 0 && spec_has(in->spec, &section_jupyter))
+        rc = add_rules(out->arena, in, &access->jupyter, spec_jupyter(in->spec)->port,
+                       &record->rules);
+    strlist_sort(&record->rules);
+    return record->name == NULL ? -ERRC_NOMEM : rc;
+}
+
+void access_ask_live(struct ec2_session *s, struct query *q) {
+    query_init(q, "DescribeSecurityGroups");
+    query_add_filter(q, 1, "group-name", (const char *const[]){s->object_name, NULL});
+}
+
+/* "tcp 22", "tcp 8000-8010", "all" */
+static void rule_head(const struct xml *item, char *ret, size_t size) {
+    const char *protocol = xml_text(item, "ipProtocol");
+    const char *from = xml_text(item, "fromPort");
+    const char *to = xml_text(item, "toPort");
+    if (protocol == NULL || strcmp(protocol, "-1") == 0)
+        snprintf(ret, size, "all");
+    else if (from == NULL || to == NULL)
+        snprintf(ret, size, "%s", protocol);
+    else if (strcmp(from, to) == 0)
+        snprintf(ret, size, "%s %s", protocol, from);
+    else
+        snprintf(ret, size, "%s %s-%s", protocol, from, to);
+}
+
+static int add_sources(struct arena *arena, const struct xml *item, const char *head,
+                       struct strlist *rules) {
+    static const struct {
+        const char *list, *value;
+    } sources[] = {{"ipRanges", "cidrIp"},
+                   {"ipv6Ranges", "cidrIpv6"},
+                   {"groups", "groupId"},
+                   {"prefixListIds", "prefixListId"}};
+    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++)
+        for (const struct xml *x = xml_first_item(item, sources[i].list); x != NULL;
+             x = xml_next_item(x)) {
+            const char *value = xml_text(x, sources[i].value);
+            if (value != NULL && strlist_addf(arena, rules, "%s %s", head, value) < 0)
+                return -ERRC_NOMEM;
+        }
+    return 0;
+}
+
+static int record_of(const struct xml *item, struct arena *arena, RECORD *ret) {
+    ret->name = arena_dup(arena, xml_text(item, "groupName"));
+    ret->group_id = arena_dup(arena, xml_text(item, "groupId"));
+    for (const struct xml *p = xml_first_item(item, "ipPermissions"); p != NULL;
+         p = xml_next_item(p)) {
+        char head[64];
+        rule_head(p, head, sizeof head);
+        if (add_sources(arena, p, head, &ret->rules) < 0)
+            return -ERRC_NOMEM;
+    }
+    strlist_sort(&ret->rules);
+    return ret->name == NULL || ret->group_id == NULL ? -ERRC_NOMEM : 0;
+}
+
+static bool is_ours(const struct xml *item, const struct run *run) {
+    for (const struct xml *tag = xml_first_item(item, "tagSet"); tag != NULL;
+         tag = xml_next_item(tag))
+        if (cstr_eq(xml_text(tag, "key"), "berth:name"))
+            return cstr_eq(xml_text(tag, "value"), run->name);
+    return false;
+}
+
+int access_read_live(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
+                     struct observed *out, struct err *err) {
+    const struct recorded *known = recorded_find(in->recorded, "access");
+    const struct xml *foreign = NULL;
+    for (const struct xml *item = xml_first_item(xml, "securityGroupInfo"); item != NULL;
+         item = xml_next_item(item)) {
+        const char *id = xml_text(item, "groupId");
+        bool ours =
+            is_ours(item, s->run) || (known != NULL && known->id != NULL && cstr_eq(known->id, id));
+        if (!ours) {
+            foreign = item;
+            continue;
+        }
+        struct live *live = observed_add(out, &access_kind, "access", LIVE_OURS);
+        RECORD *record = ARENA_NEW(&out->arena, RECORD);
+        if (live == NULL || record == NULL || record_of(item, &out->arena, record) < 0)
+            return err_set(err, ERRC_NOMEM, "out of memory");
+        live->record = record;
+        live->id = record->group_id;
+        return 0;
+    }
+    struct live *live =
+        observed_add(out, &access_kind, "access", foreign == NULL ? LIVE_NONE : LIVE_FOREIGN);
+    if (live == NULL)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    if (foreign != NULL)
+        err_set(&live->err, ERRC_CONFLICT, "a security group named %s (%s)", s->object_name,
+                xml_text(foreign, "groupId"));
+    return 0;
+}
+
+/* "tcp 22 203.0.113.7/32" → IpPermissions.N.… */
+static void add_permission(struct query *q, size_t n, const char *rule) {
+    struct str rest = str_of(rule);
+    struct str protocol = {NULL, 0}, ports = {NULL, 0}, source = {NULL, 0}, extra;
+    char text[128];
+    str_split(&rest, ' ', &protocol);
+    str_split(&rest, ' ', &ports);
+    if (!str_split(&rest, ' ', &source)) { /* no ports */
+        source = ports;
+        ports = (struct str){NULL, 0};
+    }
+    bool all = str_eqc(protocol, "all");
+    snprintf(text, sizeof text, "%.*s", STR_FMT(protocol));
+    query_add_at(q, "IpPermissions.%zu.IpProtocol", n, all ? "-1" : text);
+    if (ports.ptr != NULL && str_split(&ports, '-', &extra)) {
+        snprintf(text, sizeof text, "%.*s", STR_FMT(extra));
+        query_add_at(q, "IpPermissions.%zu.FromPort", n, text);
+        if (ports.ptr != NULL)
+            snprintf(text, sizeof text, "%.*s", STR_FMT(ports));
+        query_add_at(q, "IpPermissions.%zu.ToPort", n, text);
+    }
+    snprintf(text, sizeof text, "%.*s", STR_FMT(source));
+    const char *key =
+        str_starts(source, STR("sg-"))   ? "IpPermissions.%zu.Groups.1.GroupId"
+        : str_starts(source, STR("pl-")) ? "IpPermissions.%zu.PrefixListIds.1.PrefixListId"
+        : memchr(source.ptr, ':', source.len) != NULL ? "IpPermissions.%zu.Ipv6Ranges.1.CidrIpv6"
+                                                      : "IpPermissions.%zu.IpRanges.1.CidrIp";
+    query_add_at(q, key, n, text);
+}
+
+/* Sends the rules of `from` that `other` lacks. */
+static int send_rules(struct ec2_session *s, const char *action, const char *group_id,
+                      const struct strlist *from, const struct strlist *other, struct arena *arena,
+                      struct err *err) {
+    struct query q;
+    struct xml *xml;
+    size_t n = 0;
+    query_init(&q, action);
+    query_add(&q, "GroupId", group_id);
+    for (size_t i = 0; i < from->len; i++)
+        if (!strlist_has(other, from->items[i]))
+            add_permission(&q, ++n, from->items[i]);
+    if (n == 0) {
+        query_free(&q);
+        return 0;
+    }
+    int rc = ec2_call(s, &q, action, false, arena, &xml, err);
+    /* Somebody was faster, or an answer was lost: it is as it should be. */
+    if (rc < 0 &&
+        (ec2_is(err, "InvalidPermission.Duplicate") || ec2_is(err, "InvalidPermission.NotFound")))
+        return 0;
+    return rc;
+}
+
+static int create(struct ec2_session *s, struct change *c, RECORD *record, struct arena *arena,
+                  const struct apply_ops *ops, struct err *err) {
+    struct query q;
+    struct xml *xml;
+    int rc = ops->intent(ops->ctx, c, err);
+    if (rc < 0)
+        return rc;
+    query_init(&q, "CreateSecurityGroup");
+    query_add(&q, "GroupName", record->name);
+    query_addf(&q, "GroupDescription", "Access to %s, kept by berth", s->run->name);
+    ec2_add_tags(&q, 1, "security-group", s->run, "access", 0, NULL);
+    rc = ec2_call(s, &q, "CreateSecurityGroup", true, arena, &xml, err);
+    if (rc < 0)
+        return rc;
+    record->group_id = arena_dup(arena, xml_text(xml, "groupId"));
+    if (record->group_id == NULL)
+        return err_set(err, ERRC_NET, "CreateSecurityGroup: the answer has no id");
+    return ops->created(ops->ctx, c, record->group_id, record, err);
+}
+
+enum { DELETE_TRIES = 40 };
+
+static int delete_group(struct ec2_session *s, const struct change *c, struct arena *arena,
+                        const struct apply_ops *ops, struct err *err) {
+    const char *id = c->live != NULL && c->live->id != NULL ? c->live->id
+                     : c->recorded != NULL                  ? c->recorded->id
+                                                            : NULL;
+    if (id == NULL)
+        return 0;
+    int rc = 0;
+    for (int i = 0; i < DELETE_TRIES; i++) {
+        struct query q;
+        struct xml *xml;
+        query_init(&q, "DeleteSecurityGroup");
+        query_add(&q, "GroupId", id);
+        rc = ec2_call(s, &q, "DeleteSecurityGroup", false, arena, &xml, err);
+        if (rc == 0 || ec2_is(err, "InvalidGroup.NotFound"))
+            return 0;
+        if (!ec2_is(err, "DependencyViolation"))
+            return rc;
+        ops->progress(ops->ctx, (struct change *)c, "waiting for its servers to let go");
+        if (!ec2_sleep(s, i < 5 ? 0.3 * (i + 1) : 3))
+            return err_set(err, ERRC_CANCELLED, "interrupted");
+    }
+    return rc;
+}
+
+static int apply_one(struct ec2_session *s, struct change *c, struct arena *arena,
+                     const struct apply_ops *ops, struct err *err) {
+    int rc = 0;
+    if (c->action == ACTION_DESTROY || c->action == ACTION_REPLACE)
+        rc = delete_group(s, c, arena, ops, err);
+    if (rc < 0)
+        return rc;
+    if (c->action == ACTION_DESTROY)
+        return ops->done(ops->ctx, c, NULL, err);
+    const RECORD *before = c->action == ACTION_UPDATE ? c->before : NULL;
+    const struct strlist none = {0};
+    RECORD record = *(const RECORD *)c->after;
+    if (before == NULL)
+        rc = create(s, c, &record, arena, ops, err);
+    /* First let in, then shut out: nobody is locked out in between. */
+    if (rc == 0)
+        rc = send_rules(s, "AuthorizeSecurityGroupIngress", record.group_id, &record.rules,
+                        before == NULL ? &none : &before->rules, arena, err);
+    if (rc == 0 && before != NULL)
+        rc = send_rules(s, "RevokeSecurityGroupIngress", record.group_id, &before->rules,
+                        &record.rules, arena, err);
+    return rc < 0 ? rc : ops->done(ops->ctx, c, &record, err);
+}
+
+int access_apply(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
+                 struct err *err) {
+    for (size_t i = 0; i < batch->len; i++)
+        if (apply_one(s, batch->changes[i], batch->arena, ops, err) < 0)
+            ops->failed(ops->ctx, batch->changes[i], err);
+    return 0;
+}
+
+const struct kind access_kind = {
+    .name = "access",
+    .world = &ec2_world,
+    .fields = fields,
+    .size = sizeof(RECORD),
+    .noun = "security group",
+    .ask = ask,
+    .desire = desire,
+};

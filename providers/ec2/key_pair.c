@@ -1,0 +1,245 @@
+#include "providers/ec2/internal.h"
+#include "providers/sshkey.h"
+#include "specs/fs.h"
+#include "specs/sections/sections.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <string.h>
+
+#define RECORD struct key_pair_record
+
+static const struct field fields[] = {
+    {.name = "name",
+     .doc = "Name in EC2.",
+     .type = FIELD_STR,
+     .flags = FIELD_IMMUTABLE,
+     .offset = offsetof(RECORD, name)},
+    {.name = "public_key",
+     .doc = "Public key, without its comment.",
+     .type = FIELD_STR,
+     .flags = FIELD_IMMUTABLE,
+     .offset = offsetof(RECORD, public_key)},
+    {.name = "id",
+     .doc = "Id in EC2.",
+     .type = FIELD_STR,
+     .flags = FIELD_COMPUTED,
+     .offset = offsetof(RECORD, key_pair_id)},
+    {.name = "fingerprint",
+     .doc = "Fingerprint as EC2 shows it.",
+     .type = FIELD_STR,
+     .flags = FIELD_COMPUTED,
+     .offset = offsetof(RECORD, fingerprint)},
+    {.name = "made",
+     .doc = "Made by berth in the project folder.",
+     .type = FIELD_BOOL,
+     .flags = FIELD_UNREADABLE,
+     .offset = offsetof(RECORD, made)},
+    FIELD_END,
+};
+
+enum { FIELD_INDEX_PUBLIC_KEY = 1 };
+
+#define LOCAL_PRIVATE "id_ed25519"
+#define LOCAL_PUBLIC "id_ed25519.pub"
+
+static int ask(const struct spec *spec, struct inputs *inputs) {
+    const char *given = spec_key_pair(spec)->public_key;
+    return given != NULL ? inputs_ask(inputs, INPUT_FILE, given, "key_pair.public_key", true)
+                         : inputs_ask(inputs, INPUT_LOCAL, LOCAL_PUBLIC, "key_pair", false);
+}
+
+static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
+    const char *given = spec_key_pair(in->spec)->public_key;
+    struct node *node = nodes_add(out, &key_pair_kind, "key_pair", NULL);
+    if (node == NULL)
+        return -ERRC_NOMEM;
+    RECORD *record = node->desired;
+    record->name = arena_printf(out->arena, "berth-%s", in->spec->name);
+    record->made = given == NULL;
+    const struct input *key = inputs_get(in->inputs, given != NULL ? INPUT_FILE : INPUT_LOCAL,
+                                         given != NULL ? given : LOCAL_PUBLIC);
+    if (key == NULL || !key->found) {
+        node->unknown = 1u << FIELD_INDEX_PUBLIC_KEY; /* it is made when it is needed */
+        return record->name == NULL ? -ERRC_NOMEM : 0;
+    }
+    _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
+    if (!sshkey_strip(secret_reveal(&key->content), &line)) {
+        diag_add(diags, spec_mark(in->spec, "key_pair.public_key"),
+                 "expected the .pub file, which starts with ssh-ed25519",
+                 "this is not a public key");
+        return 0;
+    }
+    record->public_key = arena_dup_str(out->arena, buf_str(&line));
+    return record->name == NULL || record->public_key == NULL ? -ERRC_NOMEM : 0;
+}
+
+void key_pair_ask_live(struct ec2_session *s, struct query *q) {
+    query_init(q, "DescribeKeyPairs");
+    query_add_filter(q, 1, "key-name", (const char *const[]){s->object_name, NULL});
+    query_add(q, "IncludePublicKey", "true");
+}
+
+static bool is_ours(const struct xml *item, const struct run *run) {
+    for (const struct xml *tag = xml_first_item(item, "tagSet"); tag != NULL;
+         tag = xml_next_item(tag))
+        if (cstr_eq(xml_text(tag, "key"), "berth:name"))
+            return cstr_eq(xml_text(tag, "value"), run->name);
+    return false;
+}
+
+static int record_of(const struct xml *item, struct arena *arena, RECORD *ret) {
+    _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
+    const char *key = xml_text(item, "publicKey");
+    ret->name = arena_dup(arena, xml_text(item, "keyName"));
+    ret->key_pair_id = arena_dup(arena, xml_text(item, "keyPairId"));
+    ret->fingerprint = arena_dup(arena, xml_text(item, "keyFingerprint"));
+    if (key != NULL && sshkey_strip(str_of(key), &line))
+        ret->public_key = arena_dup_str(arena, buf_str(&line));
+    return ret->name == NULL ? -ERRC_NOMEM : 0;
+}
+
+int key_pair_read_live(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
+                       struct observed *out, struct err *err) {
+    const struct xml *item = xml_first_item(xml, "keySet");
+    const struct recorded *known = recorded_find(in->recorded, "key_pair");
+    if (item == NULL)
+        return observed_add(out, &key_pair_kind, "key_pair", LIVE_NONE) == NULL ? -ERRC_NOMEM : 0;
+    RECORD *record = ARENA_NEW(&out->arena, RECORD);
+    if (record == NULL || record_of(item, &out->arena, record) < 0)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    bool ours = is_ours(item, s->run) ||
+                (known != NULL && known->id != NULL && cstr_eq(known->id, record->key_pair_id));
+    struct live *live =
+        observed_add(out, &key_pair_kind, "key_pair", ours ? LIVE_OURS : LIVE_FOREIGN);
+    if (live == NULL)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    live->id = record->key_pair_id;
+    if (!ours) {
+        err_set(&live->err, ERRC_CONFLICT, "a key pair named %s (%s)", record->name,
+                record->key_pair_id);
+        return 0;
+    }
+    live->record = record;
+    if (record->public_key == NULL)
+        live->unread = 1u << FIELD_INDEX_PUBLIC_KEY;
+    return 0;
+}
+
+/* Makes the key pair's files; the private half is on disk before anything speaks of it. */
+static int make_local(struct ec2_session *s, RECORD *record, struct arena *arena, struct err *err) {
+    unsigned char seed[SSHKEY_SEED_SIZE];
+    char path[4096];
+    _cleanup_buf_ struct buf private = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf public = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
+    if (s->run->random(seed, sizeof seed) < 0)
+        return err_set(err, ERRC_INTERNAL, "no random numbers to be had");
+    int rc = sshkey_from_seed(seed, record->name, &private, &public, err);
+    OPENSSL_cleanse(seed, sizeof seed);
+    snprintf(path, sizeof path, "%s/" LOCAL_PRIVATE, s->run->project_dir);
+    if (rc == 0)
+        rc = fs_write(path, buf_str(&private), 0600, err);
+    if (private.ptr != NULL)
+        OPENSSL_cleanse(private.ptr, private.len);
+    snprintf(path, sizeof path, "%s/" LOCAL_PUBLIC, s->run->project_dir);
+    if (rc == 0)
+        rc = fs_write(path, buf_str(&public), 0644, err);
+    if (rc < 0)
+        return rc;
+    if (!sshkey_strip(buf_str(&public), &line) ||
+        (record->public_key = arena_dup_str(arena, buf_str(&line))) == NULL)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    return 0;
+}
+
+static int import(struct ec2_session *s, struct change *c, RECORD *record, struct arena *arena,
+                  const struct apply_ops *ops, struct err *err) {
+    _cleanup_buf_ struct buf material = BUF_INIT(BUF_SMALL);
+    if (record->public_key == NULL) {
+        int rc = make_local(s, record, arena, err);
+        if (rc < 0)
+            return rc;
+    }
+    int rc = ops->intent(ops->ctx, c, err);
+    if (rc < 0)
+        return rc;
+    struct query q;
+    struct xml *xml = NULL;
+    query_init(&q, "ImportKeyPair");
+    query_add(&q, "KeyName", record->name);
+    buf_add_base64(&material, record->public_key, strlen(record->public_key));
+    query_add(&q, "PublicKeyMaterial", buf_cstr(&material));
+    ec2_add_tags(&q, 1, "key-pair", s->run, "key_pair", 0, NULL);
+    rc = ec2_call(s, &q, "ImportKeyPair", true, arena, &xml, err);
+    if (rc < 0)
+        return rc;
+    record->key_pair_id = arena_dup(arena, xml_text(xml, "keyPairId"));
+    record->fingerprint = arena_dup(arena, xml_text(xml, "keyFingerprint"));
+    if (record->key_pair_id == NULL)
+        return err_set(err, ERRC_NET, "ImportKeyPair: the answer has no id");
+    return ops->created(ops->ctx, c, record->key_pair_id, record, err);
+}
+
+static int delete_pair(struct ec2_session *s, const struct change *c, struct arena *arena,
+                       struct err *err) {
+    const RECORD *record = c->before;
+    struct query q;
+    struct xml *xml;
+    query_init(&q, "DeleteKeyPair");
+    /* By id where it is known: a name may have become somebody else's meanwhile. */
+    const char *id = record != NULL && record->key_pair_id != NULL ? record->key_pair_id : NULL;
+    query_add(&q, id != NULL ? "KeyPairId" : "KeyName", id != NULL ? id : s->object_name);
+    int rc = ec2_call(s, &q, "DeleteKeyPair", false, arena, &xml, err);
+    return rc < 0 && ec2_is(err, "InvalidKeyPair.NotFound") ? 0 : rc;
+}
+
+static int remove_local(struct ec2_session *s, struct err *err) {
+    static const char *const names[] = {LOCAL_PRIVATE, LOCAL_PUBLIC};
+    char path[4096];
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", s->run->project_dir, names[i]);
+        rc = fs_remove(path, err);
+    }
+    return rc;
+}
+
+static int apply_one(struct ec2_session *s, struct change *c, struct arena *arena,
+                     const struct apply_ops *ops, struct err *err) {
+    int rc = 0;
+    if (c->action == ACTION_DESTROY || c->action == ACTION_REPLACE) {
+        rc = delete_pair(s, c, arena, err);
+        if (rc == 0 && c->action == ACTION_DESTROY) {
+            rc = remove_local(s, err);
+            return rc < 0 ? rc : ops->done(ops->ctx, c, NULL, err);
+        }
+    }
+    if (rc < 0)
+        return rc;
+    RECORD *record = ARENA_NEW(arena, RECORD);
+    if (record == NULL)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    *record = *(const RECORD *)c->after;
+    if (c->action != ACTION_UPDATE)
+        rc = import(s, c, record, arena, ops, err);
+    return rc < 0 ? rc : ops->done(ops->ctx, c, record, err);
+}
+
+int key_pair_apply(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
+                   struct err *err) {
+    for (size_t i = 0; i < batch->len; i++)
+        if (apply_one(s, batch->changes[i], batch->arena, ops, err) < 0)
+            ops->failed(ops->ctx, batch->changes[i], err);
+    return 0;
+}
+
+const struct kind key_pair_kind = {
+    .name = "key_pair",
+    .world = &ec2_world,
+    .fields = fields,
+    .size = sizeof(RECORD),
+    .noun = "key pair",
+    .ask = ask,
+    .desire = desire,
+};
