@@ -48,6 +48,12 @@ int access_apply(struct ec2_session *s, struct batch *batch, const struct apply_
 int server_apply(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
                  struct err *err);
 
+/* The one-time host key of a launch, from the project's secret and the launch's token, so that a
+ * request sent again is the same to the byte: returns the public line (in `arena`), and appends the
+ * private file's text when `private_text` is not NULL. NULL on failure. */
+const char *server_host_key(struct ec2_session *s, const char *token, struct arena *arena,
+                            struct buf *private_text, struct err *err);
+
 /* Images by name. */
 struct image {
     const char *name;
