@@ -219,7 +219,8 @@ static int adopt(struct executor *x, struct change *c, struct err *err) {
     struct recorded entry = entry_of(c, RECORDED_FAILED);
     entry.id = c->live->id;
     entry.token = c->live->token;
-    entry.record = c->live->record;
+    /* What the world cannot tell is taken to be as the spec wants it. */
+    entry.record = (void *)c->after;
     pthread_mutex_lock(&x->mutex);
     int rc = record_entry(x, &entry, err);
     pthread_mutex_unlock(&x->mutex);
@@ -242,7 +243,7 @@ static void apply_batch(struct executor *x, struct exec_batch *batch, struct are
     for (size_t i = 0; rc == 0 && i < batch->len; i++) {
         struct change *c = batch->changes[i];
         if (batch->state_only)
-            rc = op_done(x, c, c->action == ACTION_ADOPT ? c->live->record : NULL, &err);
+            rc = op_done(x, c, c->action == ACTION_ADOPT ? c->after : NULL, &err);
         else
             rc = c->action == ACTION_ADOPT ? adopt(x, c, &err) : 0;
         if (rc == 0 && !batch->state_only)
