@@ -3,6 +3,7 @@
 #include "specs/buf.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,7 +89,7 @@ static void print_string(const char *text, struct buf *out) {
 }
 
 static void print_number(double value, struct buf *out) {
-    if (floor(value) >= value && fabs(value) < 1e15) {
+    if (fabs(value) < 1e15 && (double)(int64_t)value == value) {
         buf_addf(out, "%.0f", value);
         return;
     }

@@ -145,7 +145,7 @@ static int value_from_json(struct arena *arena, const struct field *f, const cJS
     case FIELD_SIZE:
     case FIELD_DURATION:
         if (!cJSON_IsNumber(json) || fabs(json->valuedouble) > NUMBER_MAX ||
-            floor(json->valuedouble) < json->valuedouble)
+            (double)(int64_t)json->valuedouble != json->valuedouble)
             return wrong_type(f, err);
         *(int64_t *)at = (int64_t)json->valuedouble;
         return 0;
