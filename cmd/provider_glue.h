@@ -1,0 +1,18 @@
+/* What the choice of a provider means for a run: the sandbox is started and gives an endpoint with
+ * credentials; EC2 needs neither. Also: the address that the provider sees this machine at. */
+#pragma once
+
+#include "cmd/cmd.h"
+
+struct provider_glue {
+    bool sandbox;
+    char endpoint[128];
+    char access_key[64], secret_key[128], region[32];
+    char my_ip[64]; /* sandbox: the address that the guests see */
+};
+
+/* Start the sandbox when `provider` asks for it; words for the user go to stderr. */
+int provider_glue_open(const struct cmd *cmd, const char *provider, struct provider_glue *ret,
+                       struct err *err);
+/* As inputs_source.my_ip; ctx is a struct provider_glue. BERTH_MY_IP overrides. */
+int provider_glue_my_ip(void *ctx, char *ret, size_t size, struct err *err);

@@ -1,0 +1,168 @@
+#include "cmd/servers.h"
+
+#include "specs/fs.h"
+#include "specs/sections/sections.h"
+
+#include <string.h>
+
+enum { TOKEN_BYTES_MAX = 4096 };
+
+static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
+
+static bool is_set(const char *text) { return text != NULL && text[0] != '\0'; }
+
+/* A name that survives address changes where the world gives one; the sandbox has numbers only. */
+static const char *host_of(const struct session *s, const struct endpoint *e) {
+    bool sandbox = s->provider != NULL && strcmp(s->provider, "sandbox") == 0;
+    if (!sandbox && is_set(e->public_dns))
+        return e->public_dns;
+    return is_set(e->address) ? e->address : NULL;
+}
+
+static int fill(struct session *s, struct server_view *v, const struct kind *kind,
+                const void *record, struct err *err) {
+    if (record == NULL || kind->endpoint(record, s->project_dir, &s->arena, &v->endpoint) < 0) {
+        v->endpoint = (struct endpoint){0};
+        return 0;
+    }
+    v->host = host_of(s, &v->endpoint);
+    if (v->host == NULL || s->spec == NULL || !spec_has(s->spec, &section_jupyter))
+        return 0;
+    const struct jupyter_section *jupyter = spec_jupyter(s->spec);
+    bool bare = strchr(v->host, ':') != NULL; /* an IPv6 number stands in brackets */
+    v->url = arena_printf(&s->arena, "https://%s%s%s:%lld/%s", bare ? "[" : "", v->host,
+                          bare ? "]" : "", (long long)jupyter->port,
+                          strcmp(jupyter->interface, "notebook") == 0 ? "tree" : "lab");
+    return v->url == NULL ? no_memory(err) : 0;
+}
+
+int servers_make(struct session *s, struct server_list *ret, struct err *err) {
+    struct server_list list = {0};
+    size_t most = s->state.nodes.len + s->desired.nodes.len + 1;
+    list.items = arena_calloc(&s->arena, most, sizeof *list.items);
+    if (list.items == NULL)
+        return no_memory(err);
+    for (size_t i = 0; i < s->desired.nodes.len + s->state.nodes.len; i++) {
+        bool wanted = i < s->desired.nodes.len;
+        const struct node *n = wanted ? &s->desired.nodes.items[i] : NULL;
+        const struct recorded *r = wanted ? recorded_find(&s->state.nodes, n->address)
+                                          : &s->state.nodes.items[i - s->desired.nodes.len];
+        const struct kind *kind = wanted ? n->kind : r->kind;
+        const char *address = wanted ? n->address : r->address;
+        if (kind == NULL || kind->endpoint == NULL ||
+            (!wanted && nodes_find(&s->desired.nodes, address) != NULL))
+            continue;
+        struct server_view v = {.address = address, .recorded = r};
+        v.live = s->live.worlds == NULL ? NULL : live_find(&s->live, address);
+        bool seen = v.live != NULL && v.live->presence == LIVE_OURS;
+        v.id = seen ? v.live->id : r != NULL ? r->id : NULL;
+        const void *record = seen ? v.live->record : r != NULL ? r->record : NULL;
+        if (v.live != NULL && v.live->presence == LIVE_NONE)
+            record = NULL;
+        int rc = fill(s, &v, kind, record, err);
+        if (rc < 0)
+            return rc;
+        list.items[list.len++] = v;
+    }
+    *ret = list;
+    return 0;
+}
+
+const struct server_view *servers_find(const struct server_list *list, const char *name,
+                                       struct err *err) {
+    if (list->len == 0) {
+        err_set(err, ERRC_NOTFOUND, "there is no server yet");
+        err_hint(err, "berth apply makes it");
+        return NULL;
+    }
+    if (name == NULL && list->len == 1)
+        return &list->items[0];
+    if (name == NULL) {
+        err_set(err, ERRC_INVALID, "there are %zu servers", list->len);
+        err_hint(err, "name one, from %s to %s", list->items[0].address,
+                 list->items[list->len - 1].address);
+        return NULL;
+    }
+    char full[64];
+    snprintf(full, sizeof full, "server[%s]", name);
+    for (size_t i = 0; i < list->len; i++)
+        if (strcmp(list->items[i].address, name) == 0 || strcmp(list->items[i].address, full) == 0)
+            return &list->items[i];
+    err_set(err, ERRC_NOTFOUND, "there is no server %s", name);
+    err_hint(err, "there are %s to %s", list->items[0].address, list->items[list->len - 1].address);
+    return NULL;
+}
+
+int servers_token(const struct session *s, struct buf *out, struct err *err) {
+    _cleanup_buf_ struct buf path = BUF_INIT(BUF_SMALL);
+    buf_addf(&path, "%s/token", s->project_dir);
+    int rc = fs_read(buf_cstr(&path), out, err);
+    if (rc == -ERRC_NOTFOUND) {
+        err_set(err, ERRC_NOTFOUND, "there is no login token yet");
+        err_hint(err, "berth apply makes it");
+        return rc;
+    }
+    if (rc < 0)
+        return rc;
+    if (out->len > TOKEN_BYTES_MAX)
+        return err_set(err, ERRC_LIMIT, "%s is no token", buf_cstr(&path));
+    while (out->len > 0 && out->ptr[out->len - 1] == '\n')
+        out->ptr[--out->len] = '\0';
+    return 0;
+}
+
+int servers_login_url(const struct session *s, const struct server_view *server, struct buf *out,
+                      struct err *err) {
+    if (server->url == NULL) {
+        bool jupyter = s->spec != NULL && spec_has(s->spec, &section_jupyter);
+        err_set(err, ERRC_NOTFOUND,
+                jupyter ? "%s has no address now" : "%s has no Jupyter: the spec has no `jupyter`",
+                server->address);
+        err_hint(err, jupyter ? "berth status says how it is"
+                              : "add a `jupyter:` section, then berth apply");
+        return -ERRC_NOTFOUND;
+    }
+    _cleanup_buf_ struct buf token = BUF_INIT(BUF_SMALL);
+    int rc = servers_token(s, &token, err);
+    if (rc < 0)
+        return rc;
+    buf_addf(out, "%s?token=%s", server->url, buf_cstr(&token));
+    return 0;
+}
+
+const char *servers_file_option(struct session *s) {
+    if (s->spec_path == NULL || strcmp(s->spec_path, "berth.yaml") == 0)
+        return "";
+    const char *text = arena_printf(&s->arena, " -file %s", s->spec_path);
+    return text == NULL ? "" : text;
+}
+
+int servers_outputs(struct session *s, struct buf *out, struct err *err) {
+    struct server_list list;
+    int rc = servers_make(s, &list, err);
+    if (rc < 0)
+        return rc;
+    const char *file = servers_file_option(s);
+    bool urls = false;
+    for (size_t i = 0; i < list.len; i++) {
+        const struct server_view *v = &list.items[i];
+        if (v->host == NULL)
+            continue;
+        buf_addf(out, "\n%s\n", v->address);
+        if (v->url != NULL)
+            buf_addf(out, "  Jupyter:  %s\n", v->url);
+        buf_addf(out, "  address:  %s\n", v->host);
+        if (list.len == 1)
+            buf_addf(out, "  ssh:      berth ssh%s\n", file);
+        else
+            buf_addf(out, "  ssh:      berth ssh%s '%s'\n", file, v->address);
+        urls |= v->url != NULL;
+    }
+    if (!urls)
+        return 0;
+    bool password = spec_jupyter(s->spec)->password != NULL;
+    buf_addf(out, "\nLog in:   berth open%s   prints the address with its token%s\n", file,
+             password ? "; or use your password" : "");
+    buf_addf(out, "Trust:    import %s/ca.pem into the browser, once\n", s->project_dir);
+    return 0;
+}

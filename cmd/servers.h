@@ -1,0 +1,34 @@
+/* The servers of a project as a user thinks of them: where they are, the URL, how to log in. */
+#pragma once
+
+#include "cmd/session.h"
+
+struct server_view {
+    const char *address; /* "server[0]" */
+    const char *id;
+    struct endpoint endpoint;        /* as observed, else as recorded; zeroed when unknown */
+    const char *host;                /* name or number to reach it by, or NULL */
+    const char *url;                 /* of Jupyter, without a token; NULL when there is none */
+    const struct live *live;         /* NULL when nothing was observed */
+    const struct recorded *recorded; /* NULL when it is not in the state */
+};
+
+struct server_list {
+    struct server_view *items;
+    size_t len;
+};
+
+/* From the state, and from the live world where it was observed. Lives in the session's arena. */
+int servers_make(struct session *s, struct server_list *ret, struct err *err);
+/* The one that a user names: "server[1]", "1", or NULL when there is only one. */
+const struct server_view *servers_find(const struct server_list *list, const char *name,
+                                       struct err *err);
+/* Append the URL with the login token behind it; the token is read from the project folder. */
+int servers_login_url(const struct session *s, const struct server_view *server, struct buf *out,
+                      struct err *err);
+/* Append the token of the project. -ERRC_NOTFOUND when there is none. */
+int servers_token(const struct session *s, struct buf *out, struct err *err);
+/* The text after an apply: URL, how to log in, ssh. */
+int servers_outputs(struct session *s, struct buf *out, struct err *err);
+/* The argument that names the spec to other verbs: " -file X" where it is not berth.yaml, or "". */
+const char *servers_file_option(struct session *s);

@@ -1,0 +1,63 @@
+/* The common path of a verb: spec → project → provider → inputs → live world → plan. Each step is a
+ * function; a verb calls those that it needs, in this order, and session_free at the end. Steps
+ * return 0 or -ERRC_…; -ERRC_INVALID with an empty message means that diagnostics were printed. */
+#pragma once
+
+#include "cmd/cmd.h"
+#include "cmd/provider_glue.h"
+#include "engine/compile.h"
+#include "engine/lock.h"
+#include "engine/observe.h"
+#include "engine/plan.h"
+#include "engine/state.h"
+
+struct session {
+    struct cmd *cmd;
+    struct arena arena; /* paths, outputs */
+    const char *spec_path;
+    const char *spec_dir;
+    const char *project_dir; /* SPEC_DIR/.berth/NAME */
+    const char *name;
+    const char *provider;
+    struct buf source;
+    struct arena spec_arena;
+    struct diags diags;
+    const struct spec *spec; /* NULL when the verb goes by -name */
+    struct lock *lock;
+    struct state state;
+    struct provider_glue glue;
+    struct run run;
+    atomic_int cancel;
+    struct sessions *sessions;
+    struct inputs inputs;
+    struct arena desired_arena;
+    struct desired desired;
+    struct live_world live;
+    struct plan plan;
+};
+
+void session_init(struct session *s, struct cmd *cmd);
+void session_free(struct session *s);
+
+/* Read and compile `path` (NULL: -file, else berth.yaml). Diagnostics go to stderr. */
+int session_load_spec(struct session *s, const char *path, struct err *err);
+/* Instead of a spec: the project folder of -name below the working folder. */
+int session_load_name(struct session *s, const char *name, struct err *err);
+/* Make the project folder (0700), take the lock when `lock`, read the state. */
+int session_open_state(struct session *s, bool lock, struct err *err);
+/* The same for verbs that only look into the state: nothing is made. -ERRC_NOTFOUND when there is
+ * no state. */
+int session_peek_state(struct session *s, struct err *err);
+/* Start what the provider needs (the sandbox) and open the worlds. */
+int session_open_worlds(struct session *s, struct err *err);
+/* Load the inputs and declare the nodes; without a spec, or for a destroy, there are none. */
+int session_desire(struct session *s, bool destroy, struct err *err);
+/* Observe, then plan. */
+int session_plan(struct session *s, bool destroy, struct err *err);
+/* All of the above, for `plan`, `status`, `apply` and `destroy`. */
+int session_run(struct session *s, bool lock, bool destroy, struct err *err);
+
+/* Show the error (unless diagnostics said it all) and free the session: for `return`. */
+int session_fail(struct session *s, const struct err *err);
+/* The spec as the user calls it, without folders: "berth.yaml". */
+const char *session_spec_name(const struct session *s);
