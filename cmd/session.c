@@ -101,7 +101,8 @@ int session_load_spec(struct session *s, const char *path, struct err *err) {
         return no_memory(err);
     s->diags = (struct diags){.arena = &s->spec_arena, .file = used, .source = buf_str(&s->source)};
     s->spec = spec_compile(&s->spec_arena, &s->diags);
-    if (s->spec == NULL || s->diags.len > 0) {
+    s->said = s->diags.len;
+    if (s->said > 0 && !s->quiet) {
         _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
         diags_render(&s->diags, s->cmd->err_look.color, s->cmd->err_look.width, &text);
         fputs(buf_cstr(&text), s->cmd->err);

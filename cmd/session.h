@@ -22,6 +22,8 @@ struct session {
     struct buf source;
     struct arena spec_arena;
     struct diags diags;
+    size_t said;             /* diagnostics of the compiler in diags.items */
+    bool quiet;              /* do not print them: the verb does */
     const struct spec *spec; /* NULL when the verb goes by -name */
     struct lock *lock;
     struct state state;

@@ -1,0 +1,34 @@
+#include "cmd/run_plan.h"
+#include "cmd/verbs.h"
+
+#include <string.h>
+
+static int run(struct cmd *cmd) {
+    struct err err = {0};
+    struct session s;
+    session_init(&s, cmd);
+    int rc = cmd->args.name != NULL ? session_load_name(&s, cmd->args.name, &err)
+                                    : session_load_spec(&s, NULL, &err);
+    if (rc == -ERRC_NOTFOUND)
+        err_hint(&err, "without a spec: berth destroy -name NAME, beside the .berth folder");
+    if (rc == 0)
+        rc = session_run(&s, true, true, &err);
+    if (rc < 0)
+        return session_fail(&s, &err);
+    static const char *const yes[] = {"yes", NULL};
+    int code = run_plan_approve(&s, "\nDestroy all of it? Only `yes` is taken for yes:", yes);
+    if (code == EXIT_OK && plan_has_changes(&s.plan))
+        code = run_plan_execute(&s);
+    session_free(&s);
+    return code;
+}
+
+const struct verb verb_destroy = {
+    .name = "destroy",
+    .args = "",
+    .summary = "take everything down again; says what data goes with it, and asks",
+    .details = "Destroys what the state records and what carries the project's tags.\n"
+               "`protect: true` forbids it.",
+    .options = {&option_file, &option_name, &option_auto_approve},
+    .run = run,
+};

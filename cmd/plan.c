@@ -1,0 +1,51 @@
+#include "cmd/session.h"
+#include "cmd/show_plan.h"
+#include "cmd/verbs.h"
+#include "engine/planfile.h"
+
+static int print_plan(struct session *s) {
+    struct cmd *cmd = s->cmd;
+    if (cmd->args.json)
+        return cmd_print_json(cmd, plan_to_json(&s->plan));
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_LARGE);
+    show_plan(&s->plan, session_spec_name(s), &cmd->out_look, &text);
+    if (s->plan.destroy)
+        show_losses(&s->plan, &cmd->out_look, &text);
+    if (cmd->args.out != NULL)
+        buf_addf(&text, "\nWritten to %s. To do just this: berth apply %s\n", cmd->args.out,
+                 cmd->args.out);
+    return cmd_print(cmd, &text);
+}
+
+static int run(struct cmd *cmd) {
+    struct err err = {0};
+    struct session s;
+    session_init(&s, cmd);
+    int rc = session_load_spec(&s, NULL, &err);
+    if (rc == 0)
+        rc = session_run(&s, false, cmd->args.destroy, &err);
+    if (rc == 0 && cmd->args.out != NULL)
+        rc = planfile_write(cmd->args.out, &s.plan, s.spec_path, &err);
+    if (rc < 0)
+        return session_fail(&s, &err);
+    int code = print_plan(&s);
+    if (code == EXIT_OK && s.plan.blockers_len > 0)
+        code = EXIT_FAILED;
+    else if (code == EXIT_OK && cmd->args.detailed_exitcode && plan_has_changes(&s.plan))
+        code = EXIT_CHANGES;
+    session_free(&s);
+    return code;
+}
+
+const struct verb verb_plan = {
+    .name = "plan",
+    .args = "",
+    .summary = "say what differs between the spec and the world, and why",
+    .details =
+        "Reads the spec, the state and the live world, the servers included; changes nothing.\n"
+        "Fields are marked (spec) when you changed them, (drift) when somebody else did.\n"
+        "What cannot be read is shown as unknown, never as unchanged.",
+    .options = {&option_file, &option_out, &option_detailed_exitcode, &option_destroy,
+                &option_json},
+    .run = run,
+};

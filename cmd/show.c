@@ -1,0 +1,58 @@
+#include "cmd/session.h"
+#include "cmd/show_value.h"
+#include "cmd/text.h"
+#include "cmd/verbs.h"
+
+static void show_node(const struct recorded *r, const struct look *look, struct buf *out) {
+    text_paint(look, PAINT_BOLD, r->address, out);
+    if (r->id != NULL)
+        buf_addf(out, "  %s", r->id);
+    if (r->status == RECORDED_PENDING)
+        buf_adds(out, "  (being created when the run was interrupted)");
+    if (r->status == RECORDED_FAILED)
+        buf_adds(out, "  (not finished: berth apply goes on)");
+    buf_addc(out, '\n');
+    if (r->kind == NULL)
+        buf_addf(out, "  (of a kind that this berth does not know: %s)\n", r->kind_name);
+    for (size_t i = 0; r->kind != NULL && r->record != NULL && r->kind->fields[i].name != NULL; i++)
+        show_field(look, &r->kind->fields[i], r->record, false, 2, out);
+}
+
+static int run(struct cmd *cmd) {
+    struct err err = {0};
+    struct session s;
+    session_init(&s, cmd);
+    int rc = cmd->args.name != NULL ? session_load_name(&s, cmd->args.name, &err)
+                                    : session_load_spec(&s, NULL, &err);
+    if (rc == 0)
+        rc = session_peek_state(&s, &err);
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_LARGE);
+    if (rc == 0 && cmd->args.json) {
+        if (state_print(&s.state, &text) < 0)
+            rc = err_set(&err, ERRC_NOMEM, "out of memory");
+    } else if (rc == 0) {
+        buf_addf(&text, "%s on %s, state %lld%s\n", s.state.name == NULL ? s.name : s.state.name,
+                 s.state.provider == NULL ? "?" : s.state.provider, (long long)s.state.serial,
+                 s.state.replayed ? ", and what an interrupted run did since" : "");
+        for (size_t i = 0; i < s.state.nodes.len; i++) {
+            buf_addc(&text, '\n');
+            show_node(&s.state.nodes.items[i], &cmd->out_look, &text);
+        }
+        if (s.state.nodes.len == 0)
+            buf_adds(&text, "nothing is there\n");
+    }
+    if (rc < 0)
+        return session_fail(&s, &err);
+    int code = cmd_print(cmd, &text);
+    session_free(&s);
+    return code;
+}
+
+const struct verb verb_show = {
+    .name = "show",
+    .args = "",
+    .summary = "print the state: what berth made, as last seen",
+    .details = "Reads the project folder only. `berth status` asks the world.",
+    .options = {&option_file, &option_name, &option_json},
+    .run = run,
+};

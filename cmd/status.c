@@ -1,0 +1,201 @@
+#include "cmd/servers.h"
+#include "cmd/show_plan.h"
+#include "cmd/text.h"
+#include "cmd/verbs.h"
+
+#include <cjson/cJSON.h>
+#include <string.h>
+
+static const struct change *find_change(const struct plan *plan, const char *address) {
+    for (size_t i = 0; i < plan->len; i++)
+        if (cstr_eq(plan->changes[i].address, address))
+            return &plan->changes[i];
+    return NULL;
+}
+
+/* One word for how a node stands; the plan knows. */
+static const char *standing(const struct change *c) {
+    if (c == NULL)
+        return "unknown";
+    switch (c->action) {
+    case ACTION_NOOP:
+        return "ok";
+    case ACTION_UNKNOWN:
+        return c->live != NULL && c->live->presence == LIVE_FOREIGN ? "taken" : "unknown";
+    case ACTION_CREATE:
+    case ACTION_RESUME:
+        return "missing";
+    case ACTION_ADOPT:
+        return "not recorded";
+    case ACTION_DESTROY:
+        return "not in the spec";
+    case ACTION_FORGET:
+        return "gone";
+    default:
+        return "differs";
+    }
+}
+
+static const char *power_of(const struct server_view *v) {
+    if (v->live == NULL)
+        return "unknown";
+    switch (v->live->presence) {
+    case LIVE_OURS:
+        return v->endpoint.running ? "running" : "not running";
+    case LIVE_NONE:
+        return "not there";
+    case LIVE_FOREIGN:
+        return "not ours";
+    default:
+        return "unknown";
+    }
+}
+
+/* Whether Jupyter answers: its health is a node of the server's like any other. NULL: no Jupyter.
+ */
+static const char *jupyter_of(struct session *s, const struct server_view *v) {
+    const char *address = arena_printf(&s->arena, "%s.jupyter.health", v->address);
+    const struct change *c = address == NULL ? NULL : find_change(&s->plan, address);
+    if (c == NULL)
+        return NULL;
+    if (c->action == ACTION_NOOP)
+        return "answering";
+    return c->action == ACTION_UNKNOWN ? "unknown" : "not answering";
+}
+
+static cJSON *server_json(struct session *s, const struct server_view *v) {
+    cJSON *out = cJSON_CreateObject();
+    const struct {
+        const char *name, *value;
+    } rows[] = {
+        {"server", v->address},
+        {"id", v->id},
+        {"power", power_of(v)},
+        {"address", v->host},
+        {"public_dns", v->endpoint.public_dns},
+        {"private_address", v->endpoint.private_address},
+        {"user", v->endpoint.user},
+        {"url", v->url},
+        {"jupyter", jupyter_of(s, v)},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i].value != NULL)
+            cJSON_AddStringToObject(out, rows[i].name, rows[i].value);
+    if (v->live != NULL && v->live->err.msg[0] != '\0')
+        cJSON_AddStringToObject(out, "error", v->live->err.msg);
+    return out;
+}
+
+static int print_json(struct session *s, const struct server_list *list) {
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddStringToObject(out, "name", s->name);
+    cJSON_AddStringToObject(out, "provider", s->provider);
+    cJSON_AddNumberToObject(out, "changes", (double)show_plan_count(&s->plan));
+    cJSON_AddNumberToObject(out, "unknown", (double)s->plan.counts[ACTION_UNKNOWN]);
+    cJSON_AddNumberToObject(out, "api_calls", (double)s->live.calls);
+    cJSON *servers = cJSON_AddArrayToObject(out, "servers");
+    for (size_t i = 0; i < list->len; i++)
+        cJSON_AddItemToArray(servers, server_json(s, &list->items[i]));
+    cJSON *nodes = cJSON_AddArrayToObject(out, "nodes");
+    for (size_t i = 0; i < s->plan.len; i++) {
+        const struct change *c = &s->plan.changes[i];
+        cJSON *node = cJSON_CreateObject();
+        cJSON_AddStringToObject(node, "address", c->address);
+        cJSON_AddStringToObject(node, "kind", c->kind->name);
+        cJSON_AddStringToObject(node, "standing", standing(c));
+        cJSON_AddItemToArray(nodes, node);
+    }
+    return cmd_print_json(s->cmd, out);
+}
+
+static enum paint paint_of(const char *word) {
+    static const char *const good[] = {"running", "answering", "ok"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        if (strcmp(word, good[i]) == 0)
+            return PAINT_GREEN;
+    return PAINT_YELLOW;
+}
+
+static void show_server(struct session *s, const struct server_view *v, const struct look *look,
+                        struct buf *out) {
+    const char *power = power_of(v), *jupyter = jupyter_of(s, v);
+    buf_addc(out, '\n');
+    text_paint(look, PAINT_BOLD, v->address, out);
+    buf_adds(out, "  ");
+    text_paint(look, paint_of(power), power, out);
+    if (v->id != NULL)
+        buf_addf(out, "  %s", v->id);
+    buf_addc(out, '\n');
+    if (v->live != NULL && v->live->err.msg[0] != '\0')
+        buf_addf(out, "  %s\n", v->live->err.msg);
+    if (v->host != NULL)
+        buf_addf(out, "  address  %s\n", v->host);
+    if (jupyter != NULL) {
+        buf_adds(out, "  Jupyter  ");
+        text_paint(look, paint_of(jupyter), jupyter, out);
+        if (v->url != NULL)
+            buf_addf(out, "  %s", v->url);
+        buf_addc(out, '\n');
+    }
+}
+
+/* Parts that are not as they should be, a line each; those that are only counted. */
+static void show_parts(const struct plan *plan, const struct look *look, struct buf *out) {
+    size_t good = 0;
+    for (size_t i = 0; i < plan->len; i++)
+        good += plan->changes[i].action == ACTION_NOOP;
+    buf_addf(out, "\n%zu of %zu parts are as the spec says", good, plan->len);
+    buf_adds(out, good == plan->len ? ".\n" : ":\n");
+    for (size_t i = 0; i < plan->len; i++) {
+        const struct change *c = &plan->changes[i];
+        if (c->action == ACTION_NOOP)
+            continue;
+        const char *word = standing(c);
+        buf_addf(out, "  %s: ", c->address);
+        text_paint(look, paint_of(word), word, out);
+        if (c->action == ACTION_UNKNOWN && c->live != NULL && c->live->err.msg[0] != '\0') {
+            buf_adds(out, ": ");
+            text_wrap(look, str_of(c->live->err.msg), 14 + strlen(c->address), 4, out);
+        }
+        buf_addc(out, '\n');
+    }
+    if (good < plan->len)
+        buf_adds(out, "berth plan says more.\n");
+}
+
+static int run(struct cmd *cmd) {
+    struct err err = {0};
+    struct session s;
+    struct server_list list;
+    session_init(&s, cmd);
+    int rc = session_load_spec(&s, NULL, &err);
+    if (rc == 0)
+        rc = session_run(&s, false, false, &err);
+    if (rc == 0)
+        rc = servers_make(&s, &list, &err);
+    if (rc < 0)
+        return session_fail(&s, &err);
+    int code;
+    if (cmd->args.json) {
+        code = print_json(&s, &list);
+    } else {
+        _cleanup_buf_ struct buf text = BUF_INIT(BUF_LARGE);
+        buf_addf(&text, "%s on %s\n", s.name, s.provider);
+        for (size_t i = 0; i < list.len; i++)
+            show_server(&s, &list.items[i], &cmd->out_look, &text);
+        show_parts(&s.plan, &cmd->out_look, &text);
+        code = cmd_print(cmd, &text);
+    }
+    session_free(&s);
+    return code;
+}
+
+const struct verb verb_status = {
+    .name = "status",
+    .args = "",
+    .summary = "ask the world: what is there, its address, does Jupyter answer",
+    .details = "Looks at the live servers, not only at the state. What could not be found out is\n"
+               "called unknown. Exits 0 when it could look, whatever it saw.",
+    .options = {&option_file, &option_json},
+    .run = run,
+};
