@@ -1,0 +1,65 @@
+#include "providers/host/internal.h"
+
+#include <string.h>
+
+static int add(struct facts *f, struct str node, struct str key, struct str value) {
+    if (f->len == f->cap) {
+        size_t cap = f->cap == 0 ? 64 : f->cap * 2;
+        struct fact *items = arena_calloc(&f->arena, cap, sizeof *items);
+        if (items == NULL)
+            return -ERRC_NOMEM;
+        if (f->len > 0)
+            memcpy(items, f->items, f->len * sizeof *items);
+        f->items = items;
+        f->cap = cap;
+    }
+    struct fact fact = {arena_dup_str(&f->arena, node), arena_dup_str(&f->arena, key),
+                        arena_dup_str(&f->arena, value)};
+    if (fact.node == NULL || fact.key == NULL || fact.value == NULL)
+        return -ERRC_NOMEM;
+    f->items[f->len++] = fact;
+    return 0;
+}
+
+int facts_parse(struct str text, struct facts *ret, struct err *err) {
+    struct facts f = {0};
+    struct str line;
+    while (str_split(&text, '\n', &line)) {
+        struct str node, key;
+        struct str value = line;
+        if (line.len == 0)
+            continue;
+        int rc = 0;
+        if (!str_split(&value, '\t', &node) || !str_split(&value, '\t', &key) ||
+            value.ptr == NULL || memchr(line.ptr, '\0', line.len) != NULL)
+            rc = err_set(err, ERRC_HOST, "the host answered something else than was asked");
+        else if (f.len == FACTS_MAX)
+            rc = err_set(err, ERRC_LIMIT, "the host answered too much");
+        else if (add(&f, node, key, value) < 0)
+            rc = err_set(err, ERRC_NOMEM, "out of memory");
+        if (rc < 0) {
+            arena_free(&f.arena);
+            return rc;
+        }
+    }
+    *ret = f;
+    return 0;
+}
+
+void facts_free(struct facts *facts) {
+    arena_free(&facts->arena);
+    *facts = (struct facts){0};
+}
+
+const char *facts_get(const struct facts *facts, const char *node, const char *key) {
+    for (size_t i = 0; i < facts->len; i++)
+        if (strcmp(facts->items[i].key, key) == 0 && strcmp(facts->items[i].node, node) == 0)
+            return facts->items[i].value;
+    return NULL;
+}
+
+bool facts_get_base64(const struct facts *facts, const char *node, const char *key,
+                      struct buf *out) {
+    const char *value = facts_get(facts, node, key);
+    return value != NULL && value[0] != '\0' && buf_add_base64_decoded(out, str_of(value));
+}

@@ -1,0 +1,61 @@
+/* The host world: what is on a server, over SSH. Every part of a host is a node like any other:
+ * probed by one command for all, planned, diffed, recorded. */
+#pragma once
+
+#include "providers/provider.h"
+
+extern const struct world host_world;
+extern const struct kind host_key_kind, host_packages_kind, host_python_kind,
+    host_python_packages_kind, host_files_kind, host_tls_kind, host_jupyter_kind,
+    host_service_kind, host_health_kind;
+
+struct host_key_record {
+    bool pinned;
+    const char *public_key; /* "ssh-ed25519 AAAA…" */
+};
+
+struct host_packages_record {
+    struct strlist packages; /* wanted and installed */
+    struct strlist added;    /* those that berth installed: the only ones it will ever remove */
+};
+
+struct host_python_record {
+    const char *version; /* "3.12", NULL: whatever is there */
+    const char *path;
+    const char *python; /* "3.11.2" */
+};
+
+struct host_python_packages_record {
+    struct strmap packages; /* canonical name → specifier, "any" for none */
+    const char *index_url;
+    const char *environment; /* the interpreter that they are installed for */
+};
+
+struct host_files_record {
+    const char *to;
+    struct strmap entries; /* relative path → "MODE SHA256" */
+};
+
+struct host_tls_record {
+    struct strlist names; /* DNS names and addresses that the certificate is good for */
+    const char *ca;       /* SHA-256 of the project CA's certificate */
+    bool valid;           /* signed by that CA, key there, more than 30 days left */
+    const char *expires;
+};
+
+struct host_jupyter_record {
+    struct strmap settings;  /* "ServerApp.port" → JSON text; without secrets */
+    const char *token_tag;   /* keyed hash of the token */
+    const char *password_tag; /* keyed hash of the password; NULL without one */
+    const char *hash_tag;    /* keyed hash of the argon2 hash on the host */
+};
+
+struct host_service_record {
+    const char *unit; /* text of the unit file */
+    bool enabled, active;
+};
+
+struct host_health_record {
+    bool answering;
+    const char *url;
+};

@@ -1,0 +1,135 @@
+/* What the files of this folder share: a kind of host node is one file and one row in kinds.c. */
+#pragma once
+
+#include "providers/host/host.h"
+#include "providers/host/ssh.h"
+#include "providers/sshkey.h"
+#include "specs/buf.h"
+
+#include <pthread.h>
+
+/* Where things lie on a host. */
+#define HOST_ENV "/opt/berth/env"
+#define HOST_UV "/opt/berth/uv/bin/uv"
+#define HOST_ETC "/etc/berth"
+#define HOST_CONFIG HOST_ETC "/jupyter_server_config.json"
+#define HOST_CERT HOST_ETC "/tls/cert.pem"
+#define HOST_KEY HOST_ETC "/tls/key.pem"
+#define HOST_SERVICE "berth-jupyter.service"
+#define HOST_UNIT "/etc/systemd/system/" HOST_SERVICE
+
+enum { CA_DAYS = 3650, LEAF_DAYS = 825, LEAF_DAYS_LEFT = 30, TOKEN_SIZE = 64 };
+
+struct host_session {
+    const struct run *run;
+    pthread_mutex_t *mutex;
+    struct host_connection *connections; /* a list, under the mutex */
+};
+
+struct host_connection {
+    struct host_connection *next;
+    char parent[64];
+    struct ssh *ssh;
+    struct endpoint endpoint; /* strings in `arena` */
+    struct arena arena;
+    bool pinned;        /* the host showed its own key, not the one-time key */
+    char host_key[256]; /* that it showed */
+};
+
+/* ---- Probing: one command reads everything. Its output is lines "NODE<tab>KEY<tab>VALUE". */
+
+struct fact {
+    const char *node, *key, *value;
+};
+
+struct facts {
+    struct arena arena;
+    struct fact *items;
+    size_t len, cap;
+};
+
+enum { FACTS_MAX = 200000, PROBE_BYTES_MAX = 48 * 1024 * 1024 };
+
+/* Parses a probe's output; unknown lines are an error. */
+int facts_parse(struct str text, struct facts *ret, struct err *err);
+void facts_free(struct facts *facts);
+/* First value, or NULL. */
+const char *facts_get(const struct facts *facts, const char *node, const char *key);
+/* Decoded from base64; false when absent or not base64. */
+bool facts_get_base64(const struct facts *facts, const char *node, const char *key,
+                      struct buf *out);
+
+/* What reading and stepping know besides the node. */
+struct host_node {
+    const char *address;
+    const void *desired;  /* record, or NULL when the spec does not want it */
+    const void *recorded; /* record, or NULL */
+    const void *extra;    /* node->extra */
+    const struct host_session *session;
+    const struct host_connection *connection;
+    struct arena *arena;
+};
+
+struct host_step {
+    const struct host_node *node;
+    const struct change *change;
+    const void *before, *after; /* records; after is NULL for a removal */
+    const struct lookup *lookup;
+    /* Filled by the step: what is recorded when it is done. A copy of `after` to begin with. */
+    void *record;
+};
+
+struct host_kind {
+    const struct kind *kind;
+    /* Append shell that prints this node's facts by `fact KEY VALUE` and `fact64 KEY FILE`.
+     * NULL: nothing to read on the host. */
+    int (*probe)(const struct host_node *node, struct buf *script);
+    /* Fill `record` from the facts. Sets *ret to LIVE_NONE when it is not there. */
+    int (*read)(const struct host_node *node, const struct facts *facts, void *record,
+                enum presence *ret, struct err *err);
+    /* Append shell that makes it so; it runs under `set -e` as root with no input. NULL: local. */
+    int (*step)(struct host_step *step, struct buf *script, struct err *err);
+    /* Instead of a step: done from here, after the steps before it (host key, health). */
+    int (*local)(struct host_step *step, struct host_connection *connection,
+                 const struct apply_ops *ops, struct err *err);
+    /* Read from here, beside the probe. */
+    int (*read_local)(const struct host_node *node, void *record, enum presence *ret);
+};
+
+extern const struct host_kind *const host_kinds[]; /* ends with NULL */
+const struct host_kind *host_kind_of(const struct kind *kind);
+
+/* Connections: found or made; ready to run. */
+int host_connect(struct host_session *s, const char *parent, const struct endpoint *endpoint,
+                 const char *pinned_key, double deadline_s, bool (*abandoned)(void *ctx),
+                 void *ctx, struct host_connection **ret, struct err *err);
+/* The pinned key of a server: from the state or, when that was lost, <project_dir>/host_keys. */
+const char *host_key_pinned(const struct run *run, const char *parent, struct arena *arena);
+
+/* 'text' for a POSIX shell. */
+void shell_quote(struct buf *out, const char *text);
+/* Appends: write `content` to `path` by way of a temp file, with that owner and mode. */
+void shell_write_file(struct buf *script, const char *path, struct str content, const char *owner,
+                      const char *mode);
+/* A path of the spec ("~/x") on the host of that login user: "/home/USER/x". */
+const char *remote_path(struct arena *arena, const char *user, const char *path);
+
+/* The node's address without its last part: "server[0]". */
+const char *child_address(struct arena *arena, int64_t server, const char *what);
+
+/* Hex of a keyed hash of a secret, to compare secrets without keeping them. NULL on failure. */
+const char *seal(struct arena *arena, struct str secret_file, const char *label, struct str text);
+
+/* Certificates, made here (tls_cert.c). */
+int tls_ca_ensure(const struct run *run, struct buf *ca_pem, struct err *err);
+int tls_leaf_make(const struct run *run, const struct strlist *names, struct buf *cert_pem,
+                  struct buf *key_pem, struct err *err);
+/* Names, whether the CA signed it, days left, and the end as text. */
+int tls_leaf_read(struct arena *arena, struct str cert_pem, struct str ca_pem,
+                  struct strlist *names, bool *ret_signed, int *ret_days, const char **ret_expires);
+
+/* HTTPS GET with only this CA trusted; 0 and the status, or an error. */
+int health_get(const char *url, const char *ca_path, double timeout_s, long *ret_status);
+
+/* Is `version` what `specifier` ("==1.5.*,>=1" or "any") asks for? PEP 440, enough of it. */
+bool pep440_matches(const char *version, const char *specifier);

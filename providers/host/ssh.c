@@ -1,0 +1,374 @@
+#include "providers/host/ssh.h"
+
+#include "providers/sshkey.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libssh2.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    CONNECT_MS = 4000,   /* one try */
+    HANDSHAKE_MS = 15000,
+    IDLE_MS = 900000,    /* a step that says nothing for that long is stuck */
+    POLL_MS = 100,
+    ERRORS_MAX = 16384
+};
+
+struct ssh {
+    int fd;
+    LIBSSH2_SESSION *session;
+    atomic_int *cancel;
+    char where[300]; /* "admin@203.0.113.7" */
+};
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static bool stopped(const struct ssh_in *in) {
+    return (in->cancel != NULL && atomic_load(in->cancel) > 1) ||
+           (in->abandoned != NULL && in->abandoned(in->ctx));
+}
+
+/* ---- TCP */
+
+static int connect_address(const struct addrinfo *a, const struct ssh_in *in) {
+    int problem = 0;
+    int fd = socket(a->ai_family, SOCK_STREAM, 0);
+    if (fd < 0)
+        return -1;
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    if (connect(fd, a->ai_addr, a->ai_addrlen) < 0 && errno != EINPROGRESS)
+        goto failed;
+    for (int waited = 0; waited < CONNECT_MS; waited += POLL_MS) {
+        struct pollfd p = {.fd = fd, .events = POLLOUT};
+        int n = poll(&p, 1, POLL_MS);
+        if (n > 0) {
+            socklen_t len = sizeof problem;
+            getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &len);
+            if (problem == 0)
+                return fd;
+            errno = problem;
+            goto failed;
+        }
+        if (stopped(in)) {
+            errno = ECANCELED;
+            goto failed;
+        }
+    }
+    errno = ETIMEDOUT;
+failed:
+    problem = errno;
+    close(fd);
+    errno = problem;
+    return -1;
+}
+
+static int connect_tcp(const struct ssh_in *in, struct err *err) {
+    char port[16];
+    snprintf(port, sizeof port, "%d", in->endpoint->port);
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC};
+    struct addrinfo *list = NULL;
+    int rc = getaddrinfo(in->endpoint->address, port, &hints, &list);
+    if (rc != 0)
+        return err_set(err, ERRC_NET, "cannot find %s: %s", in->endpoint->address,
+                       gai_strerror(rc));
+    int fd = -1;
+    for (const struct addrinfo *a = list; a != NULL && fd < 0; a = a->ai_next)
+        fd = connect_address(a, in);
+    int problem = errno;
+    freeaddrinfo(list);
+    if (fd >= 0) {
+        int on = 1;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+        return fd;
+    }
+    if (problem == ECANCELED)
+        return err_set(err, ERRC_CANCELLED, "interrupted");
+    return err_set_errno(err, problem == ETIMEDOUT ? ERRC_TIMEOUT : ERRC_NET, problem,
+                         "cannot reach %s port %s", in->endpoint->address, port);
+}
+
+/* ---- libssh2 without blocking */
+
+/* Waits until libssh2 can go on; false on a time-out or a stop. */
+static bool wait_io(struct ssh *s, double until_s) {
+    int directions = libssh2_session_block_directions(s->session);
+    struct pollfd p = {.fd = s->fd};
+    if (directions & LIBSSH2_SESSION_BLOCK_INBOUND || directions == 0)
+        p.events |= POLLIN;
+    if (directions & LIBSSH2_SESSION_BLOCK_OUTBOUND)
+        p.events |= POLLOUT;
+    while (now_s() < until_s) {
+        if (poll(&p, 1, POLL_MS) > 0)
+            return true;
+        if (s->cancel != NULL && atomic_load(s->cancel) > 1)
+            return false;
+    }
+    return false;
+}
+
+static int ssh_error(struct ssh *s, enum err_code code, const char *what, struct err *err) {
+    char *text = NULL;
+    libssh2_session_last_error(s->session, &text, NULL, 0);
+    if (s->cancel != NULL && atomic_load(s->cancel) > 1)
+        return err_set(err, ERRC_CANCELLED, "interrupted");
+    return err_set(err, code, "%s: %s: %s", s->where, what,
+                   text == NULL || text[0] == '\0' ? "the connection broke" : text);
+}
+
+#define RETRY(rc, s, until, call)                                                                  \
+    do {                                                                                           \
+        (rc) = (call);                                                                             \
+    } while ((rc) == LIBSSH2_ERROR_EAGAIN && wait_io((s), (until)))
+
+static int verify_key(struct ssh *s, const struct ssh_in *in, size_t *ret_key, struct err *err) {
+    size_t len = 0;
+    int type = 0;
+    const char *key = libssh2_session_hostkey(s->session, &len, &type);
+    _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf shown = BUF_INIT(BUF_SMALL);
+    buf_adds(&line, "ssh-ed25519 ");
+    if (key != NULL)
+        buf_add_base64(&line, key, len);
+    for (size_t i = 0; i < in->host_keys->len; i++) {
+        if (cstr_eq(in->host_keys->items[i], buf_cstr(&line))) {
+            *ret_key = i;
+            return 0;
+        }
+    }
+    sshkey_fingerprint(buf_str(&line), &shown);
+    err_set(err, ERRC_HOSTKEY, "%s shows another host key (%s) than the one that is pinned",
+            s->where, buf_cstr(&shown));
+    err_hint(err, "if the server was not made anew by hand, somebody may be in between: do not go "
+                  "on. Else destroy and apply again");
+    return -ERRC_HOSTKEY;
+}
+
+static int log_in(struct ssh *s, const struct endpoint *e, double until, struct err *err) {
+    int rc;
+    if (access(e->key_path, R_OK) < 0) {
+        err_set_errno(err, ERRC_AUTH, errno, "the private key %s cannot be read", e->key_path);
+        err_hint(err, "the key pair was made on another machine? Copy it here, mode 0600");
+        return -ERRC_AUTH;
+    }
+    RETRY(rc, s, until,
+          libssh2_userauth_publickey_fromfile_ex(s->session, e->user, (unsigned)strlen(e->user),
+                                                 NULL, e->key_path, ""));
+    if (rc == 0)
+        return 0;
+    ssh_error(s, ERRC_AUTH, "the login was refused", err);
+    err_hint(err, "the key is %s; libssh2 before 1.11 cannot log in with RSA keys", e->key_path);
+    return -err->code;
+}
+
+static int handshake(struct ssh *s, const struct ssh_in *in, size_t *ret_key, struct err *err) {
+    double until = now_s() + HANDSHAKE_MS / 1000.0;
+    int rc;
+    s->session = libssh2_session_init();
+    if (s->session == NULL)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    libssh2_session_set_blocking(s->session, 0);
+    libssh2_session_method_pref(s->session, LIBSSH2_METHOD_HOSTKEY, "ssh-ed25519");
+    RETRY(rc, s, until, libssh2_session_handshake(s->session, s->fd));
+    if (rc != 0)
+        return ssh_error(s, ERRC_NET, "the SSH handshake failed", err);
+    rc = verify_key(s, in, ret_key, err);
+    return rc < 0 ? rc : log_in(s, in->endpoint, until, err);
+}
+
+static int try_once(const struct ssh_in *in, struct ssh **ret, size_t *ret_key, struct err *err) {
+    struct ssh *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    s->cancel = in->cancel;
+    snprintf(s->where, sizeof s->where, "%s@%s", in->endpoint->user, in->endpoint->address);
+    s->fd = connect_tcp(in, err);
+    int rc = s->fd < 0 ? -err->code : handshake(s, in, ret_key, err);
+    if (rc < 0) {
+        ssh_close(s);
+        return rc;
+    }
+    *ret = s;
+    return 0;
+}
+
+int ssh_connect(const struct ssh_in *in, struct ssh **ret, size_t *ret_key, struct err *err) {
+    double until = now_s() + in->deadline_s;
+    double pause_s = 0.05;
+    for (;;) {
+        int rc = try_once(in, ret, ret_key, err);
+        /* A host that boots refuses, is silent, or closes early; a wrong key will not get right. */
+        if (rc == 0 || rc == -ERRC_HOSTKEY || rc == -ERRC_CANCELLED || rc == -ERRC_NOMEM)
+            return rc;
+        if (now_s() + pause_s > until)
+            return rc;
+        for (double slept = 0; slept < pause_s; slept += 0.05) {
+            const struct timespec t = {0, 50000000};
+            nanosleep(&t, NULL);
+            if (stopped(in))
+                return err_set(err, ERRC_CANCELLED, "interrupted");
+        }
+        pause_s = pause_s < 1 ? pause_s * 1.5 : 1.5;
+    }
+}
+
+void ssh_close(struct ssh *s) {
+    if (s == NULL)
+        return;
+    if (s->session != NULL) {
+        libssh2_session_disconnect(s->session, "done");
+        libssh2_session_free(s->session);
+    }
+    if (s->fd >= 0)
+        close(s->fd);
+    free(s);
+}
+
+/* ---- One command */
+
+struct exchange {
+    LIBSSH2_CHANNEL *channel;
+    struct str input;
+    bool input_ended;
+    struct buf line; /* the unfinished last one */
+    void (*on_line)(void *ctx, struct str line);
+    void *ctx;
+    struct buf *out, *errors;
+};
+
+static void take_output(struct exchange *r, const char *bytes, size_t len) {
+    if (r->on_line == NULL) {
+        buf_add(r->out, bytes, len);
+        return;
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (bytes[i] != '\n') {
+            if (r->line.len < r->line.max)
+                buf_addc(&r->line, bytes[i]);
+            continue;
+        }
+        r->on_line(r->ctx, buf_str(&r->line));
+        buf_reset(&r->line);
+    }
+}
+
+/* Keeps the end: that is where programs say why they stopped. */
+static void take_errors(struct exchange *r, const char *bytes, size_t len) {
+    if (r->errors == NULL)
+        return;
+    if (r->errors->len + len > ERRORS_MAX && r->errors->len > 0) {
+        size_t drop = r->errors->len / 2;
+        memmove(r->errors->ptr, r->errors->ptr + drop, r->errors->len - drop);
+        r->errors->len -= drop;
+    }
+    buf_add(r->errors, bytes, len < ERRORS_MAX ? len : ERRORS_MAX);
+}
+
+/* One pass over what can be read and written now: 1 something moved, 0 nothing did, < 0 broken. */
+static int pump(struct exchange *r) {
+    char chunk[32768];
+    int moved = 0;
+    ssize_t n = libssh2_channel_read(r->channel, chunk, sizeof chunk);
+    if (n > 0) {
+        take_output(r, chunk, (size_t)n);
+        moved = 1;
+    } else if (n < 0 && n != LIBSSH2_ERROR_EAGAIN) {
+        return -1;
+    }
+    n = libssh2_channel_read_stderr(r->channel, chunk, sizeof chunk);
+    if (n > 0) {
+        take_errors(r, chunk, (size_t)n);
+        moved = 1;
+    } else if (n < 0 && n != LIBSSH2_ERROR_EAGAIN) {
+        return -1;
+    }
+    if (r->input.len > 0) {
+        n = libssh2_channel_write(r->channel, r->input.ptr, r->input.len);
+        if (n > 0) {
+            r->input.ptr += n;
+            r->input.len -= (size_t)n;
+            moved = 1;
+        } else if (n < 0 && n != LIBSSH2_ERROR_EAGAIN) {
+            return -1;
+        }
+    } else if (!r->input_ended) {
+        int rc = libssh2_channel_send_eof(r->channel);
+        if (rc == 0) {
+            r->input_ended = true;
+            moved = 1;
+        } else if (rc != LIBSSH2_ERROR_EAGAIN) {
+            return -1;
+        }
+    }
+    return moved;
+}
+
+static int run_channel(struct ssh *s, const char *command, struct exchange *r, int *ret_status,
+                       struct err *err) {
+    double until = now_s() + HANDSHAKE_MS / 1000.0;
+    int rc;
+    do {
+        r->channel = libssh2_channel_open_session(s->session);
+    } while (r->channel == NULL &&
+             libssh2_session_last_errno(s->session) == LIBSSH2_ERROR_EAGAIN && wait_io(s, until));
+    if (r->channel == NULL)
+        return ssh_error(s, ERRC_NET, "cannot open a channel", err);
+    RETRY(rc, s, until, libssh2_channel_exec(r->channel, command));
+    if (rc != 0)
+        return ssh_error(s, ERRC_NET, "cannot run a command", err);
+    until = now_s() + IDLE_MS / 1000.0;
+    while (!libssh2_channel_eof(r->channel)) {
+        int moved = pump(r);
+        if (moved < 0)
+            return ssh_error(s, ERRC_NET, "the connection was lost", err);
+        if (moved > 0)
+            until = now_s() + IDLE_MS / 1000.0;
+        else if (!wait_io(s, until))
+            return ssh_error(s, ERRC_TIMEOUT, "the host said nothing for a long time", err);
+    }
+    until = now_s() + HANDSHAKE_MS / 1000.0;
+    RETRY(rc, s, until, libssh2_channel_close(r->channel));
+    if (r->on_line != NULL && r->line.len > 0)
+        r->on_line(r->ctx, buf_str(&r->line));
+    *ret_status = libssh2_channel_get_exit_status(r->channel);
+    return 0;
+}
+
+enum { LINE_MAX_BYTES = 24 * 1024 * 1024 };
+
+int ssh_run(struct ssh *s, const char *command, struct str input,
+            void (*on_line)(void *line_ctx, struct str line), void *line_ctx, struct buf *out,
+            struct buf *errors, int *ret_status, struct err *err) {
+    struct exchange r = {.input = input,
+                    .line = BUF_INIT(LINE_MAX_BYTES),
+                    .on_line = on_line,
+                    .ctx = line_ctx,
+                    .out = out,
+                    .errors = errors};
+    int rc = run_channel(s, command, &r, ret_status, err);
+    if (r.channel != NULL) {
+        int ended;
+        double until = now_s() + 1;
+        RETRY(ended, s, until, libssh2_channel_free(r.channel));
+        (void)ended;
+    }
+    buf_free(&r.line);
+    if (rc == 0 && out != NULL && out->failed)
+        return err_set(err, ERRC_LIMIT, "%s: the output is too long", s->where);
+    return rc;
+}
