@@ -9,8 +9,6 @@ static int print_plan(struct session *s) {
         return cmd_print_json(cmd, plan_to_json(&s->plan));
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_LARGE);
     show_plan(&s->plan, session_spec_name(s), &cmd->out_look, &text);
-    if (s->plan.destroy)
-        show_losses(&s->plan, &cmd->out_look, &text);
     if (cmd->args.out != NULL)
         buf_addf(&text, "\nWritten to %s. To do just this: berth apply %s\n", cmd->args.out,
                  cmd->args.out);

@@ -145,7 +145,10 @@ static void add_body(const struct plan *plan, const struct change *c, const stru
         parts += plan->changes[i].with_parent && cstr_eq(plan->changes[i].parent, c->address);
     if (parts > 0) {
         buf_addn(out, ' ', BODY_INDENT);
-        buf_addf(out, "and the %zu part%s on it\n", parts, parts == 1 ? "" : "s");
+        if (parts == 1)
+            buf_adds(out, "and the part on it\n");
+        else
+            buf_addf(out, "and the %zu parts on it\n", parts);
     }
 }
 
@@ -193,28 +196,29 @@ static void add_legend(const struct plan *plan, const char *spec_name, const str
                        struct buf *out) {
     _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
     if (any_mark(plan, WHY_SPEC))
-        buf_addf(&line, "(spec): changed in %s. ", spec_name);
+        buf_addf(&line, "(spec): changed in %s.", spec_name);
     if (any_mark(plan, WHY_DRIFT))
-        buf_adds(&line, "(drift): changed out there since the last apply.");
+        buf_addf(&line, "%s(drift): changed out there since the last apply.",
+                 line.len > 0 ? " " : "");
     if (line.len == 0)
         return;
     buf_addc(out, '\n');
     add_line(look, buf_cstr(&line), 0, out);
 }
 
-static void add_counts(const struct plan *plan, struct buf *out) {
+static void add_counts(const struct plan *plan, const struct look *look, struct buf *out) {
+    _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
     size_t counts[ACTION_COUNT] = {0};
     for (size_t i = 0; i < plan->len; i++)
         counts[plan->changes[i].action] += is_shown(&plan->changes[i]);
-    buf_adds(out, "\nPlan: ");
-    bool first = true;
-    for (size_t a = 0; a < ACTION_COUNT; a++) {
-        if (counts[a] == 0)
-            continue;
-        buf_addf(out, "%s%zu %s", first ? "" : ", ", counts[a], actions[a].done);
-        first = false;
-    }
-    buf_adds(out, ".\n");
+    for (size_t a = 0; a < ACTION_COUNT; a++)
+        if (counts[a] > 0)
+            buf_addf(&line, "%s%zu %s", line.len == 0 ? "Plan: " : ", ", counts[a],
+                     actions[a].done);
+    buf_adds(&line, ".");
+    buf_addc(out, '\n');
+    text_wrap(look, buf_str(&line), 0, 6, out);
+    buf_addc(out, '\n');
 }
 
 static void add_notices(const struct plan_warning *items, size_t len, const char *word,
@@ -263,7 +267,7 @@ void show_plan(const struct plan *plan, const char *spec_name, const struct look
         if (add_changes(plan, look, out) < 0)
             out->failed = true;
         add_legend(plan, spec_name, look, out);
-        add_counts(plan, out);
+        add_counts(plan, look, out);
     } else if (plan->destroy) {
         buf_adds(out, "Nothing to destroy.\n");
     } else {

@@ -159,12 +159,14 @@ static void print_steps(const struct differ *d, const struct look *look, size_t 
         }
         gap = false;
         char sign[2] = {d->steps[i].sign, '\0'};
-        buf_addn(out, ' ', indent);
-        if (sign[0] == ' ')
-            buf_addc(out, ' ');
-        else
+        bool empty = d->steps[i].text.len == 0;
+        if (sign[0] != ' ') {
+            buf_addn(out, ' ', indent);
             text_paint(look, sign[0] == '+' ? PAINT_GREEN : PAINT_RED, sign, out);
-        buf_addc(out, ' ');
+            buf_adds(out, empty ? "" : " ");
+        } else if (!empty) {
+            buf_addn(out, ' ', indent + 2);
+        }
         text_wrap(look, d->steps[i].text, indent + 2, indent + 4, out);
         buf_addc(out, '\n');
     }
