@@ -97,6 +97,9 @@ struct host_kind {
 };
 
 extern const struct host_kind *const host_kinds[]; /* ends with NULL */
+extern const struct host_kind host_key_host, host_packages_host, host_python_host,
+    host_python_packages_host, host_files_host, host_tls_host, host_jupyter_host,
+    host_service_host, host_health_host;
 const struct host_kind *host_kind_of(const struct kind *kind);
 
 /* Connections: found or made; ready to run. */
@@ -116,6 +119,18 @@ const char *remote_path(struct arena *arena, const char *user, const char *path)
 
 /* The node's address without its last part: "server[0]". */
 const char *child_address(struct arena *arena, int64_t server, const char *what);
+
+/* Does the spec ask for anything on its hosts? */
+bool host_is_wanted(const struct spec *spec);
+/* One node of `kind` a server, at "server[N].WHAT"; `deps` are WHATs of the same server, ending
+ * with NULL (NULL for none). `fill` sets the desired record. */
+int host_desire_each(const struct desire *in, struct nodes *out, const struct kind *kind,
+                     const char *what, const char *const *deps,
+                     int (*fill)(const struct desire *in, struct node *node, struct arena *arena,
+                                 void *fill_ctx),
+                     void *fill_ctx);
+/* struct kind.batch of all host kinds: what one host needs goes down one connection. */
+const char *host_batch(const struct change *change, struct arena *arena);
 
 /* Hex of a keyed hash of a secret, to compare secrets without keeping them. NULL on failure. */
 const char *seal(struct arena *arena, struct str secret_file, const char *label, struct str text);

@@ -1,0 +1,145 @@
+/* server[N].host_key: the host's own SSH key. The first connection expects the one-time key that
+ * user-data carried; it has the host make a key of its own, which is pinned from then on. */
+#include "providers/host/internal.h"
+#include "specs/fs.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define RECORD struct host_key_record
+
+static const struct field fields[] = {
+    {.name = "pinned",
+     .doc = "The host shows a key of its own, and it is pinned.",
+     .type = FIELD_BOOL,
+     .offset = offsetof(RECORD, pinned)},
+    {.name = "public_key",
+     .doc = "The pinned key.",
+     .type = FIELD_STR,
+     .flags = FIELD_COMPUTED,
+     .offset = offsetof(RECORD, public_key)},
+    FIELD_END,
+};
+
+static int fill(const struct desire *in, struct node *node, struct arena *arena, void *ctx) {
+    (void)in, (void)arena, (void)ctx;
+    ((RECORD *)node->desired)->pinned = true;
+    return 0;
+}
+
+static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
+    (void)diags;
+    return !host_is_wanted(in->spec)
+               ? 0
+               : host_desire_each(in, out, &host_key_kind, "host_key", NULL, fill, NULL);
+}
+
+static int read(const struct host_node *node, const struct facts *facts, void *record,
+                enum presence *ret, struct err *err) {
+    (void)facts, (void)err;
+    RECORD *r = record;
+    r->pinned = node->connection->pinned;
+    r->public_key = arena_dup(node->arena, node->connection->host_key);
+    *ret = r->pinned ? LIVE_OURS : LIVE_NONE;
+    return 0;
+}
+
+static const char make_key[] = "d=/etc/ssh/berth\n"
+                               "mkdir -p -m 700 $d\n"
+                               "[ -s $d/key ] || ssh-keygen -q -t ed25519 -N '' -C '' -f $d/key\n"
+                               "cut -d' ' -f1,2 $d/key.pub\n";
+
+/* The one-time key is overwritten, so that sshd's own configuration need not be touched. */
+static const char use_key[] =
+    "d=/etc/ssh/berth\n"
+    "install -m 600 $d/key /etc/ssh/ssh_host_ed25519_key.new\n"
+    "install -m 644 $d/key.pub /etc/ssh/ssh_host_ed25519_key.pub\n"
+    "mv -f /etc/ssh/ssh_host_ed25519_key.new /etc/ssh/ssh_host_ed25519_key\n"
+    "systemctl reload ssh 2>/dev/null || systemctl reload sshd\n";
+
+static int run_script(struct host_connection *c, const char *script, struct buf *out,
+                      struct err *err) {
+    _cleanup_buf_ struct buf errors = BUF_INIT(BUF_SMALL);
+    int status = 0;
+    int rc = ssh_run(c->ssh, "sudo -n sh -s", str_of(script), NULL, NULL, out, &errors, &status,
+                     err);
+    if (rc == 0 && status != 0)
+        rc = err_set(err, ERRC_HOST, "exit %d: %.400s", status, buf_cstr(&errors));
+    return rc;
+}
+
+/* Beside the state, so that losing the state does not lose what was pinned. */
+static int remember(const struct run *run, const char *parent, const char *key, struct err *err) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/host_keys", run->project_dir);
+    _cleanup_buf_ struct buf old = BUF_INIT(BUF_MEDIUM);
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
+    struct err ignored;
+    fs_read(path, &old, &ignored);
+    struct str rest = buf_str(&old);
+    struct str line;
+    while (str_split(&rest, '\n', &line)) {
+        struct str tail = line;
+        struct str name;
+        if (line.len > 0 && str_split(&tail, ' ', &name) && !str_eqc(name, parent))
+            buf_addf(&text, "%.*s\n", STR_FMT(line));
+    }
+    buf_addf(&text, "%s %s\n", parent, key);
+    return fs_write(path, buf_str(&text), 0600, err);
+}
+
+const char *host_key_pinned(const struct run *run, const char *parent, struct arena *arena) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/host_keys", run->project_dir);
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
+    struct err ignored;
+    if (fs_read(path, &text, &ignored) < 0)
+        return NULL;
+    struct str rest = buf_str(&text);
+    struct str line;
+    while (str_split(&rest, '\n', &line)) {
+        struct str name;
+        if (line.len > 0 && str_split(&line, ' ', &name) && str_eqc(name, parent) &&
+            line.ptr != NULL)
+            return arena_dup_str(arena, str_trim(line));
+    }
+    return NULL;
+}
+
+static int local(struct host_step *step, struct host_connection *c, const struct apply_ops *ops,
+                 struct err *err) {
+    RECORD *r = step->record;
+    _cleanup_buf_ struct buf out = BUF_INIT(BUF_SMALL);
+    if (step->after == NULL)
+        return 0; /* the key stays the host's */
+    int rc = run_script(c, make_key, &out, err);
+    if (rc < 0)
+        return err_wrap(err, "make a host key");
+    struct str key = str_trim(buf_str(&out));
+    r->public_key = arena_dup_str(step->node->arena, key);
+    if (r->public_key == NULL || !str_starts(key, STR("ssh-ed25519 ")))
+        return err_set(err, ERRC_HOST, "the host made no key");
+    /* On disk before the host shows it: a kill in between locks nobody out. */
+    rc = remember(step->node->session->run, c->parent, r->public_key, err);
+    if (rc == 0)
+        rc = ops->created(ops->ctx, (struct change *)step->change, r->public_key, r, err);
+    if (rc == 0)
+        rc = run_script(c, use_key, NULL, err);
+    return rc;
+}
+
+const struct kind host_key_kind = {
+    .name = "server.host_key",
+    .world = &host_world,
+    .fields = fields,
+    .size = sizeof(RECORD),
+    .noun = "host key",
+    .desire = desire,
+    .batch = host_batch,
+};
+
+const struct host_kind host_key_host = {
+    .kind = &host_key_kind,
+    .read = read,
+    .local = local,
+};

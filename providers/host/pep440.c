@@ -1,0 +1,145 @@
+/* Version comparison as PEP 440 has it, for what a plan must know: is what is installed what is
+ * asked for? Epochs, releases, pre/post/dev parts and == with a trailing .*; local versions are
+ * ignored. https://peps.python.org/pep-0440/ */
+#include "providers/host/internal.h"
+
+#include <ctype.h>
+#include <string.h>
+
+enum { PARTS_MAX = 12 };
+
+struct version {
+    int64_t epoch, release[PARTS_MAX];
+    size_t release_len;
+    int phase;        /* dev < a < b < rc < final < post */
+    int64_t number;   /* of the pre, post or dev part */
+};
+
+enum { PHASE_DEV, PHASE_A, PHASE_B, PHASE_RC, PHASE_FINAL, PHASE_POST };
+
+static int64_t take_number(const char **at) {
+    int64_t n = 0;
+    while (isdigit((unsigned char)**at)) {
+        if (n < INT64_MAX / 20)
+            n = n * 10 + (**at - '0');
+        (*at)++;
+    }
+    return n;
+}
+
+static bool take_word(const char **at, const char *word) {
+    size_t len = strlen(word);
+    if (strncasecmp(*at, word, len) != 0)
+        return false;
+    *at += len;
+    return true;
+}
+
+static void take_phase(const char **at, struct version *v) {
+    static const struct {
+        const char *word;
+        int phase;
+    } words[] = {{"dev", PHASE_DEV}, {"alpha", PHASE_A}, {"a", PHASE_A},     {"beta", PHASE_B},
+                 {"b", PHASE_B},     {"rc", PHASE_RC},   {"c", PHASE_RC},    {"pre", PHASE_RC},
+                 {"post", PHASE_POST}, {"rev", PHASE_POST}, {"r", PHASE_POST}};
+    while (**at == '.' || **at == '-' || **at == '_')
+        (*at)++;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (!take_word(at, words[i].word))
+            continue;
+        while (**at == '.' || **at == '-' || **at == '_')
+            (*at)++;
+        v->phase = words[i].phase;
+        v->number = take_number(at);
+        return;
+    }
+}
+
+static void parse(const char *text, struct version *v) {
+    *v = (struct version){.phase = PHASE_FINAL};
+    if (*text == 'v' || *text == 'V')
+        text++;
+    const char *bang = strchr(text, '!');
+    if (bang != NULL) {
+        v->epoch = take_number(&text);
+        text = bang + 1;
+    }
+    while (v->release_len < PARTS_MAX && isdigit((unsigned char)*text)) {
+        v->release[v->release_len++] = take_number(&text);
+        if (*text != '.' || !isdigit((unsigned char)text[1]))
+            break;
+        text++;
+    }
+    take_phase(&text, v);
+}
+
+static int compare_i64(int64_t a, int64_t b) { return a < b ? -1 : a > b; }
+
+static int compare(const struct version *a, const struct version *b) {
+    int c = compare_i64(a->epoch, b->epoch);
+    for (size_t i = 0; c == 0 && i < PARTS_MAX; i++)
+        c = compare_i64(a->release[i], b->release[i]);
+    if (c == 0)
+        c = compare_i64(a->phase, b->phase);
+    return c != 0 ? c : compare_i64(a->number, b->number);
+}
+
+static bool same_prefix(const struct version *v, const struct version *prefix, size_t len) {
+    for (size_t i = 0; i < len; i++)
+        if (v->release[i] != prefix->release[i])
+            return false;
+    return v->epoch == prefix->epoch;
+}
+
+static bool matches_one(const struct version *v, struct str clause) {
+    static const char *const operators[] = {"===", "==", "!=", "<=", ">=", "~=", "<", ">"};
+    char text[128];
+    clause = str_trim(clause);
+    size_t op = 0;
+    while (op < 8 && !str_starts(clause, str_of(operators[op])))
+        op++;
+    if (op == 8)
+        return clause.len == 0;
+    size_t skip = strlen(operators[op]);
+    struct str rest = str_trim((struct str){clause.ptr + skip, clause.len - skip});
+    if (rest.len >= sizeof text)
+        return false;
+    memcpy(text, rest.ptr, rest.len);
+    text[rest.len] = '\0';
+    bool wild = str_ends(rest, STR(".*"));
+    if (wild)
+        text[rest.len - 2] = '\0';
+    struct version want;
+    parse(text, &want);
+    int c = compare(v, &want);
+    switch (op) {
+    case 0:
+    case 1:
+        return wild ? same_prefix(v, &want, want.release_len) : c == 0;
+    case 2:
+        return wild ? !same_prefix(v, &want, want.release_len) : c != 0;
+    case 3:
+        return c <= 0;
+    case 4:
+        return c >= 0;
+    case 5:
+        return c >= 0 && want.release_len > 1 && same_prefix(v, &want, want.release_len - 1);
+    case 6:
+        return c < 0;
+    default:
+        return c > 0;
+    }
+}
+
+bool pep440_matches(const char *version, const char *specifier) {
+    struct version v;
+    parse(version, &v);
+    if (strcmp(specifier, "any") == 0)
+        return true;
+    struct str rest = str_of(specifier);
+    struct str clause;
+    while (str_split(&rest, ',', &clause))
+        if (!matches_one(&v, clause))
+            return false;
+    return true;
+}

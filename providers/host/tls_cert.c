@@ -1,0 +1,238 @@
+/* A project CA and its leafs, made here by OpenSSL. The CA's key never leaves this machine. */
+#include "providers/host/internal.h"
+#include "specs/fs.h"
+
+#include <arpa/inet.h>
+#include <openssl/bn.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <string.h>
+
+static int failed(struct err *err) {
+    return err_set(err, ERRC_INTERNAL, "OpenSSL cannot make a certificate");
+}
+
+static bool add_extension(X509 *cert, X509 *issuer, int nid, const char *value) {
+    X509V3_CTX ctx;
+    X509V3_set_ctx_nodb(&ctx);
+    X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
+    X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+    bool good = e != NULL && X509_add_ext(cert, e, -1) == 1;
+    X509_EXTENSION_free(e);
+    return good;
+}
+
+static bool set_serial(X509 *cert) {
+    BIGNUM *n = BN_new();
+    bool good = n != NULL && BN_rand(n, 127, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) == 1 &&
+                BN_to_ASN1_INTEGER(n, X509_get_serialNumber(cert)) != NULL;
+    BN_free(n);
+    return good;
+}
+
+/* An hour back: the server's clock may be a little behind. */
+static bool set_times(X509 *cert, time_t now, int days) {
+    time_t start = now;
+    return X509_time_adj_ex(X509_getm_notBefore(cert), 0, -3600, &start) != NULL &&
+           X509_time_adj_ex(X509_getm_notAfter(cert), days, 0, &start) != NULL;
+}
+
+static X509 *make_cert(EVP_PKEY *key, const char *name, time_t now, int days) {
+    X509 *cert = X509_new();
+    bool good = cert != NULL && X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) &&
+                set_times(cert, now, days) && X509_set_pubkey(cert, key) == 1 &&
+                X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_UTF8,
+                                           (const unsigned char *)name, -1, -1, 0) == 1;
+    if (!good) {
+        X509_free(cert);
+        return NULL;
+    }
+    return cert;
+}
+
+static bool cert_to_pem(X509 *cert, struct buf *out) {
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *bytes;
+    bool good = bio != NULL && PEM_write_bio_X509(bio, cert) == 1;
+    long len = good ? BIO_get_mem_data(bio, &bytes) : 0;
+    if (good)
+        buf_add(out, bytes, (size_t)len);
+    BIO_free(bio);
+    return good && !out->failed;
+}
+
+static bool key_to_pem(EVP_PKEY *key, struct buf *out) {
+    BIO *bio = BIO_new(BIO_s_secmem());
+    char *bytes;
+    bool good = bio != NULL && PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1;
+    long len = good ? BIO_get_mem_data(bio, &bytes) : 0;
+    if (good)
+        buf_add(out, bytes, (size_t)len);
+    BIO_free(bio);
+    return good && !out->failed;
+}
+
+static void ca_path(const struct run *run, const char *name, char *ret, size_t size) {
+    snprintf(ret, size, "%s/%s", run->project_dir, name);
+}
+
+static int make_ca(const struct run *run, struct buf *ca_pem, struct err *err) {
+    char path[4096], name[128];
+    _cleanup_buf_ struct buf key_pem = BUF_INIT(BUF_SMALL);
+    snprintf(name, sizeof name, "berth %s CA", run->name);
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *cert =
+        key == NULL ? NULL : make_cert(key, name, run->now(run->clock_ctx), CA_DAYS);
+    bool good = cert != NULL && X509_set_issuer_name(cert, X509_get_subject_name(cert)) == 1 &&
+                add_extension(cert, cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
+                add_extension(cert, cert, NID_key_usage, "critical,keyCertSign,cRLSign") &&
+                add_extension(cert, cert, NID_subject_key_identifier, "hash") &&
+                X509_sign(cert, key, EVP_sha256()) > 0 && cert_to_pem(cert, ca_pem) &&
+                key_to_pem(key, &key_pem);
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    int rc = good ? 0 : failed(err);
+    /* The key first: a CA without its key would be used and be of no use. */
+    ca_path(run, "ca.key", path, sizeof path);
+    if (rc == 0)
+        rc = fs_write(path, buf_str(&key_pem), 0600, err);
+    ca_path(run, "ca.pem", path, sizeof path);
+    if (rc == 0)
+        rc = fs_write(path, buf_str(ca_pem), 0644, err);
+    if (key_pem.ptr != NULL)
+        memset(key_pem.ptr, 0, key_pem.len);
+    return rc;
+}
+
+int tls_ca_ensure(const struct run *run, struct buf *ca_pem, struct err *err) {
+    char path[4096];
+    struct err why;
+    ca_path(run, "ca.pem", path, sizeof path);
+    int rc = fs_read(path, ca_pem, &why);
+    if (rc == -ERRC_NOTFOUND)
+        return make_ca(run, ca_pem, err);
+    if (rc < 0)
+        *err = why;
+    return rc;
+}
+
+static X509 *read_cert(struct str pem) {
+    BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
+    X509 *cert = bio == NULL ? NULL : PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    BIO_free(bio);
+    return cert;
+}
+
+static int read_ca(const struct run *run, X509 **ret_cert, EVP_PKEY **ret_key, struct err *err) {
+    char path[4096];
+    _cleanup_buf_ struct buf cert = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf key = BUF_INIT(BUF_SMALL);
+    int rc = tls_ca_ensure(run, &cert, err);
+    ca_path(run, "ca.key", path, sizeof path);
+    if (rc == 0)
+        rc = fs_read(path, &key, err);
+    if (rc < 0)
+        return rc;
+    BIO *bio = BIO_new_mem_buf(key.ptr, (int)key.len);
+    *ret_cert = read_cert(buf_str(&cert));
+    *ret_key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    BIO_free(bio);
+    memset(key.ptr, 0, key.len);
+    if (*ret_cert == NULL || *ret_key == NULL) {
+        X509_free(*ret_cert);
+        EVP_PKEY_free(*ret_key);
+        return err_set(err, ERRC_STATE, "%s/ca.pem and ca.key are not a CA", run->project_dir);
+    }
+    return 0;
+}
+
+static void alt_names(const struct strlist *names, struct buf *out) {
+    for (size_t i = 0; i < names->len; i++) {
+        unsigned char bytes[16];
+        bool address = inet_pton(AF_INET, names->items[i], bytes) == 1 ||
+                       inet_pton(AF_INET6, names->items[i], bytes) == 1;
+        buf_addf(out, "%s%s:%s", i == 0 ? "" : ",", address ? "IP" : "DNS", names->items[i]);
+    }
+}
+
+int tls_leaf_make(const struct run *run, const struct strlist *names, struct buf *cert_pem,
+                  struct buf *key_pem, struct err *err) {
+    X509 *ca = NULL;
+    EVP_PKEY *ca_key = NULL;
+    _cleanup_buf_ struct buf san = BUF_INIT(BUF_SMALL);
+    int rc = read_ca(run, &ca, &ca_key, err);
+    if (rc < 0)
+        return rc;
+    alt_names(names, &san);
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *cert = key == NULL ? NULL
+                             : make_cert(key, names->len > 0 ? names->items[0] : run->name,
+                                         run->now(run->clock_ctx), LEAF_DAYS);
+    bool good = cert != NULL && X509_set_issuer_name(cert, X509_get_subject_name(ca)) == 1 &&
+                add_extension(cert, ca, NID_basic_constraints, "critical,CA:FALSE") &&
+                add_extension(cert, ca, NID_key_usage, "critical,digitalSignature") &&
+                add_extension(cert, ca, NID_ext_key_usage, "serverAuth") &&
+                add_extension(cert, ca, NID_subject_key_identifier, "hash") &&
+                add_extension(cert, ca, NID_authority_key_identifier, "keyid") &&
+                add_extension(cert, ca, NID_subject_alt_name, buf_cstr(&san)) &&
+                X509_sign(cert, ca_key, EVP_sha256()) > 0 && cert_to_pem(cert, cert_pem) &&
+                key_to_pem(key, key_pem);
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    X509_free(ca);
+    EVP_PKEY_free(ca_key);
+    return good ? 0 : failed(err);
+}
+
+static int read_names(struct arena *arena, X509 *cert, struct strlist *names) {
+    GENERAL_NAMES *list = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < sk_GENERAL_NAME_num(list); i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(list, i);
+        char text[INET6_ADDRSTRLEN];
+        if (name->type == GEN_DNS) {
+            const char *copy = arena_dup_str(
+                arena, (struct str){(const char *)ASN1_STRING_get0_data(name->d.dNSName),
+                                    (size_t)ASN1_STRING_length(name->d.dNSName)});
+            rc = copy == NULL ? -ERRC_NOMEM : strlist_add(arena, names, copy);
+        } else if (name->type == GEN_IPADD) {
+            int family = ASN1_STRING_length(name->d.iPAddress) == 4 ? AF_INET : AF_INET6;
+            if (inet_ntop(family, ASN1_STRING_get0_data(name->d.iPAddress), text, sizeof text))
+                rc = strlist_add(arena, names, text);
+        }
+    }
+    GENERAL_NAMES_free(list);
+    return rc;
+}
+
+static const char *end_text(struct arena *arena, X509 *cert) {
+    struct tm tm;
+    char text[32] = "";
+    if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1)
+        strftime(text, sizeof text, "%Y-%m-%d", &tm);
+    return arena_dup(arena, text);
+}
+
+int tls_leaf_read(struct arena *arena, struct str cert_pem, struct str ca_pem,
+                  struct strlist *names, bool *ret_signed, int *ret_days,
+                  const char **ret_expires) {
+    X509 *cert = read_cert(cert_pem);
+    X509 *ca = ca_pem.len == 0 ? NULL : read_cert(ca_pem);
+    int rc = cert == NULL ? -ERRC_INVALID : 0;
+    if (rc == 0) {
+        int days = 0, seconds = 0;
+        EVP_PKEY *key = ca == NULL ? NULL : X509_get0_pubkey(ca);
+        ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(cert));
+        *ret_days = days;
+        *ret_signed = key != NULL && X509_verify(cert, key) == 1;
+        *ret_expires = end_text(arena, cert);
+        rc = read_names(arena, cert, names);
+    }
+    X509_free(cert);
+    X509_free(ca);
+    return rc;
+}
