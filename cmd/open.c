@@ -28,7 +28,7 @@ static bool open_browser(const char *url) {
 static int run(struct cmd *cmd) {
     struct err err = {0};
     struct session s;
-    struct server_list list;
+    struct server_list list = {0};
     session_init(&s, cmd);
     int rc = session_load_spec(&s, NULL, &err);
     if (rc == 0)

@@ -138,7 +138,7 @@ const char *servers_file_option(struct session *s) {
 }
 
 int servers_outputs(struct session *s, struct buf *out, struct err *err) {
-    struct server_list list;
+    struct server_list list = {0};
     int rc = servers_make(s, &list, err);
     if (rc < 0)
         return rc;

@@ -102,7 +102,7 @@ static int exec_ssh(struct session *s, const struct server_view *v, struct err *
 static int run(struct cmd *cmd) {
     struct err err = {0};
     struct session s;
-    struct server_list list;
+    struct server_list list = {0};
     session_init(&s, cmd);
     int rc = session_load_spec(&s, NULL, &err);
     if (rc == 0)

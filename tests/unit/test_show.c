@@ -45,7 +45,11 @@ static void test_wrap(void **state) {
     assert_string_equal(wrapped(&utf8, "gr\u00f6\u00dfer \u2192 b", 0, 2, &out),
                         "gr\u00f6\u00dfer \u2192 b");
     assert_string_equal(wrapped(&plain, "gr\u00f6\u00dfer \u2192 b", 0, 2, &out), "gr??er -> b");
-    assert_string_equal(wrapped(&plain, "a\rb\x1b[2Jc\xc2\x85" "d", 0, 2, &out), "a?b?[2Jc?d");
+    assert_string_equal(wrapped(&plain,
+                                "a\rb\x1b[2Jc\xc2\x85"
+                                "d",
+                                0, 2, &out),
+                        "a?b?[2Jc?d");
 }
 
 static void test_diff(void **state) {

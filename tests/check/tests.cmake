@@ -1,0 +1,13 @@
+# Checks of the sources themselves.
+set(check_folder ${CMAKE_CURRENT_LIST_DIR})
+function(add_check name)
+  add_test(NAME check.${name} COMMAND ${BERTH_TEST_PYTHON} ${check_folder}/${name}.py ${ARGN})
+  set_tests_properties(check.${name} PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE})
+endfunction()
+add_check(layers ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+add_check(headers ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+add_check(sizes ${CMAKE_SOURCE_DIR})
+add_check(format ${CMAKE_SOURCE_DIR})
+add_check(tidy ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+set_tests_properties(check.tidy PROPERTIES TIMEOUT 1200)
+add_check(docs ${CMAKE_SOURCE_DIR} $<TARGET_FILE:berth>)
