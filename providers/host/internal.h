@@ -89,6 +89,8 @@ struct host_kind {
                 enum presence *ret, struct err *err);
     /* Append shell that makes it so; it runs under `set -e` as root with no input. NULL: local. */
     int (*step)(struct host_step *step, struct buf *script, struct err *err);
+    /* A line that the step printed by `value KEY VALUE`. May be NULL. */
+    int (*value)(struct host_step *step, const char *key, const char *value);
     /* Instead of a step: done from here, after the steps before it (host key, health). */
     int (*local)(struct host_step *step, struct host_connection *connection,
                  const struct apply_ops *ops, struct err *err);

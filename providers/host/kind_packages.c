@@ -1,0 +1,154 @@
+/* server[N].packages: packages of the distribution. */
+#include "providers/host/internal.h"
+#include "specs/sections/sections.h"
+
+#include <string.h>
+
+#define RECORD struct host_packages_record
+
+static const struct field fields[] = {
+    {.name = "packages",
+     .doc = "Packages of the distribution.",
+     .type = FIELD_LIST,
+     .flags = FIELD_SET,
+     .offset = offsetof(RECORD, packages)},
+    {.name = "added",
+     .doc = "Those that berth installed, and may remove.",
+     .type = FIELD_LIST,
+     .flags = FIELD_SET | FIELD_COMPUTED,
+     .offset = offsetof(RECORD, added)},
+    FIELD_END,
+};
+
+static int fill(const struct desire *in, struct node *node, struct arena *arena, void *ctx) {
+    (void)ctx;
+    RECORD *r = node->desired;
+    const struct strlist *system = &spec_packages(in->spec)->system;
+    for (size_t i = 0; i < system->len; i++)
+        if (strlist_add(arena, &r->packages, system->items[i]) < 0)
+            return -ERRC_NOMEM;
+    strlist_sort(&r->packages);
+    return 0;
+}
+
+static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
+    (void)diags;
+    static const char *const deps[] = {"host_key", NULL};
+    return spec_packages(in->spec)->system.len == 0
+               ? 0
+               : host_desire_each(in, out, &host_packages_kind, "packages", deps, fill, NULL);
+}
+
+/* What is asked about: all that is wanted, and all that berth once installed. */
+static int probe(const struct host_node *node, struct buf *script) {
+    const RECORD *const records[] = {node->desired, node->recorded};
+    buf_adds(script, "for p in");
+    for (size_t i = 0; i < 2; i++) {
+        const struct strlist *lists[] = {records[i] == NULL ? NULL : &records[i]->packages,
+                                         records[i] == NULL ? NULL : &records[i]->added};
+        for (size_t l = 0; l < 2 && records[i] != NULL; l++)
+            for (size_t p = 0; p < lists[l]->len; p++) {
+                buf_addc(script, ' ');
+                shell_quote(script, lists[l]->items[p]);
+            }
+    }
+    buf_adds(script, "; do has_package \"$p\" && fact \"+$p\" yes; done\n");
+    return 0;
+}
+
+static int keep_installed(const struct host_node *node, const struct facts *facts,
+                          const struct strlist *from, struct strlist *to) {
+    for (size_t i = 0; from != NULL && i < from->len; i++) {
+        const char *key = arena_printf(node->arena, "+%s", from->items[i]);
+        if (key == NULL)
+            return -ERRC_NOMEM;
+        if (facts_get(facts, node->address, key) != NULL && !strlist_has(to, from->items[i]) &&
+            strlist_add(node->arena, to, from->items[i]) < 0)
+            return -ERRC_NOMEM;
+    }
+    return 0;
+}
+
+static int read(const struct host_node *node, const struct facts *facts, void *record,
+                enum presence *ret, struct err *err) {
+    (void)err;
+    RECORD *r = record;
+    const RECORD *desired = node->desired;
+    const RECORD *recorded = node->recorded;
+    *ret = recorded != NULL ? LIVE_OURS : LIVE_NONE;
+    int rc = desired == NULL
+                 ? 0
+                 : keep_installed(node, facts, &desired->packages, &r->packages);
+    if (rc == 0 && recorded != NULL)
+        rc = keep_installed(node, facts, &recorded->added, &r->added);
+    /* What berth installed and the spec no longer names is to go: it shows as a difference. */
+    if (rc == 0)
+        rc = keep_installed(node, facts, &r->added, &r->packages);
+    strlist_sort(&r->packages);
+    return rc;
+}
+
+static void add_names(struct buf *script, const struct strlist *names) {
+    for (size_t i = 0; i < names->len; i++) {
+        buf_addc(script, ' ');
+        shell_quote(script, names->items[i]);
+    }
+}
+
+static int step(struct host_step *s, struct buf *script, struct err *err) {
+    const RECORD *before = s->before;
+    const RECORD *after = s->after;
+    RECORD *record = s->record;
+    struct strlist remove = {0};
+    struct arena *arena = s->node->arena;
+    const struct strlist none = {0};
+    const struct strlist *added = before == NULL ? &none : &before->added;
+    int rc = 0;
+    if (record != NULL)
+        record->added = (struct strlist){0};
+    for (size_t i = 0; rc == 0 && i < added->len; i++) {
+        bool wanted = after != NULL && strlist_has(&after->packages, added->items[i]);
+        rc = strlist_add(arena, wanted ? &record->added : &remove, added->items[i]);
+    }
+    if (rc < 0)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    if (after != NULL) {
+        buf_adds(script, "wanted=\"\"\nfor p in");
+        add_names(script, &after->packages);
+        buf_adds(script, "; do if ! has_package \"$p\"; then wanted=\"$wanted $p\"; value added "
+                         "\"$p\"; fi; done\nif [ -n \"$wanted\" ]; then install_packages $wanted; "
+                         "fi\n");
+    }
+    if (remove.len > 0) {
+        buf_adds(script, "remove_packages");
+        add_names(script, &remove);
+        buf_addc(script, '\n');
+    }
+    return 0;
+}
+
+/* The host says which it had not; they are berth's from now on. */
+static int take_value(struct host_step *s, const char *key, const char *value) {
+    RECORD *r = s->record;
+    if (r == NULL || strcmp(key, "added") != 0 || strlist_has(&r->added, value))
+        return 0;
+    return strlist_add(s->node->arena, &r->added, value);
+}
+
+const struct kind host_packages_kind = {
+    .name = "server.packages",
+    .world = &host_world,
+    .fields = fields,
+    .size = sizeof(RECORD),
+    .noun = "system packages",
+    .desire = desire,
+    .batch = host_batch,
+};
+
+const struct host_kind host_packages_host = {
+    .kind = &host_packages_kind,
+    .probe = probe,
+    .read = read,
+    .step = step,
+    .value = take_value,
+};

@@ -1,0 +1,223 @@
+/* server[N].python.packages: what is in the environment. */
+#include "providers/host/internal.h"
+#include "specs/sections/check.h"
+#include "specs/sections/sections.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define RECORD struct host_python_packages_record
+
+enum { F_PACKAGES, F_INDEX, F_ENVIRONMENT };
+
+static const struct field fields[] = {
+    [F_PACKAGES] = {.name = "packages",
+                    .doc = "Packages and the versions asked for.",
+                    .type = FIELD_MAP,
+                    .offset = offsetof(RECORD, packages)},
+    [F_INDEX] = {.name = "index_url",
+                 .doc = "Package index.",
+                 .type = FIELD_STR,
+                 .flags = FIELD_UNREADABLE,
+                 .offset = offsetof(RECORD, index_url)},
+    [F_ENVIRONMENT] = {.name = "environment",
+                       .doc = "The Python that they are installed for.",
+                       .type = FIELD_STR,
+                       .flags = FIELD_UNREADABLE,
+                       .offset = offsetof(RECORD, environment)},
+    FIELD_END,
+};
+
+static int ask(const struct spec *spec, struct inputs *inputs) {
+    const char *path = spec_packages(spec)->python.requirements;
+    return path == NULL ? 0
+                        : inputs_ask(inputs, INPUT_FILE, path, "packages.python.requirements",
+                                     true);
+}
+
+/* "Scikit_Learn[x] ==1.5.*" → "scikit-learn" and "==1.5.*" (PEP 503 names). Extras stay with the
+ * name, since they are part of what is asked for. */
+static int add_requirement(struct arena *arena, struct strmap *map, struct str text) {
+    char name[256];
+    size_t n = 0, i = 0;
+    text = str_trim(text);
+    bool extras = false;
+    for (; i < text.len && n + 1 < sizeof name; i++) {
+        char c = text.ptr[i];
+        extras |= c == '[';
+        if (!extras && !isalnum((unsigned char)c) && strchr("._-", c) == NULL)
+            break;
+        if (c == ' ')
+            continue;
+        if (!extras && strchr("._", c) != NULL)
+            c = '-';
+        name[n++] = extras ? c : (char)tolower((unsigned char)c);
+        if (c == ']') {
+            i++;
+            break;
+        }
+    }
+    name[n] = '\0';
+    struct str rest = str_trim((struct str){text.ptr + i, text.len - i});
+    const char *specifier = rest.len == 0 ? "any" : arena_dup_str(arena, rest);
+    return specifier == NULL ? -ERRC_NOMEM : strmap_set(arena, map, name, specifier);
+}
+
+static int add_requirements_file(const struct desire *in, struct strmap *map, struct arena *arena,
+                                 struct diags *diags) {
+    const char *path = spec_packages(in->spec)->python.requirements;
+    const struct input *file = path == NULL ? NULL : inputs_get(in->inputs, INPUT_FILE, path);
+    struct str rest = file == NULL ? (struct str){NULL, 0} : secret_reveal(&file->content);
+    struct str line;
+    for (size_t number = 1; str_split(&rest, '\n', &line); number++) {
+        const char *comment = line.len == 0 ? NULL : memchr(line.ptr, '#', line.len);
+        if (comment != NULL)
+            line.len = (size_t)(comment - line.ptr);
+        line = str_trim(line);
+        if (line.len == 0)
+            continue;
+        const char *problem = check_requirement(line);
+        if (problem != NULL)
+            diag_add(diags, spec_mark(in->spec, "packages.python.requirements"),
+                     "expected a package with its versions, such as pandas==2.2.*",
+                     "line %zu of %s is not a plain requirement: %.*s", number, path,
+                     STR_FMT(line));
+        else if (add_requirement(arena, map, line) < 0)
+            return -ERRC_NOMEM;
+    }
+    return 0;
+}
+
+static int fill(const struct desire *in, struct node *node, struct arena *arena, void *ctx) {
+    RECORD *r = node->desired;
+    const struct python_section *python = &spec_packages(in->spec)->python;
+    int rc = add_requirements_file(in, &r->packages, arena, ctx);
+    for (size_t i = 0; rc == 0 && i < python->packages.len; i++)
+        rc = add_requirement(arena, &r->packages, str_of(python->packages.items[i]));
+    if (rc == 0 && spec_has(in->spec, &section_jupyter)) {
+        const char *interface = spec_jupyter(in->spec)->interface;
+        const char *name = cstr_eq(interface, "lab") ? "jupyterlab" : "notebook";
+        if (strmap_get(&r->packages, name) == NULL)
+            rc = strmap_set(arena, &r->packages, name, "any");
+    }
+    strmap_sort(&r->packages);
+    r->index_url = python->index_url;
+    node->unknown = 1u << F_ENVIRONMENT;
+    return rc;
+}
+
+static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
+    static const char *const deps[] = {"python", NULL};
+    if (!spec_has_python(in->spec) && !spec_has(in->spec, &section_jupyter))
+        return 0;
+    return host_desire_each(in, out, &host_python_packages_kind, "python.packages", deps, fill,
+                            diags);
+}
+
+static int resolve(const struct node *node, const struct lookup *lookup, struct arena *arena,
+                   void *record, uint64_t *unknown) {
+    const char *address = arena_printf(arena, "%s.python", node->parent);
+    const struct host_python_record *python =
+        address == NULL ? NULL : lookup->record(lookup->ctx, address, NULL);
+    if (python == NULL || python->python == NULL)
+        return 0;
+    RECORD *r = record;
+    r->environment = arena_dup(arena, python->python);
+    *unknown &= ~(UINT64_C(1) << F_ENVIRONMENT);
+    return r->environment == NULL ? -ERRC_NOMEM : 0;
+}
+
+/* No program is started for it: the names of the folders say name and version. */
+static int probe(const struct host_node *node, struct buf *script) {
+    (void)node;
+    buf_adds(script, "for d in " HOST_ENV "/lib/python3*/site-packages/*.dist-info; do "
+                     "d=${d##*/}; fact dist \"${d%.dist-info}\"; done\n");
+    return 0;
+}
+
+/* Version of a package by its canonical name, or NULL. */
+static const char *installed(const struct host_node *node, const struct facts *facts,
+                             const char *name) {
+    size_t len = strcspn(name, "[");
+    for (size_t i = 0; i < facts->len; i++) {
+        const struct fact *f = &facts->items[i];
+        if (strcmp(f->key, "dist") != 0 || strcmp(f->node, node->address) != 0)
+            continue;
+        const char *dash = strchr(f->value, '-');
+        if (dash == NULL || (size_t)(dash - f->value) != len)
+            continue;
+        size_t k = 0;
+        while (k < len) {
+            char c = f->value[k] == '_' || f->value[k] == '.' ? '-' : f->value[k];
+            if ((char)tolower((unsigned char)c) != name[k])
+                break;
+            k++;
+        }
+        if (k == len)
+            return dash + 1;
+    }
+    return NULL;
+}
+
+static int read(const struct host_node *node, const struct facts *facts, void *record,
+                enum presence *ret, struct err *err) {
+    (void)err;
+    RECORD *r = record;
+    const RECORD *want = node->desired != NULL ? node->desired : node->recorded;
+    const RECORD *recorded = node->recorded;
+    *ret = recorded == NULL ? LIVE_NONE : LIVE_OURS;
+    if (recorded != NULL) {
+        r->index_url = recorded->index_url;
+        r->environment = recorded->environment;
+    }
+    for (size_t i = 0; want != NULL && i < want->packages.len; i++) {
+        const struct strpair *p = &want->packages.items[i];
+        const char *version = installed(node, facts, p->key);
+        if (version == NULL)
+            continue;
+        const char *shown = pep440_matches(version, p->value) ? p->value : version;
+        if (strmap_set(node->arena, &r->packages, p->key, shown) < 0)
+            return -ERRC_NOMEM;
+    }
+    return 0;
+}
+
+static int step(struct host_step *s, struct buf *script, struct err *err) {
+    const RECORD *after = s->after;
+    (void)err;
+    if (after == NULL)
+        return 0; /* they go with their environment */
+    buf_adds(script, "pip_install");
+    if (after->index_url != NULL) {
+        buf_adds(script, " --index-url ");
+        shell_quote(script, after->index_url);
+    }
+    for (size_t i = 0; i < after->packages.len; i++) {
+        const struct strpair *p = &after->packages.items[i];
+        _cleanup_buf_ struct buf requirement = BUF_INIT(BUF_SMALL);
+        buf_addf(&requirement, "%s%s", p->key, strcmp(p->value, "any") == 0 ? "" : p->value);
+        buf_addc(script, ' ');
+        shell_quote(script, buf_cstr(&requirement));
+    }
+    buf_adds(script, "\nrestart_jupyter=1\n");
+    return 0;
+}
+
+const struct kind host_python_packages_kind = {
+    .name = "server.python.packages",
+    .world = &host_world,
+    .fields = fields,
+    .size = sizeof(RECORD),
+    .noun = "python packages",
+    .ask = ask,
+    .desire = desire,
+    .resolve = resolve,
+    .batch = host_batch,
+};
+
+const struct host_kind host_python_packages_host = {
+    .kind = &host_python_packages_kind,
+    .probe = probe,
+    .read = read,
+    .step = step,
+};

@@ -1,0 +1,51 @@
+#include "providers/host/internal.h"
+#include "specs/sections/sections.h"
+
+/* One row a kind, in the order in which a host is probed and converged. */
+const struct host_kind *const host_kinds[] = {
+    &host_key_host,   &host_packages_host, &host_python_host,
+    &host_python_packages_host, &host_files_host, &host_tls_host,
+    &host_jupyter_host, &host_service_host, &host_health_host,
+    NULL,
+};
+
+const struct host_kind *host_kind_of(const struct kind *kind) {
+    for (size_t i = 0; host_kinds[i] != NULL; i++)
+        if (host_kinds[i]->kind == kind)
+            return host_kinds[i];
+    return NULL;
+}
+
+bool host_is_wanted(const struct spec *spec) {
+    return spec_has(spec, &section_packages) || spec_has(spec, &section_files) ||
+           spec_has(spec, &section_jupyter);
+}
+
+int host_desire_each(const struct desire *in, struct nodes *out, const struct kind *kind,
+                     const char *what, const char *const *deps,
+                     int (*fill)(const struct desire *in, struct node *node, struct arena *arena,
+                                 void *fill_ctx),
+                     void *fill_ctx) {
+    for (int64_t i = 0; i < spec_server(in->spec)->count; i++) {
+        const char *parent = child_address(out->arena, i, "");
+        const char *address = child_address(out->arena, i, what);
+        struct node *node = parent == NULL || address == NULL
+                                ? NULL
+                                : nodes_add(out, kind, address, parent);
+        if (node == NULL)
+            return -ERRC_NOMEM;
+        for (size_t d = 0; deps != NULL && deps[d] != NULL; d++) {
+            const char *dep = child_address(out->arena, i, deps[d]);
+            if (dep == NULL || strlist_add(out->arena, &node->deps, dep) < 0)
+                return -ERRC_NOMEM;
+        }
+        int rc = fill(in, node, out->arena, fill_ctx);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+const char *host_batch(const struct change *change, struct arena *arena) {
+    return arena_dup(arena, change->parent);
+}
