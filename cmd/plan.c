@@ -21,7 +21,7 @@ static int run(struct cmd *cmd) {
     session_init(&s, cmd);
     int rc = session_load_spec(&s, NULL, &err);
     if (rc == 0)
-        rc = session_run(&s, false, cmd->args.destroy, &err);
+        rc = session_run(&s, cmd->args.out != NULL, cmd->args.destroy, &err);
     if (rc == 0 && cmd->args.out != NULL)
         rc = planfile_write(cmd->args.out, &s.plan, s.spec_path, &err);
     if (rc < 0)

@@ -252,6 +252,9 @@ int session_run(struct session *s, bool lock, bool destroy, struct err *err) {
     int rc = session_open_state(s, lock, err);
     if (rc == 0)
         rc = session_open_worlds(s, err);
+    /* A saved plan names the state that it was made from: there must be one. */
+    if (rc == 0 && s->cmd->args.out != NULL && !s->state.exists)
+        rc = state_write(&s->state, err);
     if (rc == 0)
         rc = session_desire(s, destroy, err);
     return rc < 0 ? rc : session_plan(s, destroy, err);
