@@ -81,3 +81,13 @@ void arena_free(struct arena *a) {
     a->head = NULL;
     a->total = 0;
 }
+
+void arena_merge(struct arena *to, struct arena *from) {
+    struct arena_block **last = &to->head;
+    while (*last != NULL)
+        last = &(*last)->next;
+    *last = from->head;
+    to->total += from->total;
+    from->head = NULL;
+    from->total = 0;
+}

@@ -24,6 +24,8 @@ const char *arena_dup_str(struct arena *a, struct str s);
 __attribute__((format(printf, 2, 3))) const char *arena_printf(struct arena *a, const char *fmt,
                                                                ...);
 void arena_free(struct arena *a);
+/* Everything that `from` owns belongs to `to` from now on; pointers stay good. */
+void arena_merge(struct arena *to, struct arena *from);
 
 #define ARENA_NEW(a, type) ((type *)arena_alloc((a), sizeof(type)))
 #define _cleanup_arena_ __attribute__((cleanup(arena_free)))

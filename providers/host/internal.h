@@ -104,10 +104,19 @@ extern const struct host_kind host_key_host, host_packages_host, host_python_hos
     host_service_host, host_health_host;
 const struct host_kind *host_kind_of(const struct kind *kind);
 
+/* Which keys a host may show. */
+struct host_keys {
+    const char *pinned;   /* its own; NULL before the first contact */
+    const char *one_time; /* of user-data */
+    bool confirmed;       /* the pinned key was seen in use: the one-time key is accepted no more */
+};
+
 /* Connections: found or made; ready to run. */
 int host_connect(struct host_session *s, const char *parent, const struct endpoint *endpoint,
-                 const char *pinned_key, double deadline_s, bool (*abandoned)(void *ctx),
+                 const struct host_keys *keys, double deadline_s, bool (*abandoned)(void *ctx),
                  void *ctx, struct host_connection **ret, struct err *err);
+/* After an error of the connection: the next host_connect makes a new one. */
+void host_disconnect(struct host_session *s, struct host_connection *c);
 /* The pinned key of a server: from the state or, when that was lost, <project_dir>/host_keys. */
 const char *host_key_pinned(const struct run *run, const char *parent, struct arena *arena);
 

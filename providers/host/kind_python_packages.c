@@ -199,7 +199,7 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
         buf_addc(script, ' ');
         shell_quote(script, buf_cstr(&requirement));
     }
-    buf_adds(script, "\nrestart_jupyter=1\n");
+    buf_adds(script, "\ntouch \"$work/restart\"\n");
     return 0;
 }
 

@@ -1,0 +1,298 @@
+/* Converging a host: every step of a batch goes down one connection, without a round trip between
+ * them; each is answered for as soon as the host says how it ended. */
+#include "providers/host/world.h"
+
+#include "providers/host/internal.h"
+#include "providers/host/scripts.h"
+#include "specs/record.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define BOOT_S 240.0
+enum { TAIL_MAX = 3000, PROGRESS_MAX = 60 };
+
+enum step_status { STEP_WAITING, STEP_DONE, STEP_FAILED };
+
+struct convergence {
+    struct host_session *session;
+    struct batch *batch;
+    const struct apply_ops *ops;
+    struct host_connection *connection;
+    struct host_node *nodes;
+    struct host_step *steps;
+    enum step_status *status;
+    size_t current; /* that the host is at; SIZE_MAX between steps */
+    struct buf tail; /* end of the current step's output */
+    struct err err;  /* of a callback into the engine: the disk is full, say */
+};
+
+static bool is_removal(const struct change *c) { return c->action == ACTION_DESTROY; }
+
+static void fail(struct convergence *x, size_t i, const struct err *err) {
+    if (x->status[i] != STEP_WAITING)
+        return;
+    x->status[i] = STEP_FAILED;
+    x->ops->failed(x->ops->ctx, x->batch->changes[i], err);
+}
+
+static void succeed(struct convergence *x, size_t i) {
+    struct err err = {0};
+    const void *record = is_removal(x->batch->changes[i]) ? NULL : x->steps[i].record;
+    if (x->ops->done(x->ops->ctx, x->batch->changes[i], record, &err) < 0) {
+        x->err = err;
+        fail(x, i, &err);
+    } else {
+        x->status[i] = STEP_DONE;
+    }
+}
+
+/* ---- What the host says while it converges */
+
+static void on_control(struct convergence *x, struct str line) {
+    struct str word, number, text;
+    int64_t i = 0, status = 0;
+    line.ptr++;
+    line.len--;
+    str_split(&line, '\t', &word);
+    if (str_eqc(word, "V")) {
+        struct str key = {NULL, 0};
+        str_split(&line, '\t', &key);
+        if (x->current == SIZE_MAX || line.ptr == NULL)
+            return;
+        const struct host_kind *kind = host_kind_of(x->batch->changes[x->current]->kind);
+        const char *k = arena_dup_str(x->batch->arena, key);
+        const char *v = arena_dup_str(x->batch->arena, line);
+        if (kind->value != NULL && k != NULL && v != NULL)
+            kind->value(&x->steps[x->current], k, v);
+        return;
+    }
+    if (!str_split(&line, '\t', &number) ||
+        !str_to_i64(number, 0, (int64_t)x->batch->len - 1, &i))
+        return;
+    if (str_eqc(word, "B")) {
+        x->current = (size_t)i;
+        buf_reset(&x->tail);
+        x->ops->progress(x->ops->ctx, x->batch->changes[i], "converging");
+    } else if (str_eqc(word, "S")) {
+        struct err err;
+        err_set(&err, ERRC_HOST, "not done, since what it needs failed");
+        fail(x, (size_t)i, &err);
+    } else if (str_eqc(word, "E") && str_split(&line, '\t', &text) &&
+               str_to_i64(text, 0, 255, &status)) {
+        x->current = SIZE_MAX;
+        if (status == 0) {
+            succeed(x, (size_t)i);
+            return;
+        }
+        struct err err;
+        struct str tail = str_trim(buf_str(&x->tail));
+        size_t most = 800;
+        size_t skip = tail.len > most ? tail.len - most : 0;
+        err_set(&err, ERRC_HOST, "exit %d:\n%s%.*s", (int)status, skip > 0 ? "…" : "",
+                (int)(tail.len - skip), tail.ptr + skip);
+        fail(x, (size_t)i, &err);
+    }
+}
+
+static void on_line(void *ctx, struct str line) {
+    struct convergence *x = ctx;
+    if (line.len > 1 && line.ptr[0] == '\001') {
+        on_control(x, line);
+        return;
+    }
+    if (x->current == SIZE_MAX || line.len == 0)
+        return;
+    if (x->tail.len + line.len + 1 > TAIL_MAX && x->tail.len > 0) {
+        size_t drop = x->tail.len / 2;
+        memmove(x->tail.ptr, x->tail.ptr + drop, x->tail.len - drop);
+        x->tail.len -= drop;
+    }
+    if (line.len > TAIL_MAX / 2)
+        line.len = TAIL_MAX / 2;
+    buf_addstr(&x->tail, line);
+    buf_addc(&x->tail, '\n');
+    char text[PROGRESS_MAX + 1];
+    struct str shown = str_trim(line);
+    snprintf(text, sizeof text, "%.*s", (int)(shown.len < PROGRESS_MAX ? shown.len : PROGRESS_MAX),
+             shown.ptr);
+    for (char *c = text; *c != '\0'; c++)
+        if ((unsigned char)*c < 0x20)
+            *c = ' ';
+    if (text[0] != '\0')
+        x->ops->progress(x->ops->ctx, x->batch->changes[x->current], text);
+}
+
+/* ---- Composing */
+
+static bool needs(const struct change *c, const struct change *other) {
+    return !is_removal(c) && strlist_has(&c->deps, other->address);
+}
+
+static int compose_step(struct convergence *x, size_t i, struct buf *script, struct err *err) {
+    const struct host_kind *kind = host_kind_of(x->batch->changes[i]->kind);
+    buf_adds(script, "if need");
+    for (size_t k = 0; k < i; k++)
+        if (x->status[k] == STEP_WAITING && needs(x->batch->changes[i], x->batch->changes[k]))
+            buf_addf(script, " %zu", k);
+    buf_addf(script, "; then begin %zu\n( set -e\n", i);
+    int rc = kind->step(&x->steps[i], script, err);
+    /* No `if` around the subshell itself: it would switch its set -e off. */
+    buf_addf(script, ") </dev/null 2>&1\nend %zu $?\nelse skip %zu; fi\n", i, i);
+    return rc;
+}
+
+static bool blocked(struct convergence *x, size_t i) {
+    for (size_t k = 0; k < x->batch->len; k++)
+        if (x->status[k] == STEP_FAILED && needs(x->batch->changes[i], x->batch->changes[k]))
+            return true;
+    return false;
+}
+
+static void fail_blocked(struct convergence *x, size_t i) {
+    struct err err;
+    err_set(&err, ERRC_HOST, "not done, since what it needs failed");
+    fail(x, i, &err);
+}
+
+static void run_script(struct convergence *x) {
+    _cleanup_buf_ struct buf script = BUF_INIT(4 * (size_t)BUF_LARGE);
+    _cleanup_buf_ struct buf errors = BUF_INIT(BUF_SMALL);
+    struct err err = {0};
+    size_t steps = 0;
+    buf_adds(&script, script_common);
+    buf_adds(&script, script_converge);
+    for (size_t i = 0; i < x->batch->len; i++) {
+        if (x->status[i] != STEP_WAITING ||
+            host_kind_of(x->batch->changes[i]->kind)->step == NULL)
+            continue;
+        if (blocked(x, i)) {
+            fail_blocked(x, i);
+            continue;
+        }
+        size_t before = script.len;
+        if (compose_step(x, i, &script, &err) < 0) {
+            script.len = before;
+            fail(x, i, &err);
+        } else {
+            steps++;
+        }
+    }
+    if (steps == 0)
+        return;
+    buf_adds(&script, "if [ -e \"$work/restart\" ] && systemctl is-active -q " HOST_SERVICE
+                      "; then systemctl restart " HOST_SERVICE "; fi\nexit 0\n");
+    int status = 0;
+    int rc = script.failed
+                 ? err_set(&err, ERRC_LIMIT, "there is more to send than fits in memory")
+                 : ssh_run(x->connection->ssh, "sudo -n sh -s", buf_str(&script), on_line, x, NULL,
+                           &errors, &status, &err);
+    if (script.ptr != NULL)
+        memset(script.ptr, 0, script.len);
+    if (rc == 0)
+        err_set(&err, ERRC_HOST, "the host stopped (exit %d): %.400s", status, buf_cstr(&errors));
+    for (size_t i = 0; i < x->batch->len; i++)
+        if (host_kind_of(x->batch->changes[i]->kind)->step != NULL)
+            fail(x, i, &err);
+}
+
+/* Steps that are taken from here. `before`: those that stand before every step on the host. */
+static void run_local(struct convergence *x, bool before) {
+    for (size_t i = 0; i < x->batch->len; i++) {
+        const struct host_kind *kind = host_kind_of(x->batch->changes[i]->kind);
+        if (before && kind->local == NULL)
+            return;
+        if (kind->local == NULL || x->status[i] != STEP_WAITING)
+            continue;
+        if (blocked(x, i)) {
+            fail_blocked(x, i);
+            continue;
+        }
+        struct err err = {0};
+        if (kind->local(&x->steps[i], x->connection, x->ops, &err) < 0)
+            fail(x, i, &err);
+        else
+            succeed(x, i);
+    }
+}
+
+/* ---- A batch */
+
+static int prepare(struct convergence *x, struct err *err) {
+    struct batch *b = x->batch;
+    x->nodes = arena_calloc(b->arena, b->len, sizeof *x->nodes);
+    x->steps = arena_calloc(b->arena, b->len, sizeof *x->steps);
+    x->status = arena_calloc(b->arena, b->len, sizeof *x->status);
+    if (x->nodes == NULL || x->steps == NULL || x->status == NULL)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    for (size_t i = 0; i < b->len; i++) {
+        const struct change *c = b->changes[i];
+        void *record = arena_alloc(b->arena, c->kind->size);
+        if (record == NULL || (c->after != NULL && record_copy(b->arena, c->kind->fields, record,
+                                                               c->after) < 0))
+            return err_set(err, ERRC_NOMEM, "out of memory");
+        x->nodes[i] = (struct host_node){
+            .address = c->address,
+            .desired = c->node == NULL ? NULL : c->node->desired,
+            .recorded = c->recorded == NULL ? NULL : c->recorded->record,
+            .extra = c->node == NULL ? NULL : c->node->extra,
+            .session = x->session,
+            .connection = x->connection,
+            .arena = b->arena,
+        };
+        x->steps[i] = (struct host_step){
+            .node = &x->nodes[i],
+            .change = c,
+            .before = c->before,
+            .after = is_removal(c) ? NULL : c->after,
+            .lookup = &x->ops->lookup,
+            .record = is_removal(c) ? NULL : record,
+        };
+    }
+    return 0;
+}
+
+static int connect(struct convergence *x, const char *parent, struct err *err) {
+    struct endpoint endpoint;
+    struct arena *arena = x->batch->arena;
+    if (x->ops->endpoint(x->ops->ctx, parent, arena, &endpoint) < 0 || endpoint.address == NULL)
+        return err_set(err, ERRC_HOST, "%s has no address", parent);
+    const char *address = arena_printf(arena, "%s.host_key", parent);
+    const struct host_key_record *record =
+        address == NULL ? NULL : x->ops->lookup.record(x->ops->lookup.ctx, address, NULL);
+    const struct change *pinning = NULL;
+    for (size_t i = 0; i < x->batch->len; i++)
+        if (x->batch->changes[i]->kind == &host_key_kind)
+            pinning = x->batch->changes[i];
+    struct host_keys keys = {.one_time = endpoint.host_key,
+                             .confirmed = record != NULL && record->public_key != NULL &&
+                                          pinning == NULL};
+    /* A server made anew has a new key: the old pin is its predecessor's. */
+    bool made = pinning != NULL && pinning->why == WHY_PARENT;
+    if (!made)
+        keys.pinned = record != NULL && record->public_key != NULL
+                          ? record->public_key
+                          : host_key_pinned(x->session->run, parent, arena);
+    for (size_t i = 0; i < x->batch->len; i++)
+        x->ops->progress(x->ops->ctx, x->batch->changes[i], i == 0 ? "connecting" : "waiting");
+    return host_connect(x->session, parent, &endpoint, &keys, BOOT_S, NULL, NULL, &x->connection,
+                        err);
+}
+
+int host_apply(void *session, struct batch *batch, const struct apply_ops *ops, struct err *err) {
+    struct convergence x = {.session = session,
+                            .batch = batch,
+                            .ops = ops,
+                            .current = SIZE_MAX,
+                            .tail = BUF_INIT(BUF_SMALL)};
+    int rc = connect(&x, batch->changes[0]->parent, err);
+    if (rc == 0)
+        rc = prepare(&x, err);
+    if (rc == 0) {
+        run_local(&x, true);
+        run_script(&x);
+        run_local(&x, false);
+    }
+    buf_free(&x.tail);
+    return rc;
+}

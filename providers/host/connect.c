@@ -1,0 +1,93 @@
+#include "providers/host/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct host_connection *find(struct host_session *s, const char *parent) {
+    struct host_connection *c = s->connections;
+    while (c != NULL && strcmp(c->parent, parent) != 0)
+        c = c->next;
+    return c;
+}
+
+static int copy_endpoint(struct host_connection *c, const struct endpoint *e) {
+    c->endpoint = *e;
+    c->endpoint.user = arena_dup(&c->arena, e->user);
+    c->endpoint.address = arena_dup(&c->arena, e->address);
+    c->endpoint.key_path = arena_dup(&c->arena, e->key_path);
+    c->endpoint.host_key = arena_dup(&c->arena, e->host_key);
+    c->endpoint.public_dns = arena_dup(&c->arena, e->public_dns);
+    c->endpoint.private_address = arena_dup(&c->arena, e->private_address);
+    return c->endpoint.user == NULL || c->endpoint.address == NULL || c->endpoint.key_path == NULL
+               ? -ERRC_NOMEM
+               : 0;
+}
+
+static void drop(struct host_session *s, struct host_connection *c) {
+    for (struct host_connection **at = &s->connections; *at != NULL; at = &(*at)->next) {
+        if (*at == c) {
+            *at = c->next;
+            break;
+        }
+    }
+    ssh_close(c->ssh);
+    arena_free(&c->arena);
+    free(c);
+}
+
+int host_connect(struct host_session *s, const char *parent, const struct endpoint *endpoint,
+                 const struct host_keys *keys, double deadline_s, bool (*abandoned)(void *ctx),
+                 void *ctx, struct host_connection **ret, struct err *err) {
+    pthread_mutex_lock(s->mutex);
+    struct host_connection *c = find(s, parent);
+    /* A connection whose key was the one-time one is good for one use: the key changes. */
+    bool good = c != NULL && cstr_eq(c->endpoint.address, endpoint->address);
+    if (c != NULL && !good) {
+        drop(s, c);
+        c = NULL;
+    }
+    pthread_mutex_unlock(s->mutex);
+    if (good) {
+        *ret = c;
+        return 0;
+    }
+    c = calloc(1, sizeof *c);
+    if (c == NULL || copy_endpoint(c, endpoint) < 0) {
+        free(c);
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    }
+    snprintf(c->parent, sizeof c->parent, "%s", parent);
+    struct strlist accepted = {0};
+    if (keys->pinned != NULL)
+        strlist_add(&c->arena, &accepted, keys->pinned);
+    if (keys->one_time != NULL && !keys->confirmed)
+        strlist_add(&c->arena, &accepted, keys->one_time);
+    const struct ssh_in in = {.endpoint = &c->endpoint,
+                              .host_keys = &accepted,
+                              .deadline_s = deadline_s,
+                              .abandoned = abandoned,
+                              .ctx = ctx,
+                              .cancel = s->run->cancel};
+    size_t shown = 0;
+    int rc = ssh_connect(&in, &c->ssh, &shown, err);
+    if (rc < 0) {
+        arena_free(&c->arena);
+        free(c);
+        return rc;
+    }
+    c->pinned = keys->pinned != NULL && shown == 0;
+    snprintf(c->host_key, sizeof c->host_key, "%s", accepted.items[shown]);
+    pthread_mutex_lock(s->mutex);
+    c->next = s->connections;
+    s->connections = c;
+    pthread_mutex_unlock(s->mutex);
+    *ret = c;
+    return 0;
+}
+
+void host_disconnect(struct host_session *s, struct host_connection *c) {
+    pthread_mutex_lock(s->mutex);
+    drop(s, c);
+    pthread_mutex_unlock(s->mutex);
+}

@@ -1,0 +1,139 @@
+/* server[N].jupyter.service: a systemd unit that outlives logouts and reboots. */
+#include "providers/host/internal.h"
+#include "specs/sections/sections.h"
+
+#include <string.h>
+
+#define RECORD struct host_service_record
+
+enum { F_UNIT };
+
+static const struct field fields[] = {
+    [F_UNIT] = {.name = "unit",
+                .doc = "Text of the unit file.",
+                .type = FIELD_STR,
+                .flags = FIELD_MULTILINE,
+                .offset = offsetof(RECORD, unit)},
+    {.name = "enabled",
+     .doc = "Starts at boot.",
+     .type = FIELD_BOOL,
+     .offset = offsetof(RECORD, enabled)},
+    {.name = "active",
+     .doc = "Runs.",
+     .type = FIELD_BOOL,
+     .offset = offsetof(RECORD, active)},
+    FIELD_END,
+};
+
+static int fill(const struct desire *in, struct node *node, struct arena *arena, void *ctx) {
+    (void)arena, (void)ctx;
+    RECORD *r = node->desired;
+    r->enabled = r->active = true;
+    node->unknown = 1u << F_UNIT; /* the login user is the server's to say */
+    node->extra = spec_jupyter(in->spec)->interface;
+    return 0;
+}
+
+static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
+    (void)diags;
+    static const char *const deps[] = {"jupyter", "tls", "python.packages", NULL};
+    return spec_has(in->spec, &section_jupyter)
+               ? host_desire_each(in, out, &host_service_kind, "jupyter.service", deps, fill, NULL)
+               : 0;
+}
+
+static const char *unit_text(struct arena *arena, const char *user, const char *interface) {
+    const char *program = cstr_eq(interface, "lab") ? "jupyter-lab" : "jupyter-notebook";
+    return arena_printf(arena,
+                        "[Unit]\n"
+                        "Description=Jupyter, kept by berth\n"
+                        "After=network-online.target\n"
+                        "Wants=network-online.target\n"
+                        "\n"
+                        "[Service]\n"
+                        "User=%s\n"
+                        "WorkingDirectory=~\n"
+                        "Environment=TMPDIR=/var/tmp PATH=" HOST_ENV
+                        "/bin:/usr/local/bin:/usr/bin:/bin\n"
+                        "ExecStart=" HOST_ENV "/bin/%s --config=" HOST_CONFIG "\n"
+                        "Restart=on-failure\n"
+                        "RestartSec=2\n"
+                        "OOMPolicy=continue\n"
+                        "\n"
+                        "[Install]\n"
+                        "WantedBy=multi-user.target\n",
+                        user, program);
+}
+
+static int resolve(const struct node *node, const struct lookup *lookup, struct arena *arena,
+                   void *record, uint64_t *unknown) {
+    RECORD *r = record;
+    const struct kind *kind = NULL;
+    const void *parent = lookup->record(lookup->ctx, node->parent, &kind);
+    struct endpoint e = {0};
+    if (parent == NULL || kind->endpoint == NULL || kind->endpoint(parent, "", arena, &e) < 0 ||
+        e.user == NULL)
+        return 0;
+    r->unit = unit_text(arena, e.user, node->extra);
+    *unknown &= ~(UINT64_C(1) << F_UNIT);
+    return r->unit == NULL ? -ERRC_NOMEM : 0;
+}
+
+static int probe(const struct host_node *node, struct buf *script) {
+    (void)node;
+    /* is-enabled by the link that makes it so: one program less to start. */
+    buf_adds(script, "fact64 unit " HOST_UNIT "\n"
+                     "[ -e /etc/systemd/system/multi-user.target.wants/" HOST_SERVICE
+                     " ] && fact enabled yes\n"
+                     "systemctl is-active -q " HOST_SERVICE " && fact active yes\n");
+    return 0;
+}
+
+static int read(const struct host_node *node, const struct facts *facts, void *record,
+                enum presence *ret, struct err *err) {
+    (void)err;
+    RECORD *r = record;
+    _cleanup_buf_ struct buf unit = BUF_INIT(BUF_SMALL);
+    *ret = LIVE_NONE;
+    if (!facts_get_base64(facts, node->address, "unit", &unit))
+        return 0;
+    *ret = LIVE_OURS;
+    r->unit = arena_dup_str(node->arena, buf_str(&unit));
+    r->enabled = facts_get(facts, node->address, "enabled") != NULL;
+    r->active = facts_get(facts, node->address, "active") != NULL;
+    return r->unit == NULL ? -ERRC_NOMEM : 0;
+}
+
+static int step(struct host_step *s, struct buf *script, struct err *err) {
+    const RECORD *after = s->after;
+    (void)err;
+    if (after == NULL) {
+        buf_adds(script, "systemctl disable -q --now " HOST_SERVICE " || true\nrm -f " HOST_UNIT
+                         "\nsystemctl daemon-reload\n");
+        return 0;
+    }
+    shell_write_file(script, HOST_UNIT, str_of(after->unit), "root", "644");
+    buf_adds(script, "systemctl daemon-reload\nsystemctl enable -q " HOST_SERVICE
+                     "\nsystemctl reset-failed -q " HOST_SERVICE
+                     " 2>/dev/null || true\nsystemctl restart " HOST_SERVICE
+                     "\nrm -f \"$work/restart\"\n");
+    return 0;
+}
+
+const struct kind host_service_kind = {
+    .name = "server.jupyter.service",
+    .world = &host_world,
+    .fields = fields,
+    .size = sizeof(RECORD),
+    .noun = "service",
+    .desire = desire,
+    .resolve = resolve,
+    .batch = host_batch,
+};
+
+const struct host_kind host_service_host = {
+    .kind = &host_service_kind,
+    .probe = probe,
+    .read = read,
+    .step = step,
+};

@@ -1,0 +1,263 @@
+/* Reading hosts: one connection and one command a host, all hosts side by side. */
+#include "providers/host/world.h"
+
+#include "providers/host/internal.h"
+#include "providers/host/scripts.h"
+#include "specs/record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CONNECT_S 6.0
+enum { TARGETS_AT_ONCE = 64 };
+
+struct target {
+    struct host_session *session;
+    const struct observe_in *in;
+    const struct observe_target *target;
+    struct observed part; /* this thread's own */
+    struct host_node *nodes;
+    const struct kind **kinds;
+    size_t len;
+    struct host_connection here; /* endpoint only: for what is read from here */
+    pthread_t thread, local_thread;
+    bool started;
+    void *local_record;
+    enum presence local_presence;
+    size_t local_index; /* SIZE_MAX: nothing is read from here */
+    int local_rc;
+};
+
+/* The nodes in this parent: those that are wanted, then those that are only remembered. */
+static int collect(struct target *t) {
+    const struct observe_in *in = t->in;
+    size_t most = in->nodes->len + in->recorded->len + 1;
+    t->nodes = arena_calloc(&t->part.arena, most, sizeof *t->nodes);
+    t->kinds = arena_calloc(&t->part.arena, most, sizeof *t->kinds);
+    if (t->nodes == NULL || t->kinds == NULL)
+        return -ERRC_NOMEM;
+    for (size_t i = 0; i < in->nodes->len + in->recorded->len; i++) {
+        bool wanted = i < in->nodes->len;
+        const struct node *n = wanted ? &in->nodes->items[i] : NULL;
+        const struct recorded *r =
+            wanted ? recorded_find(in->recorded, n->address)
+                   : &in->recorded->items[i - in->nodes->len];
+        const struct kind *kind = wanted ? n->kind : r->kind;
+        const char *parent = wanted ? n->parent : r->parent;
+        if (kind == NULL || host_kind_of(kind) == NULL || !cstr_eq(parent, t->target->address) ||
+            (!wanted && nodes_find(in->nodes, r->address) != NULL))
+            continue;
+        t->kinds[t->len] = kind;
+        t->nodes[t->len++] = (struct host_node){
+            .address = wanted ? n->address : r->address,
+            .desired = wanted ? n->desired : NULL,
+            .recorded = r == NULL ? NULL : r->record,
+            .extra = wanted ? n->extra : NULL,
+            .session = t->session,
+            .arena = &t->part.arena,
+        };
+    }
+    return 0;
+}
+
+static int compose(const struct target *t, struct buf *script) {
+    buf_adds(script, script_common);
+    buf_adds(script, script_probe);
+    for (size_t i = 0; i < t->len; i++) {
+        const struct host_kind *kind = host_kind_of(t->kinds[i]);
+        if (kind->probe == NULL)
+            continue;
+        buf_adds(script, "node=");
+        shell_quote(script, t->nodes[i].address);
+        buf_addc(script, '\n');
+        int rc = kind->probe(&t->nodes[i], script);
+        if (rc < 0)
+            return rc;
+    }
+    buf_adds(script, "exit 0\n");
+    return script->failed ? -ERRC_NOMEM : 0;
+}
+
+static int add_live(struct target *t, size_t i, enum presence presence, void *record,
+                    const struct recorded *recorded) {
+    struct live *live = observed_add(&t->part, t->kinds[i], t->nodes[i].address, presence);
+    if (live == NULL)
+        return -ERRC_NOMEM;
+    live->record = presence == LIVE_OURS ? record : NULL;
+    live->id = recorded == NULL ? t->nodes[i].address : recorded->id;
+    if (live->id == NULL)
+        live->id = t->nodes[i].address;
+    return 0;
+}
+
+static int read_nodes(struct target *t, const struct facts *facts, struct err *err) {
+    for (size_t i = 0; i < t->len; i++) {
+        const struct host_kind *kind = host_kind_of(t->kinds[i]);
+        enum presence presence = LIVE_NONE;
+        void *record = i == t->local_index ? t->local_record
+                                           : arena_alloc(&t->part.arena, t->kinds[i]->size);
+        if (record == NULL)
+            return err_set(err, ERRC_NOMEM, "out of memory");
+        int rc = 0;
+        if (i == t->local_index) {
+            presence = t->local_presence;
+            rc = t->local_rc;
+        } else {
+            record_init(t->kinds[i]->fields, record);
+            rc = kind->read(&t->nodes[i], facts, record, &presence, err);
+        }
+        if (rc == 0)
+            rc = add_live(t, i, presence, record,
+                          recorded_find(t->in->recorded, t->nodes[i].address));
+        if (rc < 0)
+            return err->code != 0 ? rc : err_set(err, ERRC_NOMEM, "out of memory");
+    }
+    return 0;
+}
+
+static void find_keys(struct target *t, struct host_keys *ret) {
+    const char *address =
+        arena_printf(&t->part.arena, "%s.host_key", t->target->address);
+    const struct recorded *known =
+        address == NULL ? NULL : recorded_find(t->in->recorded, address);
+    const struct host_key_record *record = known == NULL ? NULL : known->record;
+    ret->pinned = record != NULL && record->public_key != NULL
+                      ? record->public_key
+                      : host_key_pinned(t->session->run, t->target->address, &t->part.arena);
+    ret->one_time = t->target->endpoint.host_key;
+    ret->confirmed = record != NULL && record->public_key != NULL && known->status == RECORDED_OK;
+}
+
+static bool is_abandoned(void *ctx) {
+    const struct target *t = ctx;
+    return t->in->abandoned != NULL && t->in->abandoned(t->in->ctx, t->target->address);
+}
+
+static int probe(struct target *t, struct err *err) {
+    struct host_connection *c = NULL;
+    struct host_keys keys = {0};
+    find_keys(t, &keys);
+    int rc = host_connect(t->session, t->target->address, &t->target->endpoint, &keys, CONNECT_S,
+                          is_abandoned, t, &c, err);
+    if (rc < 0)
+        return rc;
+    _cleanup_buf_ struct buf script = BUF_INIT(BUF_LARGE);
+    _cleanup_buf_ struct buf out = BUF_INIT(PROBE_BYTES_MAX);
+    _cleanup_buf_ struct buf errors = BUF_INIT(BUF_SMALL);
+    struct facts facts = {0};
+    int status = 0;
+    for (size_t i = 0; i < t->len; i++)
+        t->nodes[i].connection = c;
+    rc = compose(t, &script);
+    if (rc < 0)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    rc = ssh_run(c->ssh, "sudo -n sh -s", buf_str(&script), NULL, NULL, &out, &errors, &status,
+                 err);
+    if (rc < 0) {
+        host_disconnect(t->session, c);
+        return rc;
+    }
+    if (status != 0) {
+        err_set(err, ERRC_HOST, "%s@%s cannot be read: exit %d: %.300s", c->endpoint.user,
+                c->endpoint.address, status, buf_cstr(&errors));
+        err_hint(err, "the login user needs sudo without a password");
+        return -ERRC_HOST;
+    }
+    rc = facts_parse(buf_str(&out), &facts, err);
+    if (t->started)
+        pthread_join(t->local_thread, NULL);
+    t->started = false;
+    if (rc == 0)
+        rc = read_nodes(t, &facts, err);
+    facts_free(&facts);
+    return rc;
+}
+
+static void *read_local(void *arg) {
+    struct target *t = arg;
+    struct arena arena = {0};
+    struct host_node node = t->nodes[t->local_index];
+    node.connection = &t->here;
+    node.arena = &arena; /* the probe's thread uses the other one meanwhile */
+    t->local_rc = host_kind_of(t->kinds[t->local_index])
+                      ->read_local(&node, t->local_record, &t->local_presence);
+    t->here.arena = arena;
+    return NULL;
+}
+
+/* What is asked from here starts at the same time as the connection. */
+static void start_local(struct target *t) {
+    t->local_index = SIZE_MAX;
+    for (size_t i = 0; i < t->len; i++)
+        if (host_kind_of(t->kinds[i])->read_local != NULL)
+            t->local_index = i;
+    if (t->local_index == SIZE_MAX)
+        return;
+    t->here.endpoint = t->target->endpoint;
+    t->local_record = arena_alloc(&t->part.arena, t->kinds[t->local_index]->size);
+    if (t->local_record == NULL) {
+        t->local_rc = -ERRC_NOMEM;
+        return;
+    }
+    record_init(t->kinds[t->local_index]->fields, t->local_record);
+    t->started = pthread_create(&t->local_thread, NULL, read_local, t) == 0;
+    if (!t->started)
+        read_local(t);
+}
+
+static void *read_target(void *arg) {
+    struct target *t = arg;
+    struct err err = {0};
+    if (collect(t) < 0)
+        return NULL;
+    start_local(t);
+    int rc = probe(t, &err);
+    if (t->started)
+        pthread_join(t->local_thread, NULL);
+    arena_merge(&t->part.arena, &t->here.arena);
+    if (rc == 0)
+        return NULL;
+    t->part.len = 0;
+    for (size_t i = 0; i < t->len; i++) {
+        struct live *live =
+            observed_add(&t->part, t->kinds[i], t->nodes[i].address, LIVE_UNREADABLE);
+        if (live != NULL)
+            live->err = err;
+    }
+    return NULL;
+}
+
+int host_observe(void *session, const struct observe_in *in, struct observed *out,
+                 struct err *err) {
+    struct target *targets = calloc(in->targets_len + 1, sizeof *targets);
+    if (targets == NULL)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    int rc = 0;
+    for (size_t first = 0; first < in->targets_len; first += TARGETS_AT_ONCE) {
+        size_t end = first + TARGETS_AT_ONCE < in->targets_len ? first + TARGETS_AT_ONCE
+                                                               : in->targets_len;
+        for (size_t i = first; i < end; i++) {
+            targets[i] = (struct target){
+                .session = session, .in = in, .target = &in->targets[i]};
+            if (pthread_create(&targets[i].thread, NULL, read_target, &targets[i]) != 0) {
+                rc = err_set(err, ERRC_NOMEM, "cannot start a thread");
+                end = i;
+            }
+        }
+        for (size_t i = first; i < end; i++)
+            pthread_join(targets[i].thread, NULL);
+    }
+    for (size_t i = 0; i < in->targets_len; i++) {
+        arena_merge(&out->arena, &targets[i].part.arena);
+        for (size_t k = 0; rc == 0 && k < targets[i].part.len; k++) {
+            const struct live *from = &targets[i].part.items[k];
+            struct live *to = observed_add(out, from->kind, from->address, from->presence);
+            if (to == NULL)
+                rc = err_set(err, ERRC_NOMEM, "out of memory");
+            else
+                *to = *from;
+        }
+    }
+    free(targets);
+    return rc;
+}

@@ -1,0 +1,35 @@
+#include "providers/host/world.h"
+
+#include "providers/host/internal.h"
+
+#include <stdlib.h>
+
+static int open_session(const struct run *run, void **ret_session, struct err *err) {
+    struct host_session *s = calloc(1, sizeof *s);
+    if (s == NULL || (s->mutex = calloc(1, sizeof *s->mutex)) == NULL) {
+        free(s);
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    }
+    s->run = run;
+    pthread_mutex_init(s->mutex, NULL);
+    *ret_session = s;
+    return 0;
+}
+
+static void close_session(void *session) {
+    struct host_session *s = session;
+    while (s->connections != NULL)
+        host_disconnect(s, s->connections);
+    pthread_mutex_destroy(s->mutex);
+    free(s->mutex);
+    free(s);
+}
+
+const struct world host_world = {
+    .name = "host",
+    .open = open_session,
+    .close = close_session,
+    .observe = host_observe,
+    .apply = host_apply,
+    .needs_targets = true,
+};
