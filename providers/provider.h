@@ -5,8 +5,8 @@
 #pragma once
 
 #include "specs/arena.h"
-#include "specs/diag.h"
 #include "specs/buf.h"
+#include "specs/diag.h"
 #include "specs/err.h"
 #include "specs/field.h"
 #include "specs/list.h"

@@ -53,13 +53,15 @@ static void add_private_part(struct buf *b, const unsigned char *seed, const uns
 static void add_pem(struct buf *out, const struct buf *blob) {
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
     buf_add_base64(&text, blob->ptr, blob->len);
-    buf_adds(out, "-----BEGIN OPENSSH " "PRIVATE KEY-----\n");
+    buf_adds(out, "-----BEGIN OPENSSH "
+                  "PRIVATE KEY-----\n");
     for (size_t at = 0; at < text.len; at += LINE_WIDTH) {
         size_t n = text.len - at < LINE_WIDTH ? text.len - at : LINE_WIDTH;
         buf_add(out, text.ptr + at, n);
         buf_addc(out, '\n');
     }
-    buf_adds(out, "-----END OPENSSH " "PRIVATE KEY-----\n");
+    buf_adds(out, "-----END OPENSSH "
+                  "PRIVATE KEY-----\n");
     if (text.ptr != NULL)
         OPENSSL_cleanse(text.ptr, text.len);
 }
@@ -150,8 +152,8 @@ int project_secret(const char *project_dir, int (*random)(void *, size_t),
     return 0;
 }
 
-int project_derive(const unsigned char secret[SSHKEY_SEED_SIZE], const char *label,
-                   struct str text, unsigned char ret[SSHKEY_SEED_SIZE]) {
+int project_derive(const unsigned char secret[SSHKEY_SEED_SIZE], const char *label, struct str text,
+                   unsigned char ret[SSHKEY_SEED_SIZE]) {
     _cleanup_buf_ struct buf message = BUF_INIT(BUF_MEDIUM);
     buf_adds(&message, label);
     buf_addc(&message, '\0');

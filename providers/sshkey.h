@@ -21,5 +21,5 @@ int project_secret(const char *project_dir, int (*random)(void *, size_t),
                    unsigned char ret[SSHKEY_SEED_SIZE], struct err *err);
 /* HMAC-SHA256 of a label and a text under the project's secret: keys and tags that can be derived
  * again. */
-int project_derive(const unsigned char secret[SSHKEY_SEED_SIZE], const char *label,
-                   struct str text, unsigned char ret[SSHKEY_SEED_SIZE]);
+int project_derive(const unsigned char secret[SSHKEY_SEED_SIZE], const char *label, struct str text,
+                   unsigned char ret[SSHKEY_SEED_SIZE]);
