@@ -386,7 +386,7 @@ static void collect(CURLM *multi) {
 
 static void run(CURLM *multi, struct attempt *attempts, size_t n) {
     for (;;) {
-        size_t open = 0;
+        size_t open = 0, waiting = 0;
         double now = monotonic_s();
         double next = now + 1;
         for (size_t i = 0; i < n; i++) {
@@ -400,6 +400,7 @@ static void run(CURLM *multi, struct attempt *attempts, size_t n) {
             if (!a->finished && !a->running && a->not_before_s < next)
                 next = a->not_before_s;
             open += !a->finished;
+            waiting += !a->finished && !a->running;
         }
         if (open == 0)
             return;
@@ -407,7 +408,7 @@ static void run(CURLM *multi, struct attempt *attempts, size_t n) {
         curl_multi_perform(multi, &running);
         collect(multi);
         int wait_ms = (int)((next - now) * 1000) + 1;
-        if (running > 0 || next > now)
+        if (running > 0 || waiting > 0) /* else all have just ended: look again at once */
             curl_multi_poll(multi, NULL, 0, wait_ms, NULL);
     }
 }
