@@ -1,5 +1,7 @@
 #include "cmd/servers.h"
 #include "cmd/verbs.h"
+#include "specs/fs.h"
+#include "specs/sections/sections.h"
 
 #include <cjson/cJSON.h>
 #include <string.h>
@@ -40,8 +42,10 @@ enum { OUTPUTS_LEN = sizeof outputs / sizeof outputs[0] };
 
 static const char *project_output(struct session *s, const struct server_list *list,
                                   const char *name, struct err *err) {
-    if (strcmp(name, "ca") == 0)
-        return arena_printf(&s->arena, "%s/ca.pem", s->project_dir);
+    if (strcmp(name, "ca") == 0) {
+        const char *path = arena_printf(&s->arena, "%s/ca.pem", s->project_dir);
+        return path != NULL && fs_exists(path) ? path : NULL;
+    }
     if (strcmp(name, "key") == 0)
         return list->len == 0 ? NULL : list->items[0].endpoint.key_path;
     _cleanup_buf_ struct buf token = BUF_INIT(BUF_SMALL);
@@ -80,7 +84,8 @@ static int print_all(struct session *s, const struct server_list *list) {
     if (s->cmd->args.json)
         return cmd_print_json(s->cmd, json);
     cJSON_Delete(json);
-    buf_adds(&text, "token    (by name only: berth output token)\n");
+    if (spec_has(s->spec, &section_jupyter))
+        buf_adds(&text, "token    (by name only: berth output token)\n");
     return cmd_print(s->cmd, &text);
 }
 
