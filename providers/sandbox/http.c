@@ -1,0 +1,158 @@
+#include "providers/sandbox/internal.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { HEAD_MAX = 32 * 1024, BODY_MAX = 4 * 1024 * 1024 };
+
+static int fill(int fd, struct buf *raw) {
+    char chunk[16384];
+    ssize_t n;
+    do {
+        n = read(fd, chunk, sizeof chunk);
+    } while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return (int)n;
+    buf_add(raw, chunk, (size_t)n);
+    return raw->failed ? -1 : 1;
+}
+
+static bool parse_header(struct http_request *r, struct str line) {
+    struct str value = line;
+    struct str name;
+    if (!str_split(&value, ':', &name) || value.ptr == NULL || name.len == 0 ||
+        name.len >= sizeof r->headers[0].name ||
+        r->headers_len == sizeof r->headers / sizeof r->headers[0])
+        return false;
+    for (size_t i = 0; i < name.len; i++)
+        r->headers[r->headers_len].name[i] = (char)tolower((unsigned char)name.ptr[i]);
+    r->headers[r->headers_len].name[name.len] = '\0';
+    r->headers[r->headers_len++].value = str_trim(value);
+    return true;
+}
+
+static bool parse_head(struct http_request *r, struct str head) {
+    struct str line, word;
+    if (!str_split(&head, '\n', &line))
+        return false;
+    line = str_trim(line);
+    if (!str_split(&line, ' ', &word) || word.len >= sizeof r->method)
+        return false;
+    snprintf(r->method, sizeof r->method, "%.*s", STR_FMT(word));
+    if (!str_split(&line, ' ', &word) || word.len >= sizeof r->path || line.ptr == NULL ||
+        !str_starts(line, STR("HTTP/1.")))
+        return false;
+    snprintf(r->path, sizeof r->path, "%.*s", STR_FMT(word));
+    while (str_split(&head, '\n', &line)) {
+        line = str_trim(line);
+        if (line.len > 0 && !parse_header(r, line))
+            return false;
+    }
+    return true;
+}
+
+int http_read(int fd, struct http_request *r) {
+    memset(r, 0, sizeof *r);
+    r->raw = BUF_INIT(HEAD_MAX + BODY_MAX);
+    const char *end = NULL;
+    while (end == NULL) {
+        int n = fill(fd, &r->raw);
+        if (n <= 0)
+            return r->raw.len == 0 ? n : -1;
+        end = strstr(r->raw.ptr, "\r\n\r\n");
+        if (end == NULL && r->raw.len > HEAD_MAX)
+            return -1;
+    }
+    size_t head = (size_t)(end - r->raw.ptr) + 4;
+    if (!parse_head(r, (struct str){r->raw.ptr, head}))
+        return -1;
+    struct str length = http_header(r, "content-length");
+    int64_t body = 0;
+    if (http_header(r, "transfer-encoding").ptr != NULL ||
+        (length.ptr != NULL && !str_to_i64(length, 0, BODY_MAX, &body)))
+        return -1;
+    while (r->raw.len < head + (size_t)body)
+        if (fill(fd, &r->raw) <= 0)
+            return -1;
+    /* The buffer may have moved while it grew: look at the headers again. */
+    r->headers_len = 0;
+    if (!parse_head(r, (struct str){r->raw.ptr, head}))
+        return -1;
+    r->body = (struct str){r->raw.ptr + head, (size_t)body};
+    return 1;
+}
+
+void http_free(struct http_request *request) { buf_free(&request->raw); }
+
+struct str http_header(const struct http_request *r, const char *name) {
+    for (size_t i = 0; i < r->headers_len; i++)
+        if (strcmp(r->headers[i].name, name) == 0)
+            return r->headers[i].value;
+    return (struct str){NULL, 0};
+}
+
+int http_write(int fd, int status, const char *type, struct str body) {
+    _cleanup_buf_ struct buf out = BUF_INIT(BUF_LARGE);
+    buf_addf(&out,
+             "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nServer: berth\r\n\r\n",
+             status, status < 300 ? "OK" : "Error", type, body.len);
+    buf_addstr(&out, body);
+    size_t sent = 0;
+    while (!out.failed && sent < out.len) {
+        ssize_t n = write(fd, out.ptr + sent, out.len - sent);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return -1;
+        sent += (size_t)n;
+    }
+    return out.failed ? -1 : 0;
+}
+
+static int hex(char c) {
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+static bool decode(struct str text, struct buf *out) {
+    buf_reset(out);
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '+') {
+            buf_addc(out, ' ');
+        } else if (text.ptr[i] != '%') {
+            buf_addc(out, text.ptr[i]);
+        } else {
+            int a = i + 2 < text.len ? hex(text.ptr[i + 1]) : -1;
+            int b = i + 2 < text.len ? hex(text.ptr[i + 2]) : -1;
+            if (a < 0 || b < 0 || (a == 0 && b == 0))
+                return false;
+            buf_addc(out, (char)(a << 4 | b));
+            i += 2;
+        }
+    }
+    return !out->failed;
+}
+
+cJSON *form_decode(struct str body) {
+    _cleanup_buf_ struct buf name = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf value = BUF_INIT(BUF_MEDIUM);
+    cJSON *form = cJSON_CreateObject();
+    struct str pair;
+    while (form != NULL && body.len > 0 && str_split(&body, '&', &pair)) {
+        struct str rest = pair;
+        struct str key;
+        bool good = str_split(&rest, '=', &key) && decode(key, &name) &&
+                    decode(rest.ptr == NULL ? (struct str){"", 0} : rest, &value) &&
+                    cJSON_AddStringToObject(form, buf_cstr(&name), buf_cstr(&value)) != NULL;
+        if (!good) {
+            cJSON_Delete(form);
+            return NULL;
+        }
+    }
+    return form;
+}

@@ -1,0 +1,137 @@
+/* What the files of the sandbox share. */
+#pragma once
+
+#include "providers/sandbox/sandbox.h"
+#include "specs/buf.h"
+#include "specs/str.h"
+
+#include <cjson/cJSON.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+    PATH_SIZE = 1024,
+    GUEST_UID = 300000, /* root in a guest is this user here */
+    GUEST_UIDS = 65536,
+    PROXY_PORT = 3128,
+    TERMINATED_S = 60 /* how long a terminated instance stays visible */
+};
+
+struct paths {
+    char dir[512], cache[512];
+    char base[PATH_SIZE]; /* root file system, in the cache */
+};
+int paths_find(const struct sandbox_options *options, struct paths *ret, struct err *err);
+
+/* ---- HTTP/1.1, as little as an SDK needs */
+
+struct http_request {
+    char method[8], path[256];
+    struct {
+        char name[64]; /* lower case */
+        struct str value;
+    } headers[40];
+    size_t headers_len;
+    struct str body;
+    struct buf raw;
+};
+
+/* Reads one request: 1 good, 0 the peer closed, < 0 broken or too large. */
+int http_read(int fd, struct http_request *ret);
+void http_free(struct http_request *request);
+struct str http_header(const struct http_request *request, const char *name); /* ptr NULL: absent */
+int http_write(int fd, int status, const char *type, struct str body);
+
+/* Decodes application/x-www-form-urlencoded into a JSON object of strings. NULL when malformed. */
+cJSON *form_decode(struct str body);
+
+/* ---- The world */
+
+struct world_file; /* forward */
+
+struct sandbox {
+    struct paths paths;
+    cJSON *world; /* under the mutex; what is on disk after every change */
+    pthread_mutex_t mutex;
+    int subnet; /* 10.213.SUBNET.0/24 */
+    int lock_fd, subnet_fd;
+    int listen_fd;
+    int stopping; /* write end of a pipe that ends the daemon */
+    struct proxy *proxies;
+    char cgroup[PATH_SIZE];
+};
+
+/* Persist; call with the mutex held. Failure is logged, and told to the caller. */
+int world_save(struct sandbox *s, struct err *err);
+int world_load(struct sandbox *s, struct err *err);
+cJSON *world_list(struct sandbox *s, const char *name); /* "instances", "groups", "key_pairs" */
+const char *text_of(const cJSON *json, const char *name); /* "" when absent */
+void set_text(cJSON *json, const char *name, const char *value);
+double number_of(const cJSON *json, const char *name);
+void set_number(cJSON *json, const char *name, double value);
+void make_id(const char *prefix, char *ret, size_t size); /* "i-" and 17 hex digits */
+cJSON *find_by(cJSON *list, const char *name, const char *value);
+void sandbox_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- Guests */
+
+/* Bring an instance up in a thread of its own, from "pending" to "running". Mutex held. */
+void guest_start(struct sandbox *s, cJSON *instance);
+/* End its processes and wait for them; the files stay. Mutex held; safe when it does not run. */
+void guest_kill(struct sandbox *s, cJSON *instance);
+/* Remove its files. */
+void guest_remove(struct sandbox *s, const char *id);
+/* Still the process that was started? */
+bool guest_alive(const cJSON *instance);
+/* The helper process that makes a guest from <dir>/boot.json; exits. */
+int guest_boot(const char *instance_dir);
+int run_command(const char *const argv[], const char *input, struct err *err);
+int remove_tree(const char *path);
+
+/* Root file system: built at most once, by whoever comes first. */
+int base_ensure(const struct paths *paths, void (*progress)(void *ctx, const char *text),
+                void *ctx, struct err *err);
+
+/* ---- Egress proxy: listens inside a guest's network namespace, dials from outside */
+
+struct proxy *proxy_start(pid_t guest, const char *id); /* NULL on failure */
+void proxy_stop(struct proxy *proxy);
+/* False for loopback, link-local, private and multicast addresses. */
+struct sockaddr;
+bool proxy_may_dial(const struct sockaddr *address);
+
+/* ---- The API */
+
+/* Handle one request; the answer goes to `out`; returns the HTTP status. */
+int api_handle(struct sandbox *s, const struct http_request *request, struct buf *out,
+               const char **ret_type);
+
+struct api_error {
+    char code[96];
+    char message[512];
+    int status;
+};
+int api_fail(struct api_error *e, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+struct action {
+    const char *name;
+    /* Mutex held. Appends the inner XML. 0 or -1 with *e set. */
+    int (*handle)(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e);
+    bool changes; /* the world is saved afterwards */
+};
+extern const struct action instance_actions[], group_actions[], key_actions[], other_actions[];
+
+void xml_add(struct buf *out, const char *name, const char *value); /* escaped */
+void xml_add_number(struct buf *out, const char *name, double value);
+void xml_add_tags(struct buf *out, const cJSON *tags);
+/* Values of NAME.1, NAME.2, … */
+cJSON *form_list(const cJSON *form, const char *name);
+/* Tags of TagSpecification.N for that resource type, as a JSON object. */
+cJSON *form_tags(const cJSON *form, const char *resource);
+/* Does the item pass every Filter of the form? `value` gives an item's value of a filter name. */
+bool form_filter(const cJSON *form, cJSON *item,
+                 bool (*matches)(cJSON *item, const char *filter, const char *value));
+bool tag_matches(const cJSON *tags, const char *filter, const char *value, bool *ret_matched);
+bool pattern_matches(const char *pattern, const char *text); /* * and ? */
