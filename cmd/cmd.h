@@ -35,6 +35,8 @@ struct args {
     const char *out;
     const char *name;
     const char *provider;
+    const char *dir;
+    const char *cache_dir;
     bool json;
     bool detailed_exitcode;
     bool auto_approve;

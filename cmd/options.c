@@ -22,6 +22,8 @@ ROW(option_no_color, "no-color", NULL, no_color, NULL, "no colours (as with NO_C
 ROW(option_verbose, "v", NULL, verbose, "verbose", "say what is being done, on stderr");
 ROW(option_destroy, "destroy", NULL, destroy, NULL, "plan to destroy everything");
 ROW(option_all, "all", NULL, all, NULL, "the cached root file system too");
+ROW(option_dir, "dir", "FOLDER", dir, NULL, "the world's folder (or BERTH_SANDBOX_DIR)");
+ROW(option_cache_dir, "cache-dir", "FOLDER", cache_dir, NULL, "the cache (or BERTH_CACHE_DIR)");
 ROW(option_help, "help", NULL, help, "h", "this text");
 
 const struct option_row *const options_common[] = {&option_no_color, &option_verbose, &option_help,

@@ -1,0 +1,40 @@
+#include "cmd/provider_glue.h"
+
+#include "cmd/my_ip.h"
+#include "providers/sandbox/sandbox.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void say(void *ctx, const char *text) { cmd_note(ctx, "%s", text); }
+
+int provider_glue_open(const struct cmd *cmd, const char *provider, struct provider_glue *ret,
+                       struct err *err) {
+    *ret = (struct provider_glue){0};
+    if (strcmp(provider, "sandbox") != 0)
+        return 0;
+    const struct sandbox_options options = {.progress = say, .progress_ctx = (void *)cmd};
+    struct sandbox_info info = {0};
+    int rc = sandbox_ensure(&options, &info, err);
+    if (rc < 0)
+        return rc;
+    ret->sandbox = true;
+    snprintf(ret->endpoint, sizeof ret->endpoint, "%s", info.endpoint);
+    snprintf(ret->access_key, sizeof ret->access_key, "%s", info.access_key);
+    snprintf(ret->secret_key, sizeof ret->secret_key, "%s", info.secret_key);
+    snprintf(ret->region, sizeof ret->region, "%s", info.region);
+    return my_ip_to_cidr(info.client_address, ret->my_ip, sizeof ret->my_ip, err);
+}
+
+int provider_glue_my_ip(void *ctx, char *ret, size_t size, struct err *err) {
+    const struct provider_glue *glue = ctx;
+    const char *given = getenv("BERTH_MY_IP");
+    if (given != NULL && given[0] != '\0') {
+        int rc = my_ip_to_cidr(given, ret, size, err);
+        return rc < 0 ? err_wrap(err, "BERTH_MY_IP") : 0;
+    }
+    if (!glue->sandbox)
+        return my_ip_ask(ret, size, err);
+    snprintf(ret, size, "%s", glue->my_ip);
+    return 0;
+}
