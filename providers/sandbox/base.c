@@ -1,0 +1,86 @@
+/* The guests' root file system: made once by mmdebstrap, extracted inside a user namespace (so that
+ * its files are stored already shifted), trimmed, and put in place by one rename. */
+#define _GNU_SOURCE
+#include "providers/sandbox/internal.h"
+#include "providers/sandbox/userns.h"
+#include "specs/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PACKAGES                                                                                   \
+    "systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,sudo,ca-certificates,python3,"        \
+    "python3-venv,iproute2,procps,curl"
+
+/* What a guest must not try, and what only costs time. */
+static const char trim_script[] =
+    "set -e\ncd \"$1\"\nmkdir -p dev proc sys run tmp var/cache/berth\nchmod 1777 tmp\n"
+    "for u in sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount "
+    "systemd-modules-load.service systemd-sysctl.service systemd-remount-fs.service "
+    "systemd-journal-flush.service getty.target apt-daily.timer apt-daily-upgrade.timer "
+    "fstrim.timer e2scrub_all.timer dpkg-db-backup.timer systemd-networkd-wait-online.service "
+    "systemd-timesyncd.service; do ln -sf /dev/null etc/systemd/system/$u; done\n"
+    "rm -f etc/ssh/ssh_host_* etc/machine-id etc/hostname\n"
+    "mkdir -p etc/systemd/journald.conf.d\n"
+    "printf '[Journal]\\nStorage=volatile\\n' >etc/systemd/journald.conf.d/berth.conf\n";
+
+static int build(const struct paths *paths, const char *temp, const char *given,
+                 struct err *err) {
+    char tar[PATH_SIZE + 16], root[PATH_SIZE + 16];
+    snprintf(tar, sizeof tar, "%s/base.tar", temp);
+    snprintf(root, sizeof root, "%s/root", temp);
+    if (mkdir(root, 0755) < 0 || chown(root, GUEST_UID, GUEST_UID) < 0)
+        return err_set_errno(err, ERRC_IO, errno, "make %s", root);
+    const char *const make[] = {"mmdebstrap", "--quiet", "--mode=unshare", "--variant=minbase",
+                                "--skip=output/dev", "--skip=cleanup/apt/lists",
+                                "--include=" PACKAGES, "bookworm", tar, NULL};
+    int rc = given != NULL ? 0 : run_command(make, NULL, err);
+    if (rc < 0) {
+        err_wrap(err, "the root file system cannot be made");
+        err_hint(err, "it needs mmdebstrap (apt-get install mmdebstrap) and Debian's packages");
+        return rc;
+    }
+    const char *const extract[] = {"tar", "-xp", "--numeric-owner", "-f",
+                                   given != NULL ? given : tar, "-C", root, NULL};
+    rc = userns_run(extract, err);
+    const char *const trim[] = {"sh", "-c", trim_script, "sh", root, NULL};
+    if (rc == 0)
+        rc = userns_run(trim, err);
+    if (rc < 0)
+        return err_wrap(err, "the root file system cannot be extracted");
+    if (rename(root, paths->base) < 0)
+        return err_set_errno(err, ERRC_IO, errno, "put %s in place", paths->base);
+    return 0;
+}
+
+int base_ensure(const struct paths *paths, void (*progress)(void *ctx, const char *text),
+                void *ctx, struct err *err) {
+    char lock[PATH_SIZE], temp[PATH_SIZE];
+    if (fs_exists(paths->base))
+        return 0;
+    int rc = fs_mkdirs(paths->cache, 0755, err);
+    if (rc < 0)
+        return rc;
+    snprintf(lock, sizeof lock, "%s/base.lock", paths->cache);
+    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_set_errno(err, ERRC_IO, errno, "open %s", lock);
+    flock(fd, LOCK_EX); /* another daemon may be building it */
+    if (!fs_exists(paths->base)) {
+        progress(ctx, "building the Debian root file system (once, about 40 s)");
+        snprintf(temp, sizeof temp, "%s/building", paths->cache);
+        remove_tree(temp); /* of a builder that was killed */
+        const char *given = getenv("BERTH_SANDBOX_BASE_TAR");
+        rc = mkdir(temp, 0711) < 0 ? err_set_errno(err, ERRC_IO, errno, "make %s", temp)
+                                   : build(paths, temp, given, err);
+        remove_tree(temp);
+    }
+    close(fd);
+    return rc;
+}
