@@ -118,7 +118,14 @@ int session_load_name(struct session *s, const char *name, struct err *err) {
     if (strchr(name, '/') != NULL || name[0] == '.')
         return err_set(err, ERRC_INVALID, "%s is no name of a spec", name);
     s->spec_dir = ".";
-    return set_paths(s, NULL, name, err);
+    int rc = set_paths(s, NULL, name, err);
+    if (rc == 0 && !fs_exists(s->project_dir)) {
+        err_set(err, ERRC_NOTFOUND, "nothing is recorded for %s: there is no %s", name,
+                s->project_dir);
+        err_hint(err, "look at the name, and run it beside the .berth folder");
+        return -ERRC_NOTFOUND;
+    }
+    return rc;
 }
 
 int session_peek_state(struct session *s, struct err *err) {

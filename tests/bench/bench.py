@@ -122,13 +122,10 @@ def start_moto():
 # ours. A bare interpreter (about 9 MB, the floor of what can be told) starts and watches the command.
 WATCH = """
 import json, os, sys, time
+null = os.open(os.devnull, os.O_RDWR)
 started = time.perf_counter()
-pid = os.fork()
-if pid == 0:
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
-    os.execvp(sys.argv[1], sys.argv[1:])
+pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=[
+    (os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1)])
 _, status, usage = os.wait4(pid, 0)
 print(json.dumps([time.perf_counter() - started, usage.ru_utime + usage.ru_stime,
                   usage.ru_maxrss / 1024, os.waitstatus_to_exitcode(status)]))
