@@ -48,9 +48,12 @@ static double seconds_since(const struct timespec *then) {
     return (double)(now.tv_sec - then->tv_sec) + (double)(now.tv_nsec - then->tv_nsec) / 1e9;
 }
 
+/* Back to where the live lines begin; the terminal may have echoed a ^C meanwhile. */
 static void erase(struct progress_view *v, struct buf *out) {
+    buf_addc(out, '\r');
     if (v->drawn > 0)
-        buf_addf(out, "\033[%zuA\033[J", v->drawn);
+        buf_addf(out, "\033[%zuA", v->drawn);
+    buf_adds(out, "\033[J");
     v->drawn = 0;
 }
 
