@@ -48,8 +48,6 @@ cJSON *form_decode(struct str body);
 
 /* ---- The world */
 
-struct world_file; /* forward */
-
 struct sandbox {
     struct paths paths;
     cJSON *world; /* under the mutex; what is on disk after every change */
@@ -76,6 +74,8 @@ void sandbox_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- Guests */
 
+/* Give it an address and a link name in the world's subnet. */
+void instance_place(struct sandbox *s, cJSON *instance);
 /* Bring an instance up in a thread of its own, from "pending" to "running". Mutex held. */
 void guest_start(struct sandbox *s, cJSON *instance);
 /* End its processes and wait for them; the files stay. Mutex held; safe when it does not run. */
@@ -95,6 +95,10 @@ int base_ensure(const struct paths *paths, void (*progress)(void *ctx, const cha
 
 /* ---- Egress proxy: listens inside a guest's network namespace, dials from outside */
 
+/* The daemon's own list of them; mutex held. */
+void proxies_add(struct sandbox *s, struct proxy *proxy); /* takes NULL */
+void proxies_remove(struct sandbox *s, const char *id);
+
 struct proxy *proxy_start(pid_t guest, const char *id); /* NULL on failure */
 void proxy_stop(struct proxy *proxy);
 /* False for loopback, link-local, private and multicast addresses. */
@@ -102,6 +106,9 @@ struct sockaddr;
 bool proxy_may_dial(const struct sockaddr *address);
 
 /* ---- The API */
+
+/* The one image that there is: debian-12. */
+#define SANDBOX_AMI "ami-0deb1a0120000000a"
 
 /* Handle one request; the answer goes to `out`; returns the HTTP status. */
 int api_handle(struct sandbox *s, const struct http_request *request, struct buf *out,

@@ -338,3 +338,21 @@ void proxy_stop(struct proxy *p) {
     if (atomic_load(&p->open) == 0)
         free(p);
 }
+
+void proxies_add(struct sandbox *s, struct proxy *proxy) {
+    if (proxy == NULL)
+        return;
+    proxy->next = s->proxies;
+    s->proxies = proxy;
+}
+
+void proxies_remove(struct sandbox *s, const char *id) {
+    for (struct proxy **at = &s->proxies; *at != NULL; at = &(*at)->next) {
+        if (strcmp((*at)->id, id) != 0)
+            continue;
+        struct proxy *gone = *at;
+        *at = gone->next;
+        proxy_stop(gone);
+        return;
+    }
+}

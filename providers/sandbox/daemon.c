@@ -1,0 +1,404 @@
+/* The daemon: one process a world. It holds the world's lock, listens on loopback, keeps the world
+ * on disk, and finds its guests again after a crash. */
+#define _GNU_SOURCE
+#include "providers/sandbox/internal.h"
+#include "specs/fs.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <openssl/rand.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { WORLD_BYTES_MAX = 64 * 1024 * 1024, SUBNETS = 256, TICK_MS = 200 };
+
+static void world_path(const struct sandbox *s, const char *name, char *ret, size_t size) {
+    snprintf(ret, size, "%s/%s", s->paths.dir, name);
+}
+
+int world_save(struct sandbox *s, struct err *err) {
+    char path[PATH_SIZE];
+    world_path(s, "world.json", path, sizeof path);
+    char *text = cJSON_Print(s->world);
+    int rc = text == NULL ? err_set(err, ERRC_NOMEM, "out of memory")
+                          : fs_write(path, str_of(text), 0600, err);
+    cJSON_free(text);
+    if (rc < 0)
+        sandbox_log("the world cannot be kept: %s", err->msg);
+    return rc;
+}
+
+cJSON *world_list(struct sandbox *s, const char *name) {
+    cJSON *list = cJSON_GetObjectItemCaseSensitive(s->world, name);
+    return list != NULL ? list : cJSON_AddArrayToObject(s->world, name);
+}
+
+static void random_text(size_t bytes, char *ret) {
+    unsigned char raw[32];
+    RAND_bytes(raw, sizeof raw);
+    for (size_t i = 0; i < bytes; i++)
+        snprintf(ret + 2 * i, 3, "%02x", raw[i]);
+}
+
+int world_load(struct sandbox *s, struct err *err) {
+    char path[PATH_SIZE], text[80];
+    _cleanup_buf_ struct buf bytes = BUF_INIT(WORLD_BYTES_MAX);
+    struct err why;
+    world_path(s, "world.json", path, sizeof path);
+    int rc = fs_read(path, &bytes, &why);
+    if (rc == 0) {
+        s->world = cJSON_ParseWithLength(bytes.ptr, bytes.len);
+        return s->world != NULL ? 0 : err_set(err, ERRC_STATE, "%s is not JSON", path);
+    }
+    if (rc != -ERRC_NOTFOUND) {
+        *err = why;
+        return rc;
+    }
+    s->world = cJSON_CreateObject();
+    if (s->world == NULL)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    /* Twenty characters that start as AWS's do, but could be nobody's. */
+    random_text(8, text);
+    for (char *c = text; *c != '\0'; c++)
+        *c = *c >= 'a' ? (char)(*c - 'a' + 'A') : *c;
+    char key[32];
+    snprintf(key, sizeof key, "SBOX%.16s", text);
+    set_text(s->world, "access_key", key);
+    random_text(20, text);
+    set_text(s->world, "secret_key", text);
+    return world_save(s, err);
+}
+
+/* ---- The subnet: 10.213.N.0/24, one a world on this machine */
+
+static bool subnet_in_use(int subnet) {
+    struct ifaddrs *list = NULL;
+    bool used = false;
+    if (getifaddrs(&list) < 0)
+        return true;
+    for (const struct ifaddrs *a = list; a != NULL; a = a->ifa_next) {
+        if (a->ifa_addr == NULL || a->ifa_addr->sa_family != AF_INET)
+            continue;
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)a->ifa_addr;
+        uint32_t address = ntohl(in->sin_addr.s_addr);
+        used |= address >> 8 == (10u << 16 | 213u << 8 | (unsigned)subnet);
+    }
+    freeifaddrs(list);
+    return used;
+}
+
+static int lock_subnet(int subnet) {
+    char path[64];
+    snprintf(path, sizeof path, "/run/berth-sandbox-%d.lock", subnet);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static bool has_guests(struct sandbox *s) {
+    const cJSON *instance;
+    cJSON_ArrayForEach(instance, world_list(s, "instances")) if (guest_alive(instance)) return true;
+    return false;
+}
+
+/* The world's own again when it can be had: addresses of stopped guests stay good. */
+static int take_subnet(struct sandbox *s, struct err *err) {
+    const cJSON *before = cJSON_GetObjectItem(s->world, "subnet");
+    int first = cJSON_IsNumber(before) ? before->valueint : 0;
+    for (int i = 0; i < SUBNETS; i++) {
+        int subnet = (first + i) % SUBNETS;
+        bool mine = i == 0 && cJSON_IsNumber(before) && has_guests(s);
+        int fd = lock_subnet(subnet);
+        if (fd < 0)
+            continue;
+        if (!mine && subnet_in_use(subnet)) {
+            close(fd);
+            continue;
+        }
+        s->subnet = subnet;
+        s->subnet_fd = fd;
+        set_number(s->world, "subnet", subnet);
+        return 0;
+    }
+    return err_set(err, ERRC_CONFLICT, "no free subnet in 10.213.0.0/16");
+}
+
+/* ---- Connections */
+
+struct connection {
+    struct sandbox *s;
+    int fd;
+};
+
+static void *connection_thread(void *arg) {
+    struct connection c = *(struct connection *)arg;
+    struct http_request request;
+    free(arg);
+    while (http_read(c.fd, &request) == 1) {
+        _cleanup_buf_ struct buf body = BUF_INIT(BUF_LARGE);
+        const char *type = "text/xml;charset=UTF-8";
+        int status = api_handle(c.s, &request, &body, &type);
+        http_free(&request);
+        if (status == 0) /* a fault that was asked for: the answer is lost */
+            break;
+        if (http_write(c.fd, status, type, buf_str(&body)) < 0)
+            break;
+        request.raw = BUF_INIT(0);
+    }
+    http_free(&request);
+    close(c.fd);
+    return NULL;
+}
+
+static void accept_one(struct sandbox *s) {
+    int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+    struct connection *c = fd < 0 ? NULL : calloc(1, sizeof *c);
+    pthread_t thread;
+    if (c == NULL) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    const struct timeval limit = {.tv_sec = 120};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    *c = (struct connection){s, fd};
+    if (pthread_create(&thread, NULL, connection_thread, c) == 0) {
+        pthread_detach(thread);
+        return;
+    }
+    close(fd);
+    free(c);
+}
+
+static int listen_loopback(struct sandbox *s, struct err *err) {
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    s->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* The same port again, for those who wrote it down. */
+    address.sin_port = htons((uint16_t)number_of(s->world, "port"));
+    int on = 1;
+    setsockopt(s->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(s->listen_fd, (const struct sockaddr *)&address, sizeof address) < 0) {
+        address.sin_port = 0;
+        if (bind(s->listen_fd, (const struct sockaddr *)&address, sizeof address) < 0)
+            return err_set_errno(err, ERRC_IO, errno, "listen on loopback");
+    }
+    if (listen(s->listen_fd, 64) < 0 ||
+        getsockname(s->listen_fd, (struct sockaddr *)&address, &len) < 0)
+        return err_set_errno(err, ERRC_IO, errno, "listen on loopback");
+    set_number(s->world, "port", ntohs(address.sin_port));
+    return 0;
+}
+
+/* ---- Guests over time */
+
+/* Guests that ended by themselves are stopped; terminated ones are forgotten after a while. */
+static void look_after(struct sandbox *s) {
+    struct err ignored;
+    bool changed = false;
+    cJSON *list = world_list(s, "instances");
+    cJSON *instance = list->child;
+    double now = (double)time(NULL);
+    while (instance != NULL) {
+        cJSON *next = instance->next;
+        const char *state = text_of(instance, "state");
+        if (strcmp(state, "running") == 0 && !guest_alive(instance)) {
+            guest_kill(s, instance);
+            set_text(instance, "state", "stopped");
+            set_text(instance, "reason_code", "Client.InstanceInitiatedShutdown");
+            changed = true;
+        } else if (strcmp(state, "terminated") == 0 &&
+                   now - number_of(instance, "terminated_at") > TERMINATED_S) {
+            cJSON_Delete(cJSON_DetachItemViaPointer(list, instance));
+            changed = true;
+        }
+        instance = next;
+    }
+    if (changed)
+        world_save(s, &ignored);
+}
+
+/* After a start: those that live on are found again, those that were running run again. */
+static void resume_guests(struct sandbox *s) {
+    cJSON *instance;
+    cJSON_ArrayForEach(instance, world_list(s, "instances")) {
+        const char *state = text_of(instance, "state");
+        bool up = strcmp(state, "running") == 0 || strcmp(state, "pending") == 0;
+        if (up && guest_alive(instance)) {
+            set_text(instance, "state", "running");
+            proxies_add(s, proxy_start((pid_t)number_of(instance, "pid"),
+                                       text_of(instance, "id")));
+        } else if (up) {
+            guest_kill(s, instance);
+            instance_place(s, instance);
+            guest_start(s, instance);
+        } else if (strcmp(state, "shutting-down") == 0 || strcmp(state, "terminated") == 0) {
+            guest_kill(s, instance);
+            guest_remove(s, text_of(instance, "id"));
+            set_text(instance, "state", "terminated");
+            set_number(instance, "terminated_at", (double)time(NULL));
+        }
+    }
+}
+
+static void end_guests(struct sandbox *s) {
+    struct err ignored;
+    cJSON *instance;
+    pthread_mutex_lock(&s->mutex);
+    cJSON_ArrayForEach(instance, world_list(s, "instances")) if (number_of(instance, "pid") > 0)
+        guest_kill(s, instance);
+    world_save(s, &ignored);
+    rmdir(s->cgroup);
+    pthread_mutex_unlock(&s->mutex);
+}
+
+/* ---- Life */
+
+static int stop_pipe = -1; /* for the signal handler: the only way to reach it */
+
+static void on_stop(int sig) {
+    (void)sig;
+    ssize_t ignored = write(stop_pipe, "s", 1);
+    (void)ignored;
+}
+
+static int write_info(struct sandbox *s, struct err *err) {
+    char path[PATH_SIZE], text[64];
+    cJSON *info = cJSON_CreateObject();
+    snprintf(text, sizeof text, "http://127.0.0.1:%d", (int)number_of(s->world, "port"));
+    set_number(info, "pid", getpid());
+    set_text(info, "endpoint", text);
+    set_text(info, "access_key", text_of(s->world, "access_key"));
+    set_text(info, "secret_key", text_of(s->world, "secret_key"));
+    set_text(info, "region", "sandbox");
+    snprintf(text, sizeof text, "10.213.%d.1", s->subnet);
+    set_text(info, "client_address", text);
+    char *json = cJSON_Print(info);
+    cJSON_Delete(info);
+    world_path(s, "daemon.json", path, sizeof path);
+    int rc = json == NULL ? err_set(err, ERRC_NOMEM, "out of memory")
+                          : fs_write(path, str_of(json), 0600, err);
+    cJSON_free(json);
+    return rc;
+}
+
+static void find_cgroup(struct sandbox *s) {
+    /* Hybrid machines have the unified hierarchy beside the old ones. */
+    const char *root = fs_exists("/sys/fs/cgroup/cgroup.procs") ? "/sys/fs/cgroup"
+                                                                : "/sys/fs/cgroup/unified";
+    snprintf(s->cgroup, sizeof s->cgroup, "%s/berth-sandbox-%d", root, s->subnet);
+}
+
+/* Tells the command that started us how it goes: a line each, P(rogress), R(eady), E(rror). */
+static void tell(void *ctx, const char *text) {
+    const int *fd = ctx;
+    if (*fd >= 0)
+        dprintf(*fd, "P%s\n", text);
+}
+
+static int begin(struct sandbox *s, int *ready_fd, struct err *err) {
+    char path[PATH_SIZE];
+    int rc = fs_mkdirs(s->paths.dir, 0700, err);
+    world_path(s, "lock", path, sizeof path);
+    if (rc == 0 && (s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600)) < 0)
+        rc = err_set_errno(err, ERRC_IO, errno, "open %s", path);
+    if (rc == 0 && flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
+        rc = err_set(err, ERRC_LOCKED, "a sandbox runs already in %s", s->paths.dir);
+    if (rc == 0)
+        rc = base_ensure(&s->paths, tell, ready_fd, err);
+    if (rc == 0)
+        rc = world_load(s, err);
+    if (rc == 0)
+        rc = take_subnet(s, err);
+    if (rc == 0)
+        rc = listen_loopback(s, err);
+    if (rc < 0)
+        return rc;
+    find_cgroup(s);
+    resume_guests(s);
+    rc = world_save(s, err);
+    return rc < 0 ? rc : write_info(s, err);
+}
+
+static void loop(struct sandbox *s, int stop_fd) {
+    struct pollfd p[2] = {{.fd = s->listen_fd, .events = POLLIN},
+                          {.fd = stop_fd, .events = POLLIN}};
+    for (;;) {
+        int n = poll(p, 2, TICK_MS);
+        if (n > 0 && p[1].revents)
+            return;
+        if (n > 0 && p[0].revents)
+            accept_one(s);
+        pthread_mutex_lock(&s->mutex);
+        look_after(s);
+        pthread_mutex_unlock(&s->mutex);
+    }
+}
+
+int sandbox_serve(const struct sandbox_options *options, struct err *err) {
+    const char *boot = getenv("BERTH_SANDBOX_BOOT");
+    if (boot != NULL)
+        return guest_boot(boot) == 0 ? 0 : err_set(err, ERRC_IO, "the guest did not boot");
+    struct sandbox s = {.mutex = PTHREAD_MUTEX_INITIALIZER, .lock_fd = -1, .subnet_fd = -1};
+    const char *ready_text = getenv("BERTH_SANDBOX_READY_FD");
+    int64_t ready = -1;
+    int pipe_fds[2];
+    if (ready_text != NULL && !str_to_i64(str_of(ready_text), 0, 1000, &ready))
+        ready = -1;
+    int ready_fd = (int)ready;
+    if (ready_fd >= 0)
+        fcntl(ready_fd, F_SETFD, FD_CLOEXEC);
+    unsetenv("BERTH_SANDBOX_READY_FD");
+    int rc = paths_find(options, &s.paths, err);
+    if (rc == 0)
+        rc = sandbox_check(err);
+    if (rc == 0 && pipe2(pipe_fds, O_CLOEXEC) < 0)
+        rc = err_set_errno(err, ERRC_IO, errno, "pipe");
+    if (rc == 0) {
+        stop_pipe = pipe_fds[1];
+        const struct sigaction stop = {.sa_handler = on_stop};
+        const struct sigaction ignore = {.sa_handler = SIG_IGN};
+        sigaction(SIGTERM, &stop, NULL);
+        sigaction(SIGINT, &stop, NULL);
+        sigaction(SIGPIPE, &ignore, NULL);
+        sigaction(SIGHUP, &ignore, NULL);
+        prctl(PR_SET_CHILD_SUBREAPER, 1);
+        umask(022);
+        rc = begin(&s, &ready_fd, err);
+    }
+    if (ready_fd >= 0) {
+        if (rc == 0)
+            dprintf(ready_fd, "R\n");
+        else
+            dprintf(ready_fd, "E%d %s\n", -rc, err->msg);
+        close(ready_fd);
+    }
+    if (rc < 0)
+        return rc;
+    sandbox_log("ready: %s, 10.213.%d.0/24", s.paths.dir, s.subnet);
+    loop(&s, pipe_fds[0]);
+    end_guests(&s);
+    char path[PATH_SIZE];
+    world_path(&s, "daemon.json", path, sizeof path);
+    fs_remove(path, err);
+    sandbox_log("ended");
+    /* Threads may still be about; nothing is left to lose. */
+    _exit(0);
+}

@@ -1,0 +1,387 @@
+/* The daemon's side of a guest: its files, its seed, its start and its end. */
+#define _GNU_SOURCE
+#include "providers/sandbox/internal.h"
+#include "specs/fs.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { READY_TRIES = 1200, READY_STEP_MS = 25, KILL_WAIT_MS = 10000 };
+
+static void instance_dir(const struct sandbox *s, const char *id, char *ret, size_t size) {
+    snprintf(ret, size, "%s/i/%s", s->paths.dir, id);
+}
+
+/* ---- Which process is it? A pid alone may have become somebody else's. */
+
+static double start_time(pid_t pid) {
+    char path[64];
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+    struct err ignored;
+    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    if (fs_read(path, &text, &ignored) < 0)
+        return 0;
+    /* The name, in brackets, may hold anything; the 20th field behind it is the start. */
+    const char *end = strrchr(buf_cstr(&text), ')');
+    struct str rest = str_of(end == NULL ? "" : end + 1);
+    struct str word = {NULL, 0};
+    int64_t value = 0;
+    rest = str_trim(rest);
+    if (rest.len == 0 || rest.ptr[0] == 'Z') /* dead, and not yet buried */
+        return 0;
+    for (int i = 0; i < 20; i++)
+        if (!str_split(&rest, ' ', &word))
+            return 0;
+    return str_to_i64(word, 0, INT64_MAX, &value) ? (double)value : 0;
+}
+
+bool guest_alive(const cJSON *instance) {
+    pid_t pid = (pid_t)number_of(instance, "pid");
+    double then = number_of(instance, "pid_start");
+    double now = pid > 0 ? start_time(pid) : 0;
+    return now > 0 && !(now < then) && !(now > then);
+}
+
+/* ---- The seed: what the first boot finds in the guest, as cloud-init would leave it. */
+
+static void add_heredoc(struct buf *out, const char *path, const char *mode, const char *text) {
+    buf_addf(out, "cat >%s <<'BERTH_END'\n%s%sBERTH_END\nchmod %s %s\n", path, text,
+             text[0] != '\0' && text[strlen(text) - 1] == '\n' ? "" : "\n", mode, path);
+}
+
+/* The two keys of #cloud-config's ssh_keys that berth sends; a block scalar and a line. */
+static void add_host_key(struct buf *out, const char *user_data) {
+    const char *private = strstr(user_data, "ed25519_private: |");
+    const char *public = strstr(user_data, "ed25519_public: ");
+    if (private == NULL || public == NULL) {
+        buf_adds(out, "ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key\n");
+        return;
+    }
+    struct str rest = str_of(strchr(private, '\n') + 1);
+    struct str line;
+    buf_adds(out, "(umask 077; cat >/etc/ssh/ssh_host_ed25519_key) <<'BERTH_END'\n");
+    while (str_split(&rest, '\n', &line) && line.len > 0 && line.ptr[0] == ' ') {
+        struct str text = str_trim(line);
+        if (memchr(text.ptr, ':', text.len) != NULL)
+            break;
+        buf_addf(out, "%.*s\n", STR_FMT(text));
+    }
+    buf_adds(out, "BERTH_END\n");
+    rest = str_of(public + strlen("ed25519_public: "));
+    str_split(&rest, '\n', &line);
+    buf_addf(out, "echo '%.*s' >/etc/ssh/ssh_host_ed25519_key.pub\n", STR_FMT(line));
+}
+
+/* Settings of this machine that a package client in the guest needs as much. */
+static void add_environment(struct buf *out) {
+    static const char *const names[] = {"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_DEFAULT_TIMEOUT",
+                                        "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_HTTP_TIMEOUT"};
+    buf_adds(out, "cat >/etc/environment <<'BERTH_END'\n");
+    buf_addf(out,
+             "http_proxy=http://127.0.0.1:%d\nhttps_proxy=http://127.0.0.1:%d\n"
+             "HTTP_PROXY=http://127.0.0.1:%d\nHTTPS_PROXY=http://127.0.0.1:%d\n"
+             "no_proxy=localhost,127.0.0.1,169.254.169.254\n"
+             "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt\n"
+             "PIP_CERT=/etc/ssl/certs/ca-certificates.crt\n"
+             "REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt\n"
+             "UV_CACHE_DIR=/var/cache/berth/uv\nUV_LINK_MODE=copy\n"
+             "PIP_CACHE_DIR=/var/cache/berth/pip\n",
+             PROXY_PORT, PROXY_PORT, PROXY_PORT, PROXY_PORT);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const char *value = getenv(names[i]);
+        if (value != NULL && value[0] != '\0' && strchr(value, '\n') == NULL &&
+            strchr(value, '\'') == NULL)
+            buf_addf(out, "%s='%s'\n", names[i], value);
+    }
+    buf_adds(out, "BERTH_END\n");
+}
+
+static void add_ca_bundle(struct buf *out) {
+    _cleanup_buf_ struct buf bundle = BUF_INIT(BUF_MEDIUM);
+    struct err ignored;
+    if (fs_read("/etc/ssl/certs/ca-certificates.crt", &bundle, &ignored) == 0)
+        add_heredoc(out, "/etc/ssl/certs/ca-certificates.crt", "644", buf_cstr(&bundle));
+}
+
+static void compose_seed(const cJSON *instance, struct buf *out) {
+    const char *name = text_of(instance, "hostname");
+    char hosts[256];
+    buf_adds(out, "set -e\numask 022\nrm -f /etc/resolv.conf /etc/ssh/ssh_host_*\n"
+                  ": >/etc/resolv.conf\n: >/etc/machine-id\n");
+    buf_addf(out, "echo %s >/etc/hostname\n", name);
+    snprintf(hosts, sizeof hosts, "127.0.0.1 localhost\n%s %s\n", text_of(instance, "address"),
+             name);
+    add_heredoc(out, "/etc/hosts", "644", hosts);
+    buf_adds(out, "id admin >/dev/null 2>&1 || useradd -m -s /bin/bash admin\n"
+                  "mkdir -p /etc/sudoers.d /etc/apt/apt.conf.d\n"
+                  "install -d -m 700 -o admin -g admin /home/admin/.ssh\n");
+    add_heredoc(out, "/etc/sudoers.d/90-cloud-init-users", "440",
+                "admin ALL=(ALL) NOPASSWD:ALL\n"
+                "Defaults env_keep += \"http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY "
+                "SSL_CERT_FILE PIP_CERT UV_CACHE_DIR UV_LINK_MODE PIP_CACHE_DIR\"\n");
+    add_heredoc(out, "/home/admin/.ssh/authorized_keys", "600", text_of(instance, "public_key"));
+    buf_adds(out, "chown admin:admin /home/admin/.ssh/authorized_keys\n");
+    add_host_key(out, text_of(instance, "user_data"));
+    add_environment(out);
+    char apt[512];
+    snprintf(apt, sizeof apt,
+             "Acquire::http::Proxy \"http://127.0.0.1:%d\";\n"
+             "Acquire::https::Proxy \"http://127.0.0.1:%d\";\n"
+             "Dir::Cache::archives \"/var/cache/berth/apt\";\n"
+             "APT::Keep-Downloaded-Packages \"true\";\n"
+             "Binary::apt-get::APT::Keep-Downloaded-Packages \"true\";\n",
+             PROXY_PORT, PROXY_PORT);
+    add_heredoc(out, "/etc/apt/apt.conf.d/90berth", "644", apt);
+    /* The index is the package client's own to fetch; its cache is shared between guests. */
+    buf_adds(out, "mkdir -p /var/cache/berth/apt/partial /var/cache/berth/uv /var/cache/berth/pip\n"
+                  "chmod 1777 /var/cache/berth/uv /var/cache/berth/pip 2>/dev/null || true\n");
+    add_ca_bundle(out);
+}
+
+/* ---- Files */
+
+static int write_files(struct sandbox *s, cJSON *instance, const char *dir, struct err *err) {
+    char path[PATH_SIZE * 2], cache[PATH_SIZE];
+    _cleanup_buf_ struct buf seed = BUF_INIT(BUF_LARGE);
+    int rc = fs_mkdirs(dir, 0711, err);
+    snprintf(cache, sizeof cache, "%s/packages", s->paths.cache);
+    if (rc == 0)
+        rc = fs_mkdirs(cache, 0755, err);
+    if (rc == 0 && chown(cache, GUEST_UID, GUEST_UID) < 0)
+        rc = err_set_errno(err, ERRC_IO, errno, "give %s to the guests", cache);
+    cJSON *boot = cJSON_CreateObject();
+    set_text(boot, "base", s->paths.base);
+    set_text(boot, "cache", cache);
+    set_text(boot, "hostname", text_of(instance, "hostname"));
+    set_text(boot, "address", text_of(instance, "address"));
+    set_text(boot, "host_address", text_of(instance, "host_address"));
+    set_text(boot, "link", text_of(instance, "link"));
+    snprintf(path, sizeof path, "%s/%s", s->cgroup, text_of(instance, "id"));
+    set_text(boot, "cgroup", path);
+    char *text = cJSON_PrintUnformatted(boot);
+    cJSON_Delete(boot);
+    snprintf(path, sizeof path, "%s/boot.json", dir);
+    if (rc == 0)
+        rc = text == NULL ? err_set(err, ERRC_NOMEM, "out of memory")
+                          : fs_write(path, str_of(text), 0600, err);
+    cJSON_free(text);
+    snprintf(path, sizeof path, "%s/seed.sh", dir);
+    if (rc == 0 && !cJSON_IsTrue(cJSON_GetObjectItem(instance, "seeded"))) {
+        compose_seed(instance, &seed);
+        rc = fs_write(path, buf_str(&seed), 0600, err);
+    } else if (rc == 0) {
+        rc = fs_remove(path, err);
+    }
+    return rc;
+}
+
+/* ---- Start */
+
+struct starting {
+    struct sandbox *s;
+    char id[32], dir[PATH_SIZE], address[64];
+};
+
+static int boot_process(const char *dir, struct err *err) {
+    char log[PATH_SIZE + 16];
+    snprintf(log, sizeof log, "%s/boot.log", dir);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        if (fd >= 0)
+            dup2(fd, STDERR_FILENO);
+        setenv("BERTH_SANDBOX_BOOT", dir, 1);
+        execl("/proc/self/exe", "berth", "sandbox", "serve", (char *)NULL);
+        _exit(127);
+    }
+    int status = 0;
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (pid > 0 && status == 0)
+        return 0;
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+    struct err ignored;
+    fs_read(log, &text, &ignored);
+    return err_set(err, ERRC_IO, "the guest did not boot: %.400s", buf_cstr(&text));
+}
+
+static bool answers(const char *address, int port) {
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    if (inet_pton(AF_INET, address, &in.sin_addr) != 1)
+        return false;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    int problem = 0;
+    socklen_t len = sizeof problem;
+    bool good = connect(fd, (const struct sockaddr *)&in, sizeof in) == 0 ||
+                (errno == EINPROGRESS && poll(&p, 1, 200) == 1 &&
+                 getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &len) == 0 && problem == 0);
+    close(fd);
+    return good;
+}
+
+static pid_t read_pid(const char *dir) {
+    char path[PATH_SIZE + 8];
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+    struct err ignored;
+    int64_t pid = 0;
+    snprintf(path, sizeof path, "%s/pid", dir);
+    if (fs_read(path, &text, &ignored) < 0 ||
+        !str_to_i64(str_trim(buf_str(&text)), 1, INT32_MAX, &pid))
+        return 0;
+    return (pid_t)pid;
+}
+
+/* Mutex held: the instance as it is now, unless it was ended meanwhile. */
+static cJSON *still_pending(struct starting *x) {
+    cJSON *instance = find_by(world_list(x->s, "instances"), "id", x->id);
+    return instance != NULL && strcmp(text_of(instance, "state"), "pending") == 0 ? instance
+                                                                                  : NULL;
+}
+
+static void fail_start(struct starting *x, const struct err *why) {
+    struct err ignored;
+    pthread_mutex_lock(&x->s->mutex);
+    cJSON *instance = still_pending(x);
+    sandbox_log("%s: %s", x->id, why->msg);
+    if (instance != NULL) {
+        guest_kill(x->s, instance);
+        set_text(instance, "state", "terminated");
+        set_text(instance, "reason_code", "Server.InternalError");
+        set_text(instance, "reason", why->msg);
+        set_number(instance, "terminated_at", (double)time(NULL));
+        world_save(x->s, &ignored);
+    }
+    pthread_mutex_unlock(&x->s->mutex);
+}
+
+static void *start_thread(void *arg) {
+    struct starting *x = arg;
+    struct err err = {0};
+    if (boot_process(x->dir, &err) < 0) {
+        fail_start(x, &err);
+        free(x);
+        return NULL;
+    }
+    pthread_mutex_lock(&x->s->mutex);
+    cJSON *instance = still_pending(x);
+    pid_t pid = read_pid(x->dir);
+    if (instance == NULL) { /* terminated while it booted */
+        kill(pid, SIGKILL);
+    } else {
+        set_number(instance, "pid", pid);
+        set_number(instance, "pid_start", start_time(pid));
+        cJSON_DeleteItemFromObject(instance, "seeded");
+        cJSON_AddTrueToObject(instance, "seeded");
+        struct proxy *proxy = proxy_start(pid, x->id);
+        if (proxy == NULL)
+            sandbox_log("%s: no way out: its proxy did not start", x->id);
+        proxies_add(x->s, proxy);
+        world_save(x->s, &err);
+    }
+    pthread_mutex_unlock(&x->s->mutex);
+    bool ready = false;
+    for (int i = 0; instance != NULL && i < READY_TRIES && !ready; i++) {
+        ready = answers(x->address, 22);
+        const struct timespec t = {0, READY_STEP_MS * 1000000L};
+        if (!ready)
+            nanosleep(&t, NULL);
+    }
+    pthread_mutex_lock(&x->s->mutex);
+    instance = still_pending(x);
+    if (instance != NULL && ready) {
+        set_text(instance, "state", "running");
+        world_save(x->s, &err);
+    }
+    pthread_mutex_unlock(&x->s->mutex);
+    if (instance != NULL && !ready) {
+        err_set(&err, ERRC_TIMEOUT, "sshd did not answer in time; see the console");
+        fail_start(x, &err);
+    }
+    free(x);
+    return NULL;
+}
+
+void guest_start(struct sandbox *s, cJSON *instance) {
+    struct err err = {0};
+    struct starting *x = calloc(1, sizeof *x);
+    pthread_t thread;
+    if (x == NULL)
+        return;
+    x->s = s;
+    snprintf(x->id, sizeof x->id, "%s", text_of(instance, "id"));
+    snprintf(x->address, sizeof x->address, "%s", text_of(instance, "address"));
+    instance_dir(s, x->id, x->dir, sizeof x->dir);
+    set_text(instance, "state", "pending");
+    int rc = write_files(s, instance, x->dir, &err);
+    if (rc == 0 && pthread_create(&thread, NULL, start_thread, x) == 0) {
+        pthread_detach(thread);
+        return;
+    }
+    sandbox_log("%s: %s", x->id, rc < 0 ? err.msg : "cannot start a thread");
+    set_text(instance, "state", "terminated");
+    set_text(instance, "reason_code", "Server.InternalError");
+    set_text(instance, "reason", rc < 0 ? err.msg : "no thread to be had");
+    set_number(instance, "terminated_at", (double)time(NULL));
+    free(x);
+}
+
+/* ---- End */
+
+/* The folder of its cgroup, and those that systemd made in it, from the leaves up. */
+static void remove_cgroup(const char *folder) {
+    const char *const argv[] = {"find", folder, "-depth", "-type", "d", "-delete", NULL};
+    struct err ignored;
+    for (int i = 0; i < 20 && fs_exists(folder); i++) {
+        run_command(argv, NULL, &ignored);
+        if (!fs_exists(folder))
+            return;
+        const struct timespec t = {0, 10000000};
+        nanosleep(&t, NULL);
+    }
+}
+
+void guest_kill(struct sandbox *s, cJSON *instance) {
+    pid_t pid = (pid_t)number_of(instance, "pid");
+    char path[PATH_SIZE * 2];
+    proxies_remove(s, text_of(instance, "id"));
+    if (guest_alive(instance)) {
+        int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+        kill(pid, SIGKILL); /* of init: the kernel ends everything in its namespace */
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        if (fd >= 0)
+            poll(&p, 1, KILL_WAIT_MS);
+        close(fd);
+    }
+    if (pid > 0)
+        waitpid(pid, NULL, WNOHANG);
+    set_number(instance, "pid", 0);
+    snprintf(path, sizeof path, "%s/%s", s->cgroup, text_of(instance, "id"));
+    remove_cgroup(path);
+    /* The veth pair goes with the namespace, but a little later; a new one must not wait for it. */
+    snprintf(path, sizeof path, "/sys/class/net/%s", text_of(instance, "link"));
+    if (fs_exists(path)) {
+        const char *const argv[] = {"ip", "link", "del", text_of(instance, "link"), NULL};
+        struct err ignored;
+        run_command(argv, NULL, &ignored);
+    }
+}
+
+void guest_remove(struct sandbox *s, const char *id) {
+    char dir[PATH_SIZE];
+    instance_dir(s, id, dir, sizeof dir);
+    remove_tree(dir);
+}
