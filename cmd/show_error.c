@@ -4,9 +4,11 @@
 
 /* Messages may carry the tail of a remote program's output: keep its lines, indented. */
 static void add_message(const char *msg, struct buf *out) {
-    struct str rest = str_of(msg), line;
+    struct str rest = str_trim(str_of(msg)), line;
     bool first = true;
     while (str_split(&rest, '\n', &line)) {
+        if (str_trim(line).len == 0)
+            continue;
         buf_adds(out, first ? "" : "\n    ");
         text_add_clean(line, out);
         first = false;
