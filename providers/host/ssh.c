@@ -17,9 +17,9 @@
 #include <unistd.h>
 
 enum {
-    CONNECT_MS = 4000,   /* one try */
+    CONNECT_MS = 4000, /* one try */
     HANDSHAKE_MS = 15000,
-    IDLE_MS = 900000,    /* a step that says nothing for that long is stuck */
+    IDLE_MS = 900000, /* a step that says nothing for that long is stuck */
     POLL_MS = 100,
     ERRORS_MAX = 16384
 };
@@ -253,7 +253,8 @@ struct exchange {
 
 static void take_output(struct exchange *r, const char *bytes, size_t len) {
     if (r->on_line == NULL) {
-        buf_add(r->out, bytes, len);
+        if (r->out != NULL)
+            buf_add(r->out, bytes, len);
         return;
     }
     for (size_t i = 0; i < len; i++) {
@@ -318,14 +319,22 @@ static int pump(struct exchange *r) {
     return moved;
 }
 
+/* Every call into libssh2 takes all that the socket has, also for other streams than its own: what
+ * is queued already must not be waited for. */
+static bool is_queued(LIBSSH2_CHANNEL *channel) {
+    unsigned long queued = 0;
+    libssh2_channel_window_read_ex(channel, &queued, NULL);
+    return queued > 0 || libssh2_channel_eof(channel);
+}
+
 static int run_channel(struct ssh *s, const char *command, struct exchange *r, int *ret_status,
                        struct err *err) {
     double until = now_s() + HANDSHAKE_MS / 1000.0;
     int rc;
     do {
         r->channel = libssh2_channel_open_session(s->session);
-    } while (r->channel == NULL &&
-             libssh2_session_last_errno(s->session) == LIBSSH2_ERROR_EAGAIN && wait_io(s, until));
+    } while (r->channel == NULL && libssh2_session_last_errno(s->session) == LIBSSH2_ERROR_EAGAIN &&
+             wait_io(s, until));
     if (r->channel == NULL)
         return ssh_error(s, ERRC_NET, "cannot open a channel", err);
     RETRY(rc, s, until, libssh2_channel_exec(r->channel, command));
@@ -338,7 +347,7 @@ static int run_channel(struct ssh *s, const char *command, struct exchange *r, i
             return ssh_error(s, ERRC_NET, "the connection was lost", err);
         if (moved > 0)
             until = now_s() + IDLE_MS / 1000.0;
-        else if (!wait_io(s, until))
+        else if (!is_queued(r->channel) && !wait_io(s, until))
             return ssh_error(s, ERRC_TIMEOUT, "the host said nothing for a long time", err);
     }
     until = now_s() + HANDSHAKE_MS / 1000.0;
@@ -355,11 +364,11 @@ int ssh_run(struct ssh *s, const char *command, struct str input,
             void (*on_line)(void *line_ctx, struct str line), void *line_ctx, struct buf *out,
             struct buf *errors, int *ret_status, struct err *err) {
     struct exchange r = {.input = input,
-                    .line = BUF_INIT(LINE_MAX_BYTES),
-                    .on_line = on_line,
-                    .ctx = line_ctx,
-                    .out = out,
-                    .errors = errors};
+                         .line = BUF_INIT(LINE_MAX_BYTES),
+                         .on_line = on_line,
+                         .ctx = line_ctx,
+                         .out = out,
+                         .errors = errors};
     int rc = run_channel(s, command, &r, ret_status, err);
     if (r.channel != NULL) {
         int ended;
