@@ -28,7 +28,7 @@
 struct boot {
     const char *dir; /* of the instance */
     cJSON *config;
-    int base, upper, work, cache, seed, console; /* opened while still root here */
+    int base, upper, work, cache, seed, console;
     int sync;                                    /* the child's end */
 };
 
@@ -123,10 +123,28 @@ static void run_seed(int seed) {
         fprintf(stderr, "guest: seed ended with %d\n", status);
 }
 
-static void child(const struct boot *b) {
+static int open_at(const char *dir, const char *name, int flags) {
+    char path[PATH_SIZE * 2];
+    snprintf(path, sizeof path, "%s%s%s", dir, name[0] == '\0' ? "" : "/", name);
+    return open(path, flags | O_CLOEXEC, 0600);
+}
+
+/* In the child, since overlayfs takes only mounts of its own namespace; and before it becomes the
+ * mapped root, who may not be able to walk to these folders. */
+static void open_folders(struct boot *b) {
+    b->base = open_at(text_of(b->config, "base"), "", O_PATH | O_DIRECTORY);
+    b->upper = open_at(b->dir, "u", O_PATH | O_DIRECTORY);
+    b->work = open_at(b->dir, "w", O_PATH | O_DIRECTORY);
+    b->cache = open_at(text_of(b->config, "cache"), "", O_PATH | O_DIRECTORY);
+    if (b->base < 0 || b->upper < 0 || b->work < 0 || b->cache < 0)
+        die("open the guest's folders");
+}
+
+static void child(struct boot *b) {
     char c;
     if (read(b->sync, &c, 1) != 1)
         _exit(1);
+    open_folders(b);
     must(setgroups(0, NULL), "setgroups");
     must(setresgid(0, 0, 0), "setresgid");
     must(setresuid(0, 0, 0), "setresuid");
@@ -204,12 +222,6 @@ static int write_pid(const char *dir, pid_t pid, struct err *err) {
     return fs_write(path, str_of(text), 0600, err);
 }
 
-static int open_at(const char *dir, const char *name, int flags) {
-    char path[PATH_SIZE * 2];
-    snprintf(path, sizeof path, "%s%s%s", dir, name[0] == '\0' ? "" : "/", name);
-    return open(path, flags | O_CLOEXEC, 0600);
-}
-
 static int prepare(struct boot *b, struct err *err) {
     static const char *const owned[] = {"u", "w"};
     char path[PATH_SIZE];
@@ -218,15 +230,9 @@ static int prepare(struct boot *b, struct err *err) {
         if ((mkdir(path, 0755) < 0 && errno != EEXIST) || chown(path, GUEST_UID, GUEST_UID) < 0)
             return err_set_errno(err, ERRC_IO, errno, "make %s", path);
     }
-    b->base = open_at(text_of(b->config, "base"), "", O_PATH | O_DIRECTORY);
-    b->upper = open_at(b->dir, "u", O_PATH | O_DIRECTORY);
-    b->work = open_at(b->dir, "w", O_PATH | O_DIRECTORY);
-    b->cache = open_at(text_of(b->config, "cache"), "", O_PATH | O_DIRECTORY);
     b->console = open_at(b->dir, "console.log", O_WRONLY | O_CREAT | O_APPEND);
     b->seed = open_at(b->dir, "seed.sh", O_RDONLY); /* first boot only */
-    if (b->base < 0 || b->upper < 0 || b->work < 0 || b->cache < 0 || b->console < 0)
-        return err_set_errno(err, ERRC_IO, errno, "open the guest's folders");
-    return 0;
+    return b->console < 0 ? err_set_errno(err, ERRC_IO, errno, "open the guest's console") : 0;
 }
 
 static int start(struct boot *b, struct err *err) {
