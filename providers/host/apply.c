@@ -22,7 +22,7 @@ struct convergence {
     struct host_node *nodes;
     struct host_step *steps;
     enum step_status *status;
-    size_t current; /* that the host is at; SIZE_MAX between steps */
+    size_t current;  /* that the host is at; SIZE_MAX between steps */
     struct buf tail; /* end of the current step's output */
     struct err err;  /* of a callback into the engine: the disk is full, say */
 };
@@ -67,8 +67,7 @@ static void on_control(struct convergence *x, struct str line) {
             kind->value(&x->steps[x->current], k, v);
         return;
     }
-    if (!str_split(&line, '\t', &number) ||
-        !str_to_i64(number, 0, (int64_t)x->batch->len - 1, &i))
+    if (!str_split(&line, '\t', &number) || !str_to_i64(number, 0, (int64_t)x->batch->len - 1, &i))
         return;
     if (str_eqc(word, "B")) {
         x->current = (size_t)i;
@@ -163,8 +162,7 @@ static void run_script(struct convergence *x) {
     buf_adds(&script, script_common);
     buf_adds(&script, script_converge);
     for (size_t i = 0; i < x->batch->len; i++) {
-        if (x->status[i] != STEP_WAITING ||
-            host_kind_of(x->batch->changes[i]->kind)->step == NULL)
+        if (x->status[i] != STEP_WAITING || host_kind_of(x->batch->changes[i]->kind)->step == NULL)
             continue;
         if (blocked(x, i)) {
             fail_blocked(x, i);
@@ -183,10 +181,9 @@ static void run_script(struct convergence *x) {
     buf_adds(&script, "if [ -e \"$work/restart\" ] && systemctl is-active -q " HOST_SERVICE
                       "; then systemctl restart " HOST_SERVICE "; fi\nexit 0\n");
     int status = 0;
-    int rc = script.failed
-                 ? err_set(&err, ERRC_LIMIT, "there is more to send than fits in memory")
-                 : ssh_run(x->connection->ssh, "sudo -n sh -s", buf_str(&script), on_line, x, NULL,
-                           &errors, &status, &err);
+    int rc = script.failed ? err_set(&err, ERRC_LIMIT, "there is more to send than fits in memory")
+                           : ssh_run(x->connection->ssh, "sudo -n sh -s", buf_str(&script), on_line,
+                                     x, NULL, &errors, &status, &err);
     if (script.ptr != NULL)
         memset(script.ptr, 0, script.len);
     if (rc == 0)
@@ -228,8 +225,8 @@ static int prepare(struct convergence *x, struct err *err) {
     for (size_t i = 0; i < b->len; i++) {
         const struct change *c = b->changes[i];
         void *record = arena_alloc(b->arena, c->kind->size);
-        if (record == NULL || (c->after != NULL && record_copy(b->arena, c->kind->fields, record,
-                                                               c->after) < 0))
+        if (record == NULL ||
+            (c->after != NULL && record_copy(b->arena, c->kind->fields, record, c->after) < 0))
             return err_set(err, ERRC_NOMEM, "out of memory");
         x->nodes[i] = (struct host_node){
             .address = c->address,
@@ -265,14 +262,11 @@ static int connect(struct convergence *x, const char *parent, struct err *err) {
         if (x->batch->changes[i]->kind == &host_key_kind)
             pinning = x->batch->changes[i];
     struct host_keys keys = {.one_time = endpoint.host_key,
-                             .confirmed = record != NULL && record->public_key != NULL &&
-                                          pinning == NULL};
-    /* A server made anew has a new key: the old pin is its predecessor's. */
-    bool made = pinning != NULL && pinning->why == WHY_PARENT;
-    if (!made)
-        keys.pinned = record != NULL && record->public_key != NULL
-                          ? record->public_key
-                          : host_key_pinned(x->session->run, parent, arena);
+                             .confirmed =
+                                 record != NULL && record->public_key != NULL && pinning == NULL};
+    keys.pinned = record != NULL && record->public_key != NULL && pinning == NULL
+                      ? record->public_key
+                      : host_key_pinned(x->session->run, parent, endpoint.host_key, arena);
     for (size_t i = 0; i < x->batch->len; i++)
         x->ops->progress(x->ops->ctx, x->batch->changes[i], i == 0 ? "connecting" : "waiting");
     return host_connect(x->session, parent, &endpoint, &keys, BOOT_S, NULL, NULL, &x->connection,

@@ -6,8 +6,8 @@
 
 extern const struct world host_world;
 extern const struct kind host_key_kind, host_packages_kind, host_python_kind,
-    host_python_packages_kind, host_files_kind, host_tls_kind, host_jupyter_kind,
-    host_service_kind, host_health_kind;
+    host_python_packages_kind, host_files_kind, host_tls_kind, host_jupyter_kind, host_service_kind,
+    host_health_kind;
 
 struct host_key_record {
     bool pinned;
@@ -44,10 +44,10 @@ struct host_tls_record {
 };
 
 struct host_jupyter_record {
-    struct strmap settings;  /* "ServerApp.port" → JSON text; without secrets */
-    const char *token_tag;   /* keyed hash of the token */
+    struct strmap settings;   /* "ServerApp.port" → JSON text; without secrets */
+    const char *token_tag;    /* keyed hash of the token */
     const char *password_tag; /* keyed hash of the password; NULL without one */
-    const char *hash_tag;    /* keyed hash of the argon2 hash on the host */
+    const char *hash_tag;     /* keyed hash of the argon2 hash on the host */
 };
 
 struct host_service_record {

@@ -100,8 +100,8 @@ struct host_kind {
 
 extern const struct host_kind *const host_kinds[]; /* ends with NULL */
 extern const struct host_kind host_key_host, host_packages_host, host_python_host,
-    host_python_packages_host, host_files_host, host_tls_host, host_jupyter_host,
-    host_service_host, host_health_host;
+    host_python_packages_host, host_files_host, host_tls_host, host_jupyter_host, host_service_host,
+    host_health_host;
 const struct host_kind *host_kind_of(const struct kind *kind);
 
 /* Which keys a host may show. */
@@ -117,8 +117,9 @@ int host_connect(struct host_session *s, const char *parent, const struct endpoi
                  void *ctx, struct host_connection **ret, struct err *err);
 /* After an error of the connection: the next host_connect makes a new one. */
 void host_disconnect(struct host_session *s, struct host_connection *c);
-/* The pinned key of a server: from the state or, when that was lost, <project_dir>/host_keys. */
-const char *host_key_pinned(const struct run *run, const char *parent, struct arena *arena);
+/* The pinned key of a server when the state was lost: from <project_dir>/host_keys. */
+const char *host_key_pinned(const struct run *run, const char *parent, const char *one_time,
+                            struct arena *arena);
 
 /* 'text' for a POSIX shell. */
 void shell_quote(struct buf *out, const char *text);

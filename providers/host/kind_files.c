@@ -10,10 +10,7 @@
 #define RECORD struct host_files_record
 
 static const struct field fields[] = {
-    {.name = "to",
-     .doc = "Path on the server.",
-     .type = FIELD_STR,
-     .offset = offsetof(RECORD, to)},
+    {.name = "to", .doc = "Path on the server.", .type = FIELD_STR, .offset = offsetof(RECORD, to)},
     {.name = "entries",
      .doc = "Files with their modes and hashes.",
      .type = FIELD_MAP,
@@ -49,8 +46,7 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
     node->extra = tree;
     for (size_t i = 0; tree != NULL && i < tree->entries_len; i++) {
         const struct input_entry *e = &tree->entries[i];
-        const char *value =
-            arena_printf(arena, "%03o %s", mode_of(item, e), e->sha256);
+        const char *value = arena_printf(arena, "%03o %s", mode_of(item, e), e->sha256);
         if (value == NULL ||
             strmap_set(arena, &r->entries, e->path[0] == '\0' ? "." : e->path, value) < 0)
             return -ERRC_NOMEM;

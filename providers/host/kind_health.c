@@ -19,10 +19,7 @@ static const struct field fields[] = {
                      .doc = "Jupyter answers over verified HTTPS.",
                      .type = FIELD_BOOL,
                      .offset = offsetof(RECORD, answering)},
-    [F_URL] = {.name = "url",
-               .doc = "Where.",
-               .type = FIELD_STR,
-               .offset = offsetof(RECORD, url)},
+    [F_URL] = {.name = "url", .doc = "Where.", .type = FIELD_STR, .offset = offsetof(RECORD, url)},
     FIELD_END,
 };
 
@@ -95,8 +92,7 @@ int health_get(const char *url, const char *ca_path, double timeout_s, long *ret
     return code == CURLE_OK ? 0 : -ERRC_NET;
 }
 
-static bool answers(const struct run *run, struct arena *arena, const char *url,
-                    double timeout_s) {
+static bool answers(const struct run *run, struct arena *arena, const char *url, double timeout_s) {
     const char *ca = arena_printf(arena, "%s/ca.pem", run->project_dir);
     const char *api = arena_printf(arena, "%s/api", url);
     long status = 0;

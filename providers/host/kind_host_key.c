@@ -61,15 +61,23 @@ static int run_script(struct host_connection *c, const char *script, struct buf 
                       struct err *err) {
     _cleanup_buf_ struct buf errors = BUF_INIT(BUF_SMALL);
     int status = 0;
-    int rc = ssh_run(c->ssh, "sudo -n sh -s", str_of(script), NULL, NULL, out, &errors, &status,
-                     err);
+    int rc =
+        ssh_run(c->ssh, "sudo -n sh -s", str_of(script), NULL, NULL, out, &errors, &status, err);
     if (rc == 0 && status != 0)
         rc = err_set(err, ERRC_HOST, "exit %d: %.400s", status, buf_cstr(&errors));
     return rc;
 }
 
-/* Beside the state, so that losing the state does not lose what was pinned. */
-static int remember(const struct run *run, const char *parent, const char *key, struct err *err) {
+/* Beside the state, so that losing the state does not lose what was pinned. A line is the server,
+ * the one-time key of its launch (which a server made anew does not share), and the pinned key:
+ * "server[0] AAAA… ssh-ed25519 AAAA…". */
+static const char *launch_of(const char *one_time) {
+    const char *space = one_time == NULL ? NULL : strchr(one_time, ' ');
+    return space == NULL ? "-" : space + 1;
+}
+
+static int remember(const struct run *run, const char *parent, const char *one_time,
+                    const char *key, struct err *err) {
     char path[4096];
     snprintf(path, sizeof path, "%s/host_keys", run->project_dir);
     _cleanup_buf_ struct buf old = BUF_INIT(BUF_MEDIUM);
@@ -84,11 +92,12 @@ static int remember(const struct run *run, const char *parent, const char *key, 
         if (line.len > 0 && str_split(&tail, ' ', &name) && !str_eqc(name, parent))
             buf_addf(&text, "%.*s\n", STR_FMT(line));
     }
-    buf_addf(&text, "%s %s\n", parent, key);
+    buf_addf(&text, "%s %s %s\n", parent, launch_of(one_time), key);
     return fs_write(path, buf_str(&text), 0600, err);
 }
 
-const char *host_key_pinned(const struct run *run, const char *parent, struct arena *arena) {
+const char *host_key_pinned(const struct run *run, const char *parent, const char *one_time,
+                            struct arena *arena) {
     char path[4096];
     snprintf(path, sizeof path, "%s/host_keys", run->project_dir);
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
@@ -98,8 +107,9 @@ const char *host_key_pinned(const struct run *run, const char *parent, struct ar
     struct str rest = buf_str(&text);
     struct str line;
     while (str_split(&rest, '\n', &line)) {
-        struct str name;
+        struct str name, launch;
         if (line.len > 0 && str_split(&line, ' ', &name) && str_eqc(name, parent) &&
+            str_split(&line, ' ', &launch) && str_eqc(launch, launch_of(one_time)) &&
             line.ptr != NULL)
             return arena_dup_str(arena, str_trim(line));
     }
@@ -120,7 +130,7 @@ static int local(struct host_step *step, struct host_connection *c, const struct
     if (r->public_key == NULL || !str_starts(key, STR("ssh-ed25519 ")))
         return err_set(err, ERRC_HOST, "the host made no key");
     /* On disk before the host shows it: a kill in between locks nobody out. */
-    rc = remember(step->node->session->run, c->parent, r->public_key, err);
+    rc = remember(step->node->session->run, c->parent, c->endpoint.host_key, r->public_key, err);
     if (rc == 0)
         rc = ops->created(ops->ctx, (struct change *)step->change, r->public_key, r, err);
     if (rc == 0)

@@ -119,8 +119,7 @@ static int fill_settings(const struct desire *in, RECORD *r, struct arena *arena
     return 0;
 }
 
-static struct str input_text(const struct inputs *inputs, enum input_type type,
-                             const char *name) {
+static struct str input_text(const struct inputs *inputs, enum input_type type, const char *name) {
     const struct input *in = inputs_get(inputs, type, name);
     return in == NULL || !in->found ? (struct str){NULL, 0} : secret_reveal(&in->content);
 }
@@ -284,8 +283,7 @@ static int compose(const RECORD *r, const struct buf *token, const struct buf *h
     bool good = root != NULL;
     for (size_t i = 0; good && i < r->settings.len; i++)
         good = add_trait(root, r->settings.items[i].key, cJSON_Parse(r->settings.items[i].value));
-    good = good &&
-           add_trait(root, "IdentityProvider.token", cJSON_CreateString(buf_cstr(token)));
+    good = good && add_trait(root, "IdentityProvider.token", cJSON_CreateString(buf_cstr(token)));
     if (good && hash->len > 0)
         good = add_trait(root, "PasswordIdentityProvider.hashed_password",
                          cJSON_CreateString(buf_cstr(hash)));
@@ -309,8 +307,7 @@ static int seal_all(struct host_step *s, const struct buf *token, struct str pas
         return rc;
     struct str secret = {(const char *)bytes, sizeof bytes};
     r->token_tag = seal(s->node->arena, secret, "token", buf_str(token));
-    r->password_tag =
-        password.len == 0 ? NULL : seal(s->node->arena, secret, "password", password);
+    r->password_tag = password.len == 0 ? NULL : seal(s->node->arena, secret, "password", password);
     r->hash_tag = hash->len == 0 ? NULL : seal(s->node->arena, secret, "hash", buf_str(hash));
     OPENSSL_cleanse(bytes, sizeof bytes);
     return r->token_tag == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : 0;

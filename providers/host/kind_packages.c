@@ -76,9 +76,7 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     const RECORD *desired = node->desired;
     const RECORD *recorded = node->recorded;
     *ret = recorded != NULL ? LIVE_OURS : LIVE_NONE;
-    int rc = desired == NULL
-                 ? 0
-                 : keep_installed(node, facts, &desired->packages, &r->packages);
+    int rc = desired == NULL ? 0 : keep_installed(node, facts, &desired->packages, &r->packages);
     if (rc == 0 && recorded != NULL)
         rc = keep_installed(node, facts, &recorded->added, &r->added);
     /* What berth installed and the spec no longer names is to go: it shows as a difference. */

@@ -80,8 +80,9 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
         buf_adds(script, "rm -rf " HOST_ENV "\n");
         return 0;
     }
-    buf_addf(script, "need_uv\nmake_environment %s\nvalue python \"$(" HOST_ENV
-                     "/bin/python -c 'import platform; print(platform.python_version())')\"\n",
+    buf_addf(script,
+             "need_uv\nmake_environment %s\nvalue python \"$(" HOST_ENV
+             "/bin/python -c 'import platform; print(platform.python_version())')\"\n",
              after->version == NULL ? "''" : after->version);
     return 0;
 }

@@ -30,9 +30,9 @@ static const struct field fields[] = {
 
 static int ask(const struct spec *spec, struct inputs *inputs) {
     const char *path = spec_packages(spec)->python.requirements;
-    return path == NULL ? 0
-                        : inputs_ask(inputs, INPUT_FILE, path, "packages.python.requirements",
-                                     true);
+    return path == NULL
+               ? 0
+               : inputs_ask(inputs, INPUT_FILE, path, "packages.python.requirements", true);
 }
 
 /* "Scikit_Learn[x] ==1.5.*" → "scikit-learn" and "==1.5.*" (PEP 503 names). Extras stay with the
@@ -199,8 +199,18 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
         buf_addc(script, ' ');
         shell_quote(script, buf_cstr(&requirement));
     }
-    buf_adds(script, "\ntouch \"$work/restart\"\n");
+    buf_adds(script, "\nvalue environment \"$(" HOST_ENV "/bin/python -c 'import platform; "
+                     "print(platform.python_version())')\"\ntouch \"$work/restart\"\n");
     return 0;
+}
+
+/* The environment may have been made a moment ago, in the same batch. */
+static int take_value(struct host_step *s, const char *key, const char *value) {
+    RECORD *r = s->record;
+    if (r == NULL || strcmp(key, "environment") != 0)
+        return 0;
+    r->environment = arena_dup(s->node->arena, value);
+    return r->environment == NULL ? -ERRC_NOMEM : 0;
 }
 
 const struct kind host_python_packages_kind = {
@@ -220,4 +230,5 @@ const struct host_kind host_python_packages_host = {
     .probe = probe,
     .read = read,
     .step = step,
+    .value = take_value,
 };

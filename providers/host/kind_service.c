@@ -18,10 +18,7 @@ static const struct field fields[] = {
      .doc = "Starts at boot.",
      .type = FIELD_BOOL,
      .offset = offsetof(RECORD, enabled)},
-    {.name = "active",
-     .doc = "Runs.",
-     .type = FIELD_BOOL,
-     .offset = offsetof(RECORD, active)},
+    {.name = "active", .doc = "Runs.", .type = FIELD_BOOL, .offset = offsetof(RECORD, active)},
     FIELD_END,
 };
 
@@ -113,10 +110,10 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
         return 0;
     }
     shell_write_file(script, HOST_UNIT, str_of(after->unit), "root", "644");
-    buf_adds(script, "systemctl daemon-reload\nsystemctl enable -q " HOST_SERVICE
-                     "\nsystemctl reset-failed -q " HOST_SERVICE
-                     " 2>/dev/null || true\nsystemctl restart " HOST_SERVICE
-                     "\nrm -f \"$work/restart\"\n");
+    buf_adds(script,
+             "systemctl daemon-reload\nsystemctl enable -q " HOST_SERVICE
+             "\nsystemctl reset-failed -q " HOST_SERVICE
+             " 2>/dev/null || true\nsystemctl restart " HOST_SERVICE "\nrm -f \"$work/restart\"\n");
     return 0;
 }
 

@@ -100,12 +100,11 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
         return 0;
     *ret = LIVE_OURS;
     struct str ca = str_of(node->extra);
-    if (tls_leaf_read(node->arena, buf_str(&cert), ca, &r->names, &is_signed, &days,
-                      &r->expires) < 0)
+    if (tls_leaf_read(node->arena, buf_str(&cert), ca, &r->names, &is_signed, &days, &r->expires) <
+        0)
         return 0; /* not a certificate: not valid */
     r->ca = is_signed && desired != NULL ? desired->ca : "another";
-    r->valid = is_signed && days > LEAF_DAYS_LEFT &&
-               facts_get(facts, node->address, "key") != NULL;
+    r->valid = is_signed && days > LEAF_DAYS_LEFT && facts_get(facts, node->address, "key") != NULL;
     return 0;
 }
 

@@ -3,10 +3,11 @@
 
 /* One row a kind, in the order in which a host is probed and converged. */
 const struct host_kind *const host_kinds[] = {
-    &host_key_host,   &host_packages_host, &host_python_host,
-    &host_python_packages_host, &host_files_host, &host_tls_host,
-    &host_jupyter_host, &host_service_host, &host_health_host,
-    NULL,
+    &host_key_host,     &host_packages_host,
+    &host_python_host,  &host_python_packages_host,
+    &host_files_host,   &host_tls_host,
+    &host_jupyter_host, &host_service_host,
+    &host_health_host,  NULL,
 };
 
 const struct host_kind *host_kind_of(const struct kind *kind) {
@@ -29,9 +30,8 @@ int host_desire_each(const struct desire *in, struct nodes *out, const struct ki
     for (int64_t i = 0; i < spec_server(in->spec)->count; i++) {
         const char *parent = child_address(out->arena, i, "");
         const char *address = child_address(out->arena, i, what);
-        struct node *node = parent == NULL || address == NULL
-                                ? NULL
-                                : nodes_add(out, kind, address, parent);
+        struct node *node =
+            parent == NULL || address == NULL ? NULL : nodes_add(out, kind, address, parent);
         if (node == NULL)
             return -ERRC_NOMEM;
         for (size_t d = 0; deps != NULL && deps[d] != NULL; d++) {

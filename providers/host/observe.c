@@ -39,9 +39,8 @@ static int collect(struct target *t) {
     for (size_t i = 0; i < in->nodes->len + in->recorded->len; i++) {
         bool wanted = i < in->nodes->len;
         const struct node *n = wanted ? &in->nodes->items[i] : NULL;
-        const struct recorded *r =
-            wanted ? recorded_find(in->recorded, n->address)
-                   : &in->recorded->items[i - in->nodes->len];
+        const struct recorded *r = wanted ? recorded_find(in->recorded, n->address)
+                                          : &in->recorded->items[i - in->nodes->len];
         const struct kind *kind = wanted ? n->kind : r->kind;
         const char *parent = wanted ? n->parent : r->parent;
         if (kind == NULL || host_kind_of(kind) == NULL || !cstr_eq(parent, t->target->address) ||
@@ -94,8 +93,8 @@ static int read_nodes(struct target *t, const struct facts *facts, struct err *e
     for (size_t i = 0; i < t->len; i++) {
         const struct host_kind *kind = host_kind_of(t->kinds[i]);
         enum presence presence = LIVE_NONE;
-        void *record = i == t->local_index ? t->local_record
-                                           : arena_alloc(&t->part.arena, t->kinds[i]->size);
+        void *record =
+            i == t->local_index ? t->local_record : arena_alloc(&t->part.arena, t->kinds[i]->size);
         if (record == NULL)
             return err_set(err, ERRC_NOMEM, "out of memory");
         int rc = 0;
@@ -116,14 +115,13 @@ static int read_nodes(struct target *t, const struct facts *facts, struct err *e
 }
 
 static void find_keys(struct target *t, struct host_keys *ret) {
-    const char *address =
-        arena_printf(&t->part.arena, "%s.host_key", t->target->address);
-    const struct recorded *known =
-        address == NULL ? NULL : recorded_find(t->in->recorded, address);
+    const char *address = arena_printf(&t->part.arena, "%s.host_key", t->target->address);
+    const struct recorded *known = address == NULL ? NULL : recorded_find(t->in->recorded, address);
     const struct host_key_record *record = known == NULL ? NULL : known->record;
     ret->pinned = record != NULL && record->public_key != NULL
                       ? record->public_key
-                      : host_key_pinned(t->session->run, t->target->address, &t->part.arena);
+                      : host_key_pinned(t->session->run, t->target->address,
+                                        t->target->endpoint.host_key, &t->part.arena);
     ret->one_time = t->target->endpoint.host_key;
     ret->confirmed = record != NULL && record->public_key != NULL && known->status == RECORDED_OK;
 }
@@ -151,8 +149,8 @@ static int probe(struct target *t, struct err *err) {
     rc = compose(t, &script);
     if (rc < 0)
         return err_set(err, ERRC_NOMEM, "out of memory");
-    rc = ssh_run(c->ssh, "sudo -n sh -s", buf_str(&script), NULL, NULL, &out, &errors, &status,
-                 err);
+    rc =
+        ssh_run(c->ssh, "sudo -n sh -s", buf_str(&script), NULL, NULL, &out, &errors, &status, err);
     if (rc < 0) {
         host_disconnect(t->session, c);
         return rc;
@@ -234,11 +232,10 @@ int host_observe(void *session, const struct observe_in *in, struct observed *ou
         return err_set(err, ERRC_NOMEM, "out of memory");
     int rc = 0;
     for (size_t first = 0; first < in->targets_len; first += TARGETS_AT_ONCE) {
-        size_t end = first + TARGETS_AT_ONCE < in->targets_len ? first + TARGETS_AT_ONCE
-                                                               : in->targets_len;
+        size_t end =
+            first + TARGETS_AT_ONCE < in->targets_len ? first + TARGETS_AT_ONCE : in->targets_len;
         for (size_t i = first; i < end; i++) {
-            targets[i] = (struct target){
-                .session = session, .in = in, .target = &in->targets[i]};
+            targets[i] = (struct target){.session = session, .in = in, .target = &in->targets[i]};
             if (pthread_create(&targets[i].thread, NULL, read_target, &targets[i]) != 0) {
                 rc = err_set(err, ERRC_NOMEM, "cannot start a thread");
                 end = i;

@@ -11,8 +11,8 @@ enum { PARTS_MAX = 12 };
 struct version {
     int64_t epoch, release[PARTS_MAX];
     size_t release_len;
-    int phase;        /* dev < a < b < rc < final < post */
-    int64_t number;   /* of the pre, post or dev part */
+    int phase;      /* dev < a < b < rc < final < post */
+    int64_t number; /* of the pre, post or dev part */
 };
 
 enum { PHASE_DEV, PHASE_A, PHASE_B, PHASE_RC, PHASE_FINAL, PHASE_POST };
@@ -39,8 +39,8 @@ static void take_phase(const char **at, struct version *v) {
     static const struct {
         const char *word;
         int phase;
-    } words[] = {{"dev", PHASE_DEV}, {"alpha", PHASE_A}, {"a", PHASE_A},     {"beta", PHASE_B},
-                 {"b", PHASE_B},     {"rc", PHASE_RC},   {"c", PHASE_RC},    {"pre", PHASE_RC},
+    } words[] = {{"dev", PHASE_DEV},   {"alpha", PHASE_A},  {"a", PHASE_A},   {"beta", PHASE_B},
+                 {"b", PHASE_B},       {"rc", PHASE_RC},    {"c", PHASE_RC},  {"pre", PHASE_RC},
                  {"post", PHASE_POST}, {"rev", PHASE_POST}, {"r", PHASE_POST}};
     while (**at == '.' || **at == '-' || **at == '_')
         (*at)++;

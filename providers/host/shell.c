@@ -33,8 +33,7 @@ const char *remote_path(struct arena *arena, const char *user, const char *path)
     if (p.len == 0 || p.ptr[0] != '~')
         return arena_dup_str(arena, p);
     const char *home = strcmp(user, "root") == 0 ? "/root" : arena_printf(arena, "/home/%s", user);
-    return home == NULL ? NULL
-                        : arena_printf(arena, "%s%.*s", home, (int)(p.len - 1), p.ptr + 1);
+    return home == NULL ? NULL : arena_printf(arena, "%s%.*s", home, (int)(p.len - 1), p.ptr + 1);
 }
 
 const char *child_address(struct arena *arena, int64_t server, const char *what) {
@@ -42,8 +41,7 @@ const char *child_address(struct arena *arena, int64_t server, const char *what)
                         what);
 }
 
-const char *seal(struct arena *arena, struct str secret_file, const char *label,
-                 struct str text) {
+const char *seal(struct arena *arena, struct str secret_file, const char *label, struct str text) {
     unsigned char secret[SSHKEY_SEED_SIZE], tag[SSHKEY_SEED_SIZE];
     _cleanup_buf_ struct buf hex = BUF_INIT(BUF_SMALL);
     if (secret_file.len != sizeof secret)

@@ -85,8 +85,7 @@ static int make_ca(const struct run *run, struct buf *ca_pem, struct err *err) {
     _cleanup_buf_ struct buf key_pem = BUF_INIT(BUF_SMALL);
     snprintf(name, sizeof name, "berth %s CA", run->name);
     EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *cert =
-        key == NULL ? NULL : make_cert(key, name, run->now(run->clock_ctx), CA_DAYS);
+    X509 *cert = key == NULL ? NULL : make_cert(key, name, run->now(run->clock_ctx), CA_DAYS);
     bool good = cert != NULL && X509_set_issuer_name(cert, X509_get_subject_name(cert)) == 1 &&
                 add_extension(cert, cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
                 add_extension(cert, cert, NID_key_usage, "critical,keyCertSign,cRLSign") &&

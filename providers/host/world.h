@@ -3,6 +3,5 @@
 
 #include "providers/provider.h"
 
-int host_observe(void *session, const struct observe_in *in, struct observed *out,
-                 struct err *err);
+int host_observe(void *session, const struct observe_in *in, struct observed *out, struct err *err);
 int host_apply(void *session, struct batch *batch, const struct apply_ops *ops, struct err *err);

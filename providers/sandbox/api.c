@@ -169,8 +169,8 @@ static time_t parse_date(struct str text) {
 enum { SIGNED_MAX = 32, CLOCK_SLACK_S = 900 };
 
 /* Builds the same canonical request from what arrived, and compares signatures. */
-static int check_signature(struct sandbox *s, const struct http_request *r,
-                           char service[16], struct api_error *e) {
+static int check_signature(struct sandbox *s, const struct http_request *r, char service[16],
+                           struct api_error *e) {
     static const char scheme[] = "AWS4-HMAC-SHA256 ";
     struct str header = http_header(r, "authorization");
     struct str credential, names, signature, part;
@@ -180,8 +180,7 @@ static int check_signature(struct sandbox *s, const struct http_request *r,
     header.ptr += strlen(scheme);
     header.len -= strlen(scheme);
     if (!find_part(header, "Credential", &credential) ||
-        !find_part(header, "SignedHeaders", &names) ||
-        !find_part(header, "Signature", &signature))
+        !find_part(header, "SignedHeaders", &names) || !find_part(header, "Signature", &signature))
         return api_fail(e, "IncompleteSignature", "the Authorization header is not complete");
     for (size_t i = 0; i < 5; i++)
         if (!str_split(&credential, '/', &parts[i]))
@@ -287,8 +286,7 @@ static int run_action(struct sandbox *s, cJSON *form, struct buf *inner, struct 
         return api_fail(e, "InvalidAction", "The action %.60s is not valid for this web service.",
                         name);
     if (strcmp(text_of(form, "DryRun"), "true") == 0) {
-        api_fail(e, "DryRunOperation",
-                 "Request would have succeeded, but DryRun flag is set.");
+        api_fail(e, "DryRunOperation", "Request would have succeeded, but DryRun flag is set.");
         e->status = 412;
         return -1;
     }
@@ -374,8 +372,8 @@ static int handle_ssm(struct sandbox *s, const struct http_request *r, struct bu
     int rc = check_signature(s, r, service, &e);
     if (rc == 0 && !str_eqc(http_header(r, "x-amz-target"), "AmazonSSM.GetParameters"))
         rc = api_fail(&e, "UnknownOperationException", "the sandbox knows GetParameters only");
-    cJSON *answer = rc == 0 ? answer_parameters(cJSON_GetObjectItem(body, "Names"))
-                            : cJSON_CreateObject();
+    cJSON *answer =
+        rc == 0 ? answer_parameters(cJSON_GetObjectItem(body, "Names")) : cJSON_CreateObject();
     if (rc < 0) {
         set_text(answer, "__type", e.code);
         set_text(answer, "message", e.message);

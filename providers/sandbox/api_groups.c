@@ -9,8 +9,8 @@ static const cJSON *in_use_by(struct sandbox *s, const char *group) {
     cJSON_ArrayForEach(i, world_list(s, "instances")) {
         if (strcmp(text_of(i, "state"), "terminated") == 0)
             continue;
-        cJSON_ArrayForEach(g, cJSON_GetObjectItem(i, "groups"))
-            if (strcmp(cJSON_GetStringValue(g), group) == 0) return i;
+        cJSON_ArrayForEach(g, cJSON_GetObjectItem(i, "groups")) if (strcmp(cJSON_GetStringValue(g),
+                                                                           group) == 0) return i;
     }
     return NULL;
 }
@@ -158,8 +158,8 @@ static cJSON *find_rule(cJSON *rules, const cJSON *rule) {
     return NULL;
 }
 
-static int change_rules(struct sandbox *s, const cJSON *form, struct buf *out,
-                        struct api_error *e, bool add) {
+static int change_rules(struct sandbox *s, const cJSON *form, struct buf *out, struct api_error *e,
+                        bool add) {
     cJSON *g = find_by(world_list(s, "groups"), "id", text_of(form, "GroupId"));
     if (g == NULL)
         return api_fail(e, "InvalidGroup.NotFound", "The security group '%.60s' does not exist",
@@ -171,8 +171,9 @@ static int change_rules(struct sandbox *s, const cJSON *form, struct buf *out,
     cJSON_ArrayForEach(r, asked) {
         bool there = find_rule(rules, r) != NULL;
         if (rc == 0 && add && there)
-            rc = api_fail(e, "InvalidPermission.Duplicate",
-                          "the specified rule \"peer: %.60s\" already exists", text_of(r, "source"));
+            rc =
+                api_fail(e, "InvalidPermission.Duplicate",
+                         "the specified rule \"peer: %.60s\" already exists", text_of(r, "source"));
         else if (rc == 0 && !add && !there)
             rc = api_fail(e, "InvalidPermission.NotFound",
                           "The specified rule does not exist in this security group.");

@@ -15,9 +15,9 @@ void instance_place(struct sandbox *s, cJSON *instance) {
     for (int try = 2; octet == 0 && try < 255; try++) {
         bool used = false;
         const cJSON *other;
-        cJSON_ArrayForEach(other, world_list(s, "instances"))
-            used |= strcmp(text_of(other, "state"), "terminated") != 0 &&
-                    (int)number_of(other, "octet") == try;
+        cJSON_ArrayForEach(other, world_list(s, "instances")) used |=
+            strcmp(text_of(other, "state"), "terminated") != 0 &&
+            (int)number_of(other, "octet") == try;
         if (!used)
             octet = try;
     }
@@ -37,7 +37,7 @@ void instance_place(struct sandbox *s, cJSON *instance) {
 static const struct {
     const char *name;
     int code;
-} states[] = {{"pending", 0},  {"running", 16},  {"shutting-down", 32},
+} states[] = {{"pending", 0},     {"running", 16},  {"shutting-down", 32},
               {"terminated", 48}, {"stopping", 64}, {"stopped", 80}};
 
 static void add_state(struct buf *out, const char *element, const char *state) {
@@ -106,10 +106,14 @@ static void add_instance(struct sandbox *s, struct buf *out, const cJSON *i) {
 static bool matches(cJSON *i, const char *filter, const char *value) {
     static const struct {
         const char *filter, *member;
-    } members[] = {{"instance-id", "id"},         {"instance-state-name", "state"},
-                   {"client-token", "token"},     {"image-id", "image"},
-                   {"instance-type", "type"},     {"key-name", "key_name"},
-                   {"private-ip-address", "address"}, {"ip-address", "address"}};
+    } members[] = {{"instance-id", "id"},
+                   {"instance-state-name", "state"},
+                   {"client-token", "token"},
+                   {"image-id", "image"},
+                   {"instance-type", "type"},
+                   {"key-name", "key_name"},
+                   {"private-ip-address", "address"},
+                   {"ip-address", "address"}};
     bool matched = false;
     if (tag_matches(cJSON_GetObjectItem(i, "tags"), filter, value, &matched))
         return matched;
@@ -118,8 +122,8 @@ static bool matches(cJSON *i, const char *filter, const char *value) {
             return pattern_matches(value, text_of(i, members[m].member));
     const cJSON *group;
     if (strcmp(filter, "instance.group-id") == 0 || strcmp(filter, "group-id") == 0)
-        cJSON_ArrayForEach(group, cJSON_GetObjectItem(i, "groups"))
-            matched |= strcmp(cJSON_GetStringValue(group), value) == 0;
+        cJSON_ArrayForEach(group, cJSON_GetObjectItem(i, "groups")) matched |=
+            strcmp(cJSON_GetStringValue(group), value) == 0;
     return matched;
 }
 
@@ -136,8 +140,8 @@ static int named(struct sandbox *s, const cJSON *form, bool required, cJSON **re
         if (rc == 0 && strncmp(text, "i-", 2) != 0)
             rc = api_fail(e, "InvalidInstanceID.Malformed", "Invalid id: \"%.60s\"", text);
         else if (rc == 0 && find_by(world_list(s, "instances"), "id", text) == NULL)
-            rc = api_fail(e, "InvalidInstanceID.NotFound",
-                          "The instance ID '%.60s' does not exist", text);
+            rc = api_fail(e, "InvalidInstanceID.NotFound", "The instance ID '%.60s' does not exist",
+                          text);
     }
     if (rc < 0) {
         cJSON_Delete(ids);
@@ -193,21 +197,18 @@ static int answer_launch(struct sandbox *s, const char *reservation, struct buf 
     xml_add(out, "reservationId", reservation);
     xml_add(out, "ownerId", "000000000000");
     buf_adds(out, "<groupSet/><instancesSet>");
-    cJSON_ArrayForEach(i, world_list(s, "instances"))
-        if (strcmp(text_of(i, "reservation"), reservation) == 0)
-            add_instance(s, out, i);
+    cJSON_ArrayForEach(
+        i, world_list(s, "instances")) if (strcmp(text_of(i, "reservation"), reservation) == 0)
+        add_instance(s, out, i);
     buf_adds(out, "</instancesSet>");
     return 0;
 }
 
 /* What a repeated token must repeat. */
-static char *request_print(const cJSON *form) {
-    return cJSON_PrintUnformatted(form);
-}
+static char *request_print(const cJSON *form) { return cJSON_PrintUnformatted(form); }
 
 /* 1: the token was seen, and the answer is written; 0: it is new. */
-static int seen_token(struct sandbox *s, const cJSON *form, struct buf *out,
-                      struct api_error *e) {
+static int seen_token(struct sandbox *s, const cJSON *form, struct buf *out, struct api_error *e) {
     const char *token = text_of(form, "ClientToken");
     const cJSON *launch = find_by(world_list(s, "launches"), "token", token);
     if (token[0] == '\0' || launch == NULL)
@@ -232,9 +233,9 @@ static int check_launch(struct sandbox *s, const cJSON *form, int64_t *ret_count
     const char *image = text_of(form, "ImageId");
     const char *key = text_of(form, "KeyName");
     if (strcmp(image, SANDBOX_AMI) != 0)
-        return api_fail(e, strncmp(image, "ami-", 4) == 0 ? "InvalidAMIID.NotFound"
-                                                          : "InvalidAMIID.Malformed",
-                        "The image id '[%.60s]' does not exist", image);
+        return api_fail(
+            e, strncmp(image, "ami-", 4) == 0 ? "InvalidAMIID.NotFound" : "InvalidAMIID.Malformed",
+            "The image id '[%.60s]' does not exist", image);
     if (!str_to_i64(str_of(text_of(form, "MaxCount")), 1, 200, ret_count))
         return api_fail(e, "InvalidParameterValue", "MaxCount must be from 1 to 200 here");
     *ret_key = find_by(world_list(s, "key_pairs"), "name", key);
@@ -243,8 +244,8 @@ static int check_launch(struct sandbox *s, const cJSON *form, int64_t *ret_count
     cJSON *groups = form_list(form, "SecurityGroupId");
     const cJSON *g;
     int rc = 0;
-    cJSON_ArrayForEach(g, groups) if (find_by(world_list(s, "groups"), "id",
-                                              cJSON_GetStringValue(g)) == NULL) rc =
+    cJSON_ArrayForEach(
+        g, groups) if (find_by(world_list(s, "groups"), "id", cJSON_GetStringValue(g)) == NULL) rc =
         api_fail(e, "InvalidGroup.NotFound", "The security group '%.80s' does not exist",
                  cJSON_GetStringValue(g));
     cJSON_Delete(groups);
@@ -264,14 +265,15 @@ static cJSON *new_instance(struct sandbox *s, const cJSON *form, const cJSON *ke
     set_text(i, "id", id);
     set_text(i, "reservation", reservation);
     set_text(i, "image", text_of(form, "ImageId"));
-    set_text(i, "type", text_of(form, "InstanceType")[0] == '\0' ? "m1.small"
-                                                               : text_of(form, "InstanceType"));
+    set_text(i, "type",
+             text_of(form, "InstanceType")[0] == '\0' ? "m1.small" : text_of(form, "InstanceType"));
     set_text(i, "key_name", text_of(form, "KeyName"));
     set_text(i, "public_key", text_of(key, "public_key"));
     set_text(i, "token", text_of(form, "ClientToken"));
-    set_text(i, "http_tokens", text_of(form, "MetadataOptions.HttpTokens")[0] == '\0'
-                                   ? "optional"
-                                   : text_of(form, "MetadataOptions.HttpTokens"));
+    set_text(i, "http_tokens",
+             text_of(form, "MetadataOptions.HttpTokens")[0] == '\0'
+                 ? "optional"
+                 : text_of(form, "MetadataOptions.HttpTokens"));
     set_text(i, "launch_time", date);
     set_number(i, "launch_index", (double)index);
     if (buf_add_base64_decoded(&data, str_of(text_of(form, "UserData"))))
@@ -461,8 +463,8 @@ static int modify(struct sandbox *s, cJSON *form, struct buf *out, struct api_er
         return api_fail(e, "InvalidInstanceID.NotFound", "The instance ID '%.60s' does not exist",
                         text_of(form, "InstanceId"));
     if (type[0] != '\0' && strcmp(text_of(i, "state"), "stopped") != 0)
-        return api_fail(e, "IncorrectInstanceState", "The instance '%s' is not in the 'stopped' state.",
-                        text_of(i, "id"));
+        return api_fail(e, "IncorrectInstanceState",
+                        "The instance '%s' is not in the 'stopped' state.", text_of(i, "id"));
     if (type[0] != '\0')
         set_text(i, "type", type);
     cJSON *groups = form_list(form, "GroupId");

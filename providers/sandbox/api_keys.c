@@ -42,8 +42,7 @@ static bool matches(cJSON *k, const char *filter, const char *value) {
         return pattern_matches(value, text_of(k, "name"));
     if (strcmp(filter, "key-pair-id") == 0)
         return pattern_matches(value, text_of(k, "id"));
-    return strcmp(filter, "fingerprint") == 0 &&
-           pattern_matches(value, text_of(k, "fingerprint"));
+    return strcmp(filter, "fingerprint") == 0 && pattern_matches(value, text_of(k, "fingerprint"));
 }
 
 static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
@@ -82,8 +81,8 @@ static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_
 static int delete_key(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
     cJSON *list = world_list(s, "key_pairs");
     const char *id = text_of(form, "KeyPairId");
-    cJSON *k = id[0] != '\0' ? find_by(list, "id", id)
-                             : find_by(list, "name", text_of(form, "KeyName"));
+    cJSON *k =
+        id[0] != '\0' ? find_by(list, "id", id) : find_by(list, "name", text_of(form, "KeyName"));
     if (k == NULL && id[0] != '\0')
         return api_fail(e, "InvalidKeyPair.NotFound", "The key pair '%.80s' does not exist", id);
     if (k != NULL)

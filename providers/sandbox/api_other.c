@@ -15,8 +15,8 @@ static cJSON *find_resource(struct sandbox *s, const char *id) {
     return NULL;
 }
 
-static int change_tags(struct sandbox *s, const cJSON *form, struct buf *out,
-                       struct api_error *e, bool add) {
+static int change_tags(struct sandbox *s, const cJSON *form, struct buf *out, struct api_error *e,
+                       bool add) {
     cJSON *ids = form_list(form, "ResourceId");
     const cJSON *id;
     int rc = 0;

@@ -30,24 +30,30 @@ static const char trim_script[] =
     "mkdir -p etc/systemd/journald.conf.d\n"
     "printf '[Journal]\\nStorage=volatile\\n' >etc/systemd/journald.conf.d/berth.conf\n";
 
-static int build(const struct paths *paths, const char *temp, const char *given,
-                 struct err *err) {
+static int build(const struct paths *paths, const char *temp, const char *given, struct err *err) {
     char tar[PATH_SIZE + 16], root[PATH_SIZE + 16];
     snprintf(tar, sizeof tar, "%s/base.tar", temp);
     snprintf(root, sizeof root, "%s/root", temp);
     if (mkdir(root, 0755) < 0 || chown(root, GUEST_UID, GUEST_UID) < 0)
         return err_set_errno(err, ERRC_IO, errno, "make %s", root);
-    const char *const make[] = {"mmdebstrap", "--quiet", "--mode=unshare", "--variant=minbase",
-                                "--skip=output/dev", "--skip=cleanup/apt/lists",
-                                "--include=" PACKAGES, "bookworm", tar, NULL};
+    const char *const make[] = {"mmdebstrap",
+                                "--quiet",
+                                "--mode=unshare",
+                                "--variant=minbase",
+                                "--skip=output/dev",
+                                "--skip=cleanup/apt/lists",
+                                "--include=" PACKAGES,
+                                "bookworm",
+                                tar,
+                                NULL};
     int rc = given != NULL ? 0 : run_command(make, NULL, err);
     if (rc < 0) {
         err_wrap(err, "the root file system cannot be made");
         err_hint(err, "it needs mmdebstrap (apt-get install mmdebstrap) and Debian's packages");
         return rc;
     }
-    const char *const extract[] = {"tar", "-xp", "--numeric-owner", "-f",
-                                   given != NULL ? given : tar, "-C", root, NULL};
+    const char *const extract[] = {
+        "tar", "-xp", "--numeric-owner", "-f", given != NULL ? given : tar, "-C", root, NULL};
     rc = userns_run(extract, err);
     const char *const trim[] = {"sh", "-c", trim_script, "sh", root, NULL};
     if (rc == 0)
@@ -59,8 +65,8 @@ static int build(const struct paths *paths, const char *temp, const char *given,
     return 0;
 }
 
-int base_ensure(const struct paths *paths, void (*progress)(void *ctx, const char *text),
-                void *ctx, struct err *err) {
+int base_ensure(const struct paths *paths, void (*progress)(void *ctx, const char *text), void *ctx,
+                struct err *err) {
     char lock[PATH_SIZE], temp[PATH_SIZE];
     if (fs_exists(paths->base))
         return 0;

@@ -29,7 +29,7 @@ struct boot {
     const char *dir; /* of the instance */
     cJSON *config;
     int base, upper, work, cache, seed, console;
-    int sync;                                    /* the child's end */
+    int sync; /* the child's end */
 };
 
 static void die(const char *what) {
@@ -240,8 +240,8 @@ static int start(struct boot *b, struct err *err) {
     char c;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return err_set_errno(err, ERRC_IO, errno, "socketpair");
-    unsigned long flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS |
-                          CLONE_NEWIPC | CLONE_NEWNET | SIGCHLD;
+    unsigned long flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC |
+                          CLONE_NEWNET | SIGCHLD;
     pid_t pid = (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, NULL);
     if (pid == 0) {
         close(pair[0]);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <poll.h>
 #include <unistd.h>
 
 static int unsupported(struct err *err, const char *what, const char *hint) {
@@ -241,8 +241,8 @@ static void end_orphans(const struct paths *paths) {
     cJSON *world = read_json(paths, "world.json");
     struct sandbox s = {.paths = *paths, .world = world, .mutex = PTHREAD_MUTEX_INITIALIZER};
     cJSON *instance;
-    const char *root = fs_exists("/sys/fs/cgroup/cgroup.procs") ? "/sys/fs/cgroup"
-                                                                : "/sys/fs/cgroup/unified";
+    const char *root =
+        fs_exists("/sys/fs/cgroup/cgroup.procs") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
     snprintf(s.cgroup, sizeof s.cgroup, "%s/berth-sandbox-%d", root,
              (int)number_of(world, "subnet"));
     cJSON_ArrayForEach(instance, cJSON_GetObjectItem(world, "instances")) guest_kill(&s, instance);

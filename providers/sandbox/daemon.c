@@ -187,8 +187,7 @@ static void accept_one(struct sandbox *s) {
 }
 
 static int listen_loopback(struct sandbox *s, struct err *err) {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof address;
     s->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     /* The same port again, for those who wrote it down. */
@@ -243,8 +242,7 @@ static void resume_guests(struct sandbox *s) {
         bool up = strcmp(state, "running") == 0 || strcmp(state, "pending") == 0;
         if (up && guest_alive(instance)) {
             set_text(instance, "state", "running");
-            proxies_add(s, proxy_start((pid_t)number_of(instance, "pid"),
-                                       text_of(instance, "id")));
+            proxies_add(s, proxy_start((pid_t)number_of(instance, "pid"), text_of(instance, "id")));
         } else if (up) {
             guest_kill(s, instance);
             instance_place(s, instance);
@@ -301,8 +299,8 @@ static int write_info(struct sandbox *s, struct err *err) {
 
 static void find_cgroup(struct sandbox *s) {
     /* Hybrid machines have the unified hierarchy beside the old ones. */
-    const char *root = fs_exists("/sys/fs/cgroup/cgroup.procs") ? "/sys/fs/cgroup"
-                                                                : "/sys/fs/cgroup/unified";
+    const char *root =
+        fs_exists("/sys/fs/cgroup/cgroup.procs") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
     snprintf(s->cgroup, sizeof s->cgroup, "%s/berth-sandbox-%d", root, s->subnet);
 }
 

@@ -87,8 +87,9 @@ static void add_host_key(struct buf *out, const char *user_data) {
 
 /* Settings of this machine that a package client in the guest needs as much. */
 static void add_environment(struct buf *out) {
-    static const char *const names[] = {"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_DEFAULT_TIMEOUT",
-                                        "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_HTTP_TIMEOUT"};
+    static const char *const names[] = {"PIP_INDEX_URL",       "PIP_EXTRA_INDEX_URL",
+                                        "PIP_DEFAULT_TIMEOUT", "UV_INDEX_URL",
+                                        "UV_DEFAULT_INDEX",    "UV_HTTP_TIMEOUT"};
     buf_adds(out, "cat >/etc/environment <<'BERTH_END'\n");
     buf_addf(out,
              "http_proxy=http://127.0.0.1:%d\nhttps_proxy=http://127.0.0.1:%d\n"
@@ -248,8 +249,7 @@ static pid_t read_pid(const char *dir) {
 /* Mutex held: the instance as it is now, unless it was ended meanwhile. */
 static cJSON *still_pending(struct starting *x) {
     cJSON *instance = find_by(world_list(x->s, "instances"), "id", x->id);
-    return instance != NULL && strcmp(text_of(instance, "state"), "pending") == 0 ? instance
-                                                                                  : NULL;
+    return instance != NULL && strcmp(text_of(instance, "state"), "pending") == 0 ? instance : NULL;
 }
 
 static void fail_start(struct starting *x, const struct err *why) {

@@ -63,7 +63,7 @@ struct sandbox {
 /* Persist; call with the mutex held. Failure is logged, and told to the caller. */
 int world_save(struct sandbox *s, struct err *err);
 int world_load(struct sandbox *s, struct err *err);
-cJSON *world_list(struct sandbox *s, const char *name); /* "instances", "groups", "key_pairs" */
+cJSON *world_list(struct sandbox *s, const char *name);   /* "instances", "groups", "key_pairs" */
 const char *text_of(const cJSON *json, const char *name); /* "" when absent */
 void set_text(cJSON *json, const char *name, const char *value);
 double number_of(const cJSON *json, const char *name);
@@ -90,8 +90,8 @@ int run_command(const char *const argv[], const char *input, struct err *err);
 int remove_tree(const char *path);
 
 /* Root file system: built at most once, by whoever comes first. */
-int base_ensure(const struct paths *paths, void (*progress)(void *ctx, const char *text),
-                void *ctx, struct err *err);
+int base_ensure(const struct paths *paths, void (*progress)(void *ctx, const char *text), void *ctx,
+                struct err *err);
 
 /* ---- Egress proxy: listens inside a guest's network namespace, dials from outside */
 

@@ -35,7 +35,7 @@ static bool v4_may_dial(uint32_t a) {
         uint32_t net;
         int bits;
     } refused[] = {
-        {0x00000000, 8},  {0x0a000000, 8},  {0x64400000, 10}, {0x7f000000, 8},  {0xa9fe0000, 16},
+        {0x00000000, 8},  {0x0a000000, 8},  {0x64400000, 10}, {0x7f000000, 8}, {0xa9fe0000, 16},
         {0xac100000, 12}, {0xc0000000, 24}, {0xc0a80000, 16}, {0xe0000000, 4}, {0xf0000000, 4},
     };
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
@@ -51,8 +51,7 @@ bool proxy_may_dial(const struct sockaddr *address) {
     }
     if (address->sa_family != AF_INET6)
         return false;
-    const struct in6_addr *a =
-        &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+    const struct in6_addr *a = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
     if (IN6_IS_ADDR_V4MAPPED(a) || IN6_IS_ADDR_V4COMPAT(a)) {
         uint32_t v4;
         memcpy(&v4, a->s6_addr + 12, sizeof v4);
@@ -176,9 +175,8 @@ static bool parse_target(struct str line, struct target *t, struct str *ret_meth
     struct str authority;
     const char *slash = memchr(rest.ptr, '/', rest.len);
     authority = slash == NULL ? rest : (struct str){rest.ptr, (size_t)(slash - rest.ptr)};
-    *ret_path = slash == NULL
-                    ? STR("/")
-                    : (struct str){slash, (size_t)(rest.ptr + rest.len - slash)};
+    *ret_path =
+        slash == NULL ? STR("/") : (struct str){slash, (size_t)(rest.ptr + rest.len - slash)};
     return split_host(authority, "80", t);
 }
 
@@ -297,8 +295,7 @@ static void *enter_and_listen(void *arg) {
         int on = 1;
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        if (bind(fd, (const struct sockaddr *)&address, sizeof address) == 0 &&
-            listen(fd, 64) == 0)
+        if (bind(fd, (const struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 64) == 0)
             e->fd = fd;
         else
             close(fd);

@@ -39,8 +39,8 @@ int userns_run(const char *const argv[], struct err *err) {
     int sync[2];
     if (pipe2(sync, O_CLOEXEC) < 0)
         return err_set_errno(err, ERRC_IO, errno, "pipe");
-    pid_t pid = (pid_t)syscall(SYS_clone, (unsigned long)(CLONE_NEWUSER | SIGCHLD), NULL, NULL,
-                               NULL, NULL);
+    pid_t pid =
+        (pid_t)syscall(SYS_clone, (unsigned long)(CLONE_NEWUSER | SIGCHLD), NULL, NULL, NULL, NULL);
     if (pid == 0) {
         char go;
         const char *args[16];

@@ -7,10 +7,10 @@
 #include <ftw.h>
 #include <openssl/rand.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <stdint.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,8 +20,8 @@ static const char *env_or(const char *name) {
     return value == NULL || value[0] == '\0' ? NULL : value;
 }
 
-static void choose(char *ret, size_t size, const char *given, const char *variable,
-                   const char *xdg, const char *below_home, const char *tail) {
+static void choose(char *ret, size_t size, const char *given, const char *variable, const char *xdg,
+                   const char *below_home, const char *tail) {
     const char *value = given != NULL ? given : env_or(variable);
     const char *home = env_or("HOME");
     if (value != NULL)
