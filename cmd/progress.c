@@ -8,11 +8,12 @@
 #include <string.h>
 #include <time.h>
 
-enum { RUNNING_MAX = 256, SHOWN_MAX = 8, NOTE_SIZE = 160, TICK_MS = 200 };
+/* In a pipe, notes of one change come at most every NOTE_EVERY_S, unless -v. */
+enum { RUNNING_MAX = 256, SHOWN_MAX = 8, NOTE_SIZE = 160, TICK_MS = 200, NOTE_EVERY_S = 2 };
 
 struct running {
     const struct change *change;
-    struct timespec since;
+    struct timespec since, said; /* started; last line in a pipe */
     char note[NOTE_SIZE];
 };
 
@@ -148,12 +149,23 @@ static void drop(struct progress_view *v, const struct change *c) {
     v->len--;
 }
 
+static bool note_is_due(const struct progress_view *v, struct running *r) {
+    if (r == NULL || v->cmd->args.verbose)
+        return true;
+    if (r->said.tv_sec != 0 && seconds_since(&r->said) < NOTE_EVERY_S)
+        return false;
+    clock_gettime(CLOCK_MONOTONIC, &r->said);
+    return true;
+}
+
 /* Whether an event changed anything that a reader wants a line of. */
 static bool line_of(struct progress_view *v, enum progress_event event, const struct change *c,
                     const char *text, double seconds, struct buf *line) {
     const struct look *look = &v->cmd->err_look;
     struct running *r = find(v, c);
     struct str clean = str_of(text);
+    if (c->with_parent && event != PROGRESS_FAILED && !v->cmd->args.verbose)
+        return false; /* its server's line says it */
     switch (event) {
     case PROGRESS_START:
         if (r == NULL && v->len < RUNNING_MAX) {
@@ -169,7 +181,7 @@ static bool line_of(struct progress_view *v, enum progress_event event, const st
             return false;
         if (r != NULL)
             snprintf(r->note, sizeof r->note, "%s", text == NULL ? "" : text);
-        if (!look->tty) {
+        if (!look->tty && note_is_due(v, r)) {
             buf_addf(line, "%s: ", c->address);
             text_add_clean(clean, line);
             buf_addc(line, '\n');
@@ -177,8 +189,6 @@ static bool line_of(struct progress_view *v, enum progress_event event, const st
         return true;
     case PROGRESS_DONE:
         drop(v, c);
-        if (c->with_parent && !v->cmd->args.verbose)
-            return false;
         buf_addf(line, "%s: ", c->address);
         text_paint(look, PAINT_GREEN, words[c->action].done, line);
         buf_addf(line, " (%.1f s)\n", seconds);
