@@ -36,10 +36,22 @@ static void fail(struct convergence *x, size_t i, const struct err *err) {
     x->ops->failed(x->ops->ctx, x->batch->changes[i], err);
 }
 
+/* What depended on an earlier change of the same batch is known now. */
+static int resolve_late(struct convergence *x, size_t i, struct err *err) {
+    const struct change *c = x->batch->changes[i];
+    if (is_removal(c) || c->node == NULL || c->kind->resolve == NULL)
+        return 0;
+    uint64_t unknown = c->node->unknown;
+    int rc =
+        c->kind->resolve(c->node, &x->ops->lookup, x->batch->arena, x->steps[i].record, &unknown);
+    return rc < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+}
+
 static void succeed(struct convergence *x, size_t i) {
     struct err err = {0};
     const void *record = is_removal(x->batch->changes[i]) ? NULL : x->steps[i].record;
-    if (x->ops->done(x->ops->ctx, x->batch->changes[i], record, &err) < 0) {
+    if (resolve_late(x, i, &err) < 0 ||
+        x->ops->done(x->ops->ctx, x->batch->changes[i], record, &err) < 0) {
         x->err = err;
         fail(x, i, &err);
     } else {
@@ -257,16 +269,7 @@ static int connect(struct convergence *x, const char *parent, struct err *err) {
     const char *address = arena_printf(arena, "%s.host_key", parent);
     const struct host_key_record *record =
         address == NULL ? NULL : x->ops->lookup.record(x->ops->lookup.ctx, address, NULL);
-    const struct change *pinning = NULL;
-    for (size_t i = 0; i < x->batch->len; i++)
-        if (x->batch->changes[i]->kind == &host_key_kind)
-            pinning = x->batch->changes[i];
-    struct host_keys keys = {.one_time = endpoint.host_key,
-                             .confirmed =
-                                 record != NULL && record->public_key != NULL && pinning == NULL};
-    keys.pinned = record != NULL && record->public_key != NULL && pinning == NULL
-                      ? record->public_key
-                      : host_key_pinned(x->session->run, parent, endpoint.host_key, arena);
+    const struct host_keys keys = host_keys_of(x->session->run, parent, &endpoint, record, arena);
     for (size_t i = 0; i < x->batch->len; i++)
         x->ops->progress(x->ops->ctx, x->batch->changes[i], i == 0 ? "connecting" : "waiting");
     return host_connect(x->session, parent, &endpoint, &keys, BOOT_S, NULL, NULL, &x->connection,
@@ -283,9 +286,11 @@ int host_apply(void *session, struct batch *batch, const struct apply_ops *ops, 
     if (rc == 0)
         rc = prepare(&x, err);
     if (rc == 0) {
+        pthread_mutex_lock(&x.connection->mutex);
         run_local(&x, true);
         run_script(&x);
         run_local(&x, false);
+        pthread_mutex_unlock(&x.connection->mutex);
     }
     buf_free(&x.tail);
     return rc;

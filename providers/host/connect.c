@@ -32,8 +32,16 @@ static void drop(struct host_session *s, struct host_connection *c) {
         }
     }
     ssh_close(c->ssh);
+    pthread_mutex_destroy(&c->mutex);
     arena_free(&c->arena);
     free(c);
+}
+
+static int no_key(const char *parent, struct err *err) {
+    err_set(err, ERRC_HOSTKEY, "it is not known which host key %s has", parent);
+    err_hint(err, "bring the project folder back from where the server was made, or make the "
+                  "server anew");
+    return -ERRC_HOSTKEY;
 }
 
 int host_connect(struct host_session *s, const char *parent, const struct endpoint *endpoint,
@@ -41,8 +49,11 @@ int host_connect(struct host_session *s, const char *parent, const struct endpoi
                  void *ctx, struct host_connection **ret, struct err *err) {
     pthread_mutex_lock(s->mutex);
     struct host_connection *c = find(s, parent);
-    /* A connection whose key was the one-time one is good for one use: the key changes. */
-    bool good = c != NULL && cstr_eq(c->endpoint.address, endpoint->address);
+    /* The plan's connection serves the apply, unless the user thought so long that something in
+     * between may have forgotten it. */
+    bool good = c != NULL && cstr_eq(c->endpoint.address, endpoint->address) &&
+                c->endpoint.port == endpoint->port &&
+                cstr_eq(c->endpoint.host_key, endpoint->host_key) && ssh_is_alive(c->ssh);
     if (c != NULL && !good) {
         drop(s, c);
         c = NULL;
@@ -61,7 +72,7 @@ int host_connect(struct host_session *s, const char *parent, const struct endpoi
     struct strlist accepted = {0};
     if (keys->pinned != NULL)
         strlist_add(&c->arena, &accepted, keys->pinned);
-    if (keys->one_time != NULL && !keys->confirmed)
+    if (keys->one_time != NULL)
         strlist_add(&c->arena, &accepted, keys->one_time);
     const struct ssh_in in = {.endpoint = &c->endpoint,
                               .host_keys = &accepted,
@@ -70,12 +81,13 @@ int host_connect(struct host_session *s, const char *parent, const struct endpoi
                               .ctx = ctx,
                               .cancel = s->run->cancel};
     size_t shown = 0;
-    int rc = ssh_connect(&in, &c->ssh, &shown, err);
+    int rc = accepted.len == 0 ? no_key(parent, err) : ssh_connect(&in, &c->ssh, &shown, err);
     if (rc < 0) {
         arena_free(&c->arena);
         free(c);
         return rc;
     }
+    pthread_mutex_init(&c->mutex, NULL);
     c->pinned = keys->pinned != NULL && shown == 0;
     snprintf(c->host_key, sizeof c->host_key, "%s", accepted.items[shown]);
     pthread_mutex_lock(s->mutex);

@@ -32,8 +32,9 @@ struct host_connection {
     struct ssh *ssh;
     struct endpoint endpoint; /* strings in `arena` */
     struct arena arena;
-    bool pinned;        /* the host showed its own key, not the one-time key */
-    char host_key[256]; /* that it showed */
+    pthread_mutex_t mutex; /* one command at a time */
+    bool pinned;           /* the host showed its own key, not the one-time key */
+    char host_key[256];    /* that it showed */
 };
 
 /* ---- Probing: one command reads everything. Its output is lines "NODE<tab>KEY<tab>VALUE". */
@@ -107,9 +108,12 @@ const struct host_kind *host_kind_of(const struct kind *kind);
 /* Which keys a host may show. */
 struct host_keys {
     const char *pinned;   /* its own; NULL before the first contact */
-    const char *one_time; /* of user-data */
-    bool confirmed;       /* the pinned key was seen in use: the one-time key is accepted no more */
+    const char *one_time; /* of user-data; NULL once the pinned key was seen in use */
 };
+/* From <project_dir>/host_keys and what is recorded of the host key (NULL: nothing). */
+struct host_keys host_keys_of(const struct run *run, const char *parent,
+                              const struct endpoint *endpoint, const struct host_key_record *record,
+                              struct arena *arena);
 
 /* Connections: found or made; ready to run. */
 int host_connect(struct host_session *s, const char *parent, const struct endpoint *endpoint,
@@ -117,9 +121,6 @@ int host_connect(struct host_session *s, const char *parent, const struct endpoi
                  void *ctx, struct host_connection **ret, struct err *err);
 /* After an error of the connection: the next host_connect makes a new one. */
 void host_disconnect(struct host_session *s, struct host_connection *c);
-/* The pinned key of a server when the state was lost: from <project_dir>/host_keys. */
-const char *host_key_pinned(const struct run *run, const char *parent, const char *one_time,
-                            struct arena *arena);
 
 /* 'text' for a POSIX shell. */
 void shell_quote(struct buf *out, const char *text);

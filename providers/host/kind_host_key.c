@@ -96,8 +96,8 @@ static int remember(const struct run *run, const char *parent, const char *one_t
     return fs_write(path, buf_str(&text), 0600, err);
 }
 
-const char *host_key_pinned(const struct run *run, const char *parent, const char *one_time,
-                            struct arena *arena) {
+static const char *recall(const struct run *run, const char *parent, const char *one_time,
+                          struct arena *arena) {
     char path[4096];
     snprintf(path, sizeof path, "%s/host_keys", run->project_dir);
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
@@ -116,6 +116,20 @@ const char *host_key_pinned(const struct run *run, const char *parent, const cha
     return NULL;
 }
 
+struct host_keys host_keys_of(const struct run *run, const char *parent,
+                              const struct endpoint *endpoint, const RECORD *record,
+                              struct arena *arena) {
+    struct host_keys keys = {.pinned = recall(run, parent, endpoint->host_key, arena),
+                             .one_time = endpoint->host_key};
+    /* No pin of this launch: the record's may be its predecessor's, so the one-time key counts. */
+    if (keys.pinned == NULL && record != NULL)
+        keys.pinned = record->public_key;
+    else if (keys.pinned != NULL && record != NULL && record->pinned &&
+             cstr_eq(record->public_key, keys.pinned))
+        keys.one_time = NULL; /* no run was cut between the two keys */
+    return keys;
+}
+
 static int local(struct host_step *step, struct host_connection *c, const struct apply_ops *ops,
                  struct err *err) {
     RECORD *r = step->record;
@@ -130,11 +144,16 @@ static int local(struct host_step *step, struct host_connection *c, const struct
     if (r->public_key == NULL || !str_starts(key, STR("ssh-ed25519 ")))
         return err_set(err, ERRC_HOST, "the host made no key");
     /* On disk before the host shows it: a kill in between locks nobody out. */
-    rc = remember(step->node->session->run, c->parent, c->endpoint.host_key, r->public_key, err);
+    struct host_session *session = (struct host_session *)step->node->session;
+    r->pinned = false;
+    pthread_mutex_lock(session->mutex); /* several hosts, one file */
+    rc = remember(session->run, c->parent, c->endpoint.host_key, r->public_key, err);
+    pthread_mutex_unlock(session->mutex);
     if (rc == 0)
         rc = ops->created(ops->ctx, (struct change *)step->change, r->public_key, r, err);
     if (rc == 0)
         rc = run_script(c, use_key, NULL, err);
+    r->pinned = rc == 0;
     return rc;
 }
 

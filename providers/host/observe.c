@@ -114,16 +114,11 @@ static int read_nodes(struct target *t, const struct facts *facts, struct err *e
     return 0;
 }
 
-static void find_keys(struct target *t, struct host_keys *ret) {
+static struct host_keys find_keys(struct target *t) {
     const char *address = arena_printf(&t->part.arena, "%s.host_key", t->target->address);
     const struct recorded *known = address == NULL ? NULL : recorded_find(t->in->recorded, address);
-    const struct host_key_record *record = known == NULL ? NULL : known->record;
-    ret->pinned = record != NULL && record->public_key != NULL
-                      ? record->public_key
-                      : host_key_pinned(t->session->run, t->target->address,
-                                        t->target->endpoint.host_key, &t->part.arena);
-    ret->one_time = t->target->endpoint.host_key;
-    ret->confirmed = record != NULL && record->public_key != NULL && known->status == RECORDED_OK;
+    return host_keys_of(t->session->run, t->target->address, &t->target->endpoint,
+                        known == NULL ? NULL : known->record, &t->part.arena);
 }
 
 static bool is_abandoned(void *ctx) {
@@ -133,8 +128,7 @@ static bool is_abandoned(void *ctx) {
 
 static int probe(struct target *t, struct err *err) {
     struct host_connection *c = NULL;
-    struct host_keys keys = {0};
-    find_keys(t, &keys);
+    const struct host_keys keys = find_keys(t);
     int rc = host_connect(t->session, t->target->address, &t->target->endpoint, &keys, CONNECT_S,
                           is_abandoned, t, &c, err);
     if (rc < 0)
@@ -219,8 +213,12 @@ static void *read_target(void *arg) {
     for (size_t i = 0; i < t->len; i++) {
         struct live *live =
             observed_add(&t->part, t->kinds[i], t->nodes[i].address, LIVE_UNREADABLE);
-        if (live != NULL)
-            live->err = err;
+        if (live == NULL)
+            continue;
+        live->err = err;
+        if (i > 0) /* once is enough */
+            err_set(&live->err, (enum err_code)err.code, "for the same reason as %s",
+                    t->nodes[0].address);
     }
     return NULL;
 }

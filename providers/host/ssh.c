@@ -21,6 +21,7 @@ enum {
     HANDSHAKE_MS = 15000,
     IDLE_MS = 900000, /* a step that says nothing for that long is stuck */
     POLL_MS = 100,
+    FRESH_S = 45, /* firewalls forget idle connections after a minute or more */
     ERRORS_MAX = 16384
 };
 
@@ -28,6 +29,7 @@ struct ssh {
     int fd;
     LIBSSH2_SESSION *session;
     atomic_int *cancel;
+    double used_s;   /* when something was last heard */
     char where[300]; /* "admin@203.0.113.7" */
 };
 
@@ -142,6 +144,7 @@ static int verify_key(struct ssh *s, const struct ssh_in *in, size_t *ret_key, s
     const char *key = libssh2_session_hostkey(s->session, &len, &type);
     _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
     _cleanup_buf_ struct buf shown = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf expected = BUF_INIT(BUF_SMALL);
     buf_adds(&line, "ssh-ed25519 ");
     if (key != NULL)
         buf_add_base64(&line, key, len);
@@ -152,8 +155,12 @@ static int verify_key(struct ssh *s, const struct ssh_in *in, size_t *ret_key, s
         }
     }
     sshkey_fingerprint(buf_str(&line), &shown);
-    err_set(err, ERRC_HOSTKEY, "%s shows another host key (%s) than the one that is pinned",
-            s->where, buf_cstr(&shown));
+    for (size_t i = 0; i < in->host_keys->len; i++) {
+        buf_adds(&expected, i == 0 ? "" : " or ");
+        sshkey_fingerprint(str_of(in->host_keys->items[i]), &expected);
+    }
+    err_set(err, ERRC_HOSTKEY, "%s shows the host key %s, expected was %s", s->where,
+            buf_cstr(&shown), buf_cstr(&expected));
     err_hint(err, "if the server was not made anew by hand, somebody may be in between: do not go "
                   "on. Else destroy and apply again");
     return -ERRC_HOSTKEY;
@@ -203,6 +210,7 @@ static int try_once(const struct ssh_in *in, struct ssh **ret, size_t *ret_key, 
         ssh_close(s);
         return rc;
     }
+    s->used_s = now_s();
     *ret = s;
     return 0;
 }
@@ -237,6 +245,13 @@ void ssh_close(struct ssh *s) {
     if (s->fd >= 0)
         close(s->fd);
     free(s);
+}
+
+bool ssh_is_alive(const struct ssh *s) {
+    char byte;
+    ssize_t n = recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    bool open = n > 0 || (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK));
+    return open && now_s() - s->used_s < FRESH_S;
 }
 
 /* ---- One command */
@@ -370,6 +385,7 @@ int ssh_run(struct ssh *s, const char *command, struct str input,
                          .out = out,
                          .errors = errors};
     int rc = run_channel(s, command, &r, ret_status, err);
+    s->used_s = now_s();
     if (r.channel != NULL) {
         int ended;
         double until = now_s() + 1;

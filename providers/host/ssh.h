@@ -23,6 +23,8 @@ struct ssh_in {
  * index of the accepted key that the host showed. */
 int ssh_connect(const struct ssh_in *in, struct ssh **ret, size_t *ret_key, struct err *err);
 void ssh_close(struct ssh *ssh);
+/* Good for another command: the peer has not closed it, and it was in use a moment ago. */
+bool ssh_is_alive(const struct ssh *ssh);
 
 /* Run a command; `input` is streamed to it. Each line of its output goes to on_line (NULL: to
  * `out`); its stderr's last part to `errors`. 0 with the exit status in *ret_status, or an error of

@@ -2,6 +2,7 @@
 
 #include "providers/host/internal.h"
 
+#include <libssh2.h>
 #include <stdlib.h>
 
 static int open_session(const struct run *run, void **ret_session, struct err *err) {
@@ -10,6 +11,7 @@ static int open_session(const struct run *run, void **ret_session, struct err *e
         free(s);
         return err_set(err, ERRC_NOMEM, "out of memory");
     }
+    libssh2_init(0); /* counted, but not safe in the threads that connect */
     s->run = run;
     pthread_mutex_init(s->mutex, NULL);
     *ret_session = s;
@@ -23,6 +25,7 @@ static void close_session(void *session) {
     pthread_mutex_destroy(s->mutex);
     free(s->mutex);
     free(s);
+    libssh2_exit();
 }
 
 const struct world host_world = {
