@@ -24,6 +24,7 @@ try:
 except ImportError as error:
     berthlib.skip(f"python module missing: {error}")
 
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -48,9 +49,16 @@ def run_notebook(url, base, ca):
         driver.get(f"{base}/lab/tree/notebooks/hello.ipynb")
         WebDriverWait(driver, 90).until(
             lambda d: d.find_elements(By.CSS_SELECTOR, ".jp-NotebookPanel .jp-CodeCell"))
-        # A fresh cell at the end: its text is ours, so its answer cannot be a saved output.
-        cells = driver.find_elements(By.CSS_SELECTOR, ".jp-NotebookPanel .jp-CodeCell .cm-content")
-        cells[0].click()
+        # The cell's text becomes ours, so its answer cannot be a saved output.
+        def enter_cell(d):
+            cells = d.find_elements(By.CSS_SELECTOR, ".jp-NotebookPanel .jp-CodeCell .cm-content")
+            for cell in cells:
+                if cell.is_displayed():
+                    cell.click()
+                    return True
+            return False
+
+        WebDriverWait(driver, 60, ignored_exceptions=(WebDriverException,)).until(enter_cell)
         editor = ActionChains(driver)
         editor.key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL)
         editor.send_keys("import humanize, sys; print(humanize.intword(1234 * 10**6), sys.prefix)")
@@ -144,7 +152,8 @@ with Project(berth, spec) as project:
     if aws:
         info = project.json("sandbox", "status")
         environment = dict(os.environ, AWS_ACCESS_KEY_ID=info["access_key"],
-                           AWS_SECRET_ACCESS_KEY=info["secret_key"], AWS_REGION=info["region"],
+                           AWS_SECRET_ACCESS_KEY=info["secret_key"],
+                           AWS_REGION=info["region"], AWS_DEFAULT_REGION=info["region"],
                            AWS_EC2_METADATA_DISABLED="true", AWS_PAGER="")
 
         def ask(*args):
@@ -168,7 +177,7 @@ with Project(berth, spec) as project:
     step("drift by hand: a package removed, a config line changed: both and only both")
     project.ssh("sudo /opt/berth/uv/bin/uv pip uninstall --python /opt/berth/env/bin/python humanize")
     config = project.ssh("sudo sh -c 'ls /etc/berth/*.json'").stdout.split()[0]
-    project.ssh(f"sudo sed -i 's/\"port_retries\": *0/\"port_retries\": 50/' {config}")
+    project.ssh(f"sudo sed -i 's/\"port_retries\":[[:space:]]*0/\"port_retries\": 50/' {config}")
     plan = project.plan()
     check(set(plan) == {"server[0].python.packages", "server[0].jupyter"}, "both and only both", plan)
     check(all(c["why"] == "drift" for c in plan.values()), "it is called drift", plan)
