@@ -22,9 +22,10 @@ struct convergence {
     struct host_node *nodes;
     struct host_step *steps;
     enum step_status *status;
-    size_t current;  /* that the host is at; SIZE_MAX between steps */
-    struct buf tail; /* end of the current step's output */
-    struct err err;  /* of a callback into the engine: the disk is full, say */
+    size_t current;   /* that the host is at; SIZE_MAX between steps */
+    size_t restarter; /* whose step ends with a restart of Jupyter; SIZE_MAX: none */
+    struct buf tail;  /* end of the current step's output */
+    struct err err;   /* of a callback into the engine: the disk is full, say */
 };
 
 static bool is_removal(const struct change *c) { return c->action == ACTION_DESTROY; }
@@ -75,8 +76,12 @@ static void on_control(struct convergence *x, struct str line) {
         const struct host_kind *kind = host_kind_of(x->batch->changes[x->current]->kind);
         const char *k = arena_dup_str(x->batch->arena, key);
         const char *v = arena_dup_str(x->batch->arena, line);
-        if (kind->value != NULL && k != NULL && v != NULL)
-            kind->value(&x->steps[x->current], k, v);
+        struct change *c = x->batch->changes[x->current];
+        struct host_step *step = &x->steps[x->current];
+        /* On disk at once: what was installed is berth's to remove even if this run is cut. */
+        if (kind->value != NULL && k != NULL && v != NULL && kind->value(step, k, v) == 0 &&
+            step->record != NULL)
+            x->ops->created(x->ops->ctx, c, c->address, step->record, &x->err);
         return;
     }
     if (!str_split(&line, '\t', &number) || !str_to_i64(number, 0, (int64_t)x->batch->len - 1, &i))
@@ -93,7 +98,8 @@ static void on_control(struct convergence *x, struct str line) {
                str_to_i64(text, 0, 255, &status)) {
         x->current = SIZE_MAX;
         if (status == 0) {
-            succeed(x, (size_t)i);
+            if ((size_t)i != x->restarter) /* that one waits for Jupyter, when the host is done */
+                succeed(x, (size_t)i);
             return;
         }
         struct err err;
@@ -130,7 +136,9 @@ static void on_line(void *ctx, struct str line) {
     for (char *c = text; *c != '\0'; c++)
         if ((unsigned char)*c < 0x20)
             *c = ' ';
-    if (text[0] != '\0')
+    /* A line a package is too much: uv's " + name==1.0", dpkg's "(Reading database …". */
+    if (text[0] != '\0' && line.ptr[0] != ' ' && line.ptr[0] != '(' &&
+        !str_starts(shown, STR("Selecting ")) && !str_starts(shown, STR("Preparing to unpack ")))
         x->ops->progress(x->ops->ctx, x->batch->changes[x->current], text);
 }
 
@@ -149,6 +157,8 @@ static int compose_step(struct convergence *x, size_t i, struct buf *script, str
     buf_addf(script, "; then begin %zu\n( set -e\n", i);
     int rc = kind->step(&x->steps[i], script, err);
     /* No `if` around the subshell itself: it would switch its set -e off. */
+    if (i == x->restarter)
+        buf_adds(script, "refresh_jupyter\n");
     buf_addf(script, ") </dev/null 2>&1\nend %zu $?\nelse skip %zu; fi\n", i, i);
     return rc;
 }
@@ -166,13 +176,53 @@ static void fail_blocked(struct convergence *x, size_t i) {
     fail(x, i, &err);
 }
 
+/* Jupyter reads its files at start only: the last change of what it reads restarts it and, unless
+ * its health is converged anyway, is done when it answers again. */
+static size_t find_restarter(const struct batch *b) {
+    size_t last = SIZE_MAX;
+    for (size_t i = 0; i < b->len; i++) {
+        const struct kind *kind = b->changes[i]->kind;
+        if (is_removal(b->changes[i]))
+            return SIZE_MAX;
+        if (kind == &host_python_packages_kind || kind == &host_tls_kind ||
+            kind == &host_jupyter_kind || kind == &host_service_kind)
+            last = i;
+    }
+    return last;
+}
+
+static void await_jupyter(struct convergence *x) {
+    struct err err = {0};
+    struct change *c = x->batch->changes[x->restarter];
+    struct arena *arena = x->batch->arena;
+    const char *address = arena_printf(arena, "%s.jupyter.health", c->parent);
+    for (size_t i = 0; i < x->batch->len; i++)
+        if (x->batch->changes[i]->kind == &host_health_kind)
+            address = NULL; /* its turn comes */
+    const struct host_health_record *health =
+        address == NULL ? NULL : x->ops->lookup.record(x->ops->lookup.ctx, address, NULL);
+    int rc = 0;
+    if (health != NULL && health->url != NULL) {
+        x->ops->progress(x->ops->ctx, c, "waiting for Jupyter to answer");
+        rc = health_wait(x->session->run, x->connection, health->url, arena, &err);
+    }
+    if (rc < 0)
+        fail(x, x->restarter, &err);
+    else
+        succeed(x, x->restarter);
+}
+
 static void run_script(struct convergence *x) {
     _cleanup_buf_ struct buf script = BUF_INIT(4 * (size_t)BUF_LARGE);
     _cleanup_buf_ struct buf errors = BUF_INIT(BUF_SMALL);
     struct err err = {0};
     size_t steps = 0;
     buf_adds(&script, script_common);
-    buf_adds(&script, script_converge);
+    for (size_t i = 0; script_converge[i] != NULL; i++)
+        buf_adds(&script, script_converge[i]);
+    for (size_t i = 0; i < x->batch->len; i++)
+        if (x->batch->changes[i]->kind == &host_python_kind && !is_removal(x->batch->changes[i]))
+            buf_adds(&script, "start_uv\n");
     for (size_t i = 0; i < x->batch->len; i++) {
         if (x->status[i] != STEP_WAITING || host_kind_of(x->batch->changes[i]->kind)->step == NULL)
             continue;
@@ -190,8 +240,7 @@ static void run_script(struct convergence *x) {
     }
     if (steps == 0)
         return;
-    buf_adds(&script, "if [ -e \"$work/restart\" ] && systemctl is-active -q " HOST_SERVICE
-                      "; then systemctl restart " HOST_SERVICE "; fi\nexit 0\n");
+    buf_adds(&script, "exit 0\n");
     int status = 0;
     int rc = script.failed ? err_set(&err, ERRC_LIMIT, "there is more to send than fits in memory")
                            : ssh_run(x->connection->ssh, "sudo -n sh -s", buf_str(&script), on_line,
@@ -200,6 +249,8 @@ static void run_script(struct convergence *x) {
         memset(script.ptr, 0, script.len);
     if (rc == 0)
         err_set(&err, ERRC_HOST, "the host stopped (exit %d): %.400s", status, buf_cstr(&errors));
+    if (rc == 0 && x->restarter != SIZE_MAX && x->status[x->restarter] == STEP_WAITING)
+        await_jupyter(x);
     for (size_t i = 0; i < x->batch->len; i++)
         if (host_kind_of(x->batch->changes[i]->kind)->step != NULL)
             fail(x, i, &err);
@@ -281,6 +332,7 @@ int host_apply(void *session, struct batch *batch, const struct apply_ops *ops, 
                             .batch = batch,
                             .ops = ops,
                             .current = SIZE_MAX,
+                            .restarter = find_restarter(batch),
                             .tail = BUF_INIT(BUF_SMALL)};
     int rc = connect(&x, batch->changes[0]->parent, err);
     if (rc == 0)

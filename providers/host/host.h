@@ -53,6 +53,7 @@ struct host_jupyter_record {
 struct host_service_record {
     const char *unit; /* text of the unit file */
     bool enabled, active;
+    bool current; /* runs with what its files say now */
 };
 
 struct host_health_record {

@@ -15,6 +15,7 @@
 #define HOST_CONFIG HOST_ETC "/jupyter_server_config.json"
 #define HOST_CERT HOST_ETC "/tls/cert.pem"
 #define HOST_KEY HOST_ETC "/tls/key.pem"
+#define HOST_STALE HOST_ETC "/restart" /* there while the service runs with older files */
 #define HOST_SERVICE "berth-jupyter.service"
 #define HOST_UNIT "/etc/systemd/system/" HOST_SERVICE
 
@@ -155,6 +156,10 @@ int tls_leaf_make(const struct run *run, const struct strlist *names, struct buf
 /* Names, whether the CA signed it, days left, and the end as text. */
 int tls_leaf_read(struct arena *arena, struct str cert_pem, struct str ca_pem,
                   struct strlist *names, bool *ret_signed, int *ret_days, const char **ret_expires);
+
+/* Wait until Jupyter answers, or say why it does not. */
+int health_wait(const struct run *run, struct host_connection *connection, const char *url,
+                struct arena *arena, struct err *err);
 
 /* HTTPS GET with only this CA trusted; 0 and the status, or an error. */
 int health_get(const char *url, const char *ca_path, double timeout_s, long *ret_status);

@@ -1,5 +1,6 @@
 /* server[N].files[TO]: a file or a folder, by content hash and mode. */
 #include "providers/host/internal.h"
+#include "providers/host/tar.h"
 #include "specs/fs.h"
 #include "specs/sections/sections.h"
 
@@ -38,8 +39,22 @@ static unsigned mode_of(const struct file_item *item, const struct input_entry *
     return entry->mode & 0755;
 }
 
+struct filling {
+    const struct file_item *item;
+    struct diags *diags;
+};
+
+/* The probe asks a path a line, and sha256sum escapes what is odd. */
+static bool is_plain(const char *path) {
+    for (; *path != '\0'; path++)
+        if ((unsigned char)*path < 0x20 || *path == 0x7f || *path == '\\')
+            return false;
+    return true;
+}
+
 static int fill(const struct desire *in, struct node *node, struct arena *arena, void *ctx) {
-    const struct file_item *item = ctx;
+    const struct filling *f = ctx;
+    const struct file_item *item = f->item;
     const struct input *tree = inputs_get(in->inputs, INPUT_TREE, item->from);
     RECORD *r = node->desired;
     r->to = item->to;
@@ -47,23 +62,26 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
     for (size_t i = 0; tree != NULL && i < tree->entries_len; i++) {
         const struct input_entry *e = &tree->entries[i];
         const char *value = arena_printf(arena, "%03o %s", mode_of(item, e), e->sha256);
-        if (value == NULL ||
-            strmap_set(arena, &r->entries, e->path[0] == '\0' ? "." : e->path, value) < 0)
+        if (!is_plain(e->path))
+            diag_add(f->diags, spec_mark(in->spec, tree->spec_path), "rename it",
+                     "a file in %s has a control character or a backslash in its name", item->from);
+        else if (value == NULL ||
+                 strmap_set(arena, &r->entries, e->path[0] == '\0' ? "." : e->path, value) < 0)
             return -ERRC_NOMEM;
     }
     return 0;
 }
 
 static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
-    (void)diags;
     static const char *const deps[] = {"host_key", NULL};
     const struct reclist *files = spec_files(in->spec);
     const struct file_item *items = files->items;
     for (size_t i = 0; i < files->len; i++) {
+        struct filling filling = {&items[i], diags};
         const char *what = arena_printf(out->arena, "files[%s]", items[i].to);
-        int rc = what == NULL ? -ERRC_NOMEM
-                              : host_desire_each(in, out, &host_files_kind, what, deps, fill,
-                                                 (void *)&items[i]);
+        int rc = what == NULL
+                     ? -ERRC_NOMEM
+                     : host_desire_each(in, out, &host_files_kind, what, deps, fill, &filling);
         if (rc < 0)
             return rc;
     }
@@ -78,18 +96,46 @@ static const char *path_of(const struct host_node *node, const char *to, const c
                : arena_printf(node->arena, "%s/%s", base, entry);
 }
 
+static const char *entry_key(const RECORD *r, size_t i) { return r->entries.items[i].key; }
+
+/* Those that are wanted, and those that berth once wrote. */
 static int probe(const struct host_node *node, struct buf *script) {
-    const RECORD *r = node->desired != NULL ? node->desired : node->recorded;
+    const RECORD *const records[] = {node->desired, node->recorded};
     buf_adds(script, "hash_files <<'BERTH_END'\n");
-    for (size_t i = 0; i < r->entries.len; i++) {
-        const char *path = path_of(node, r->to, r->entries.items[i].key);
-        if (path == NULL)
-            return -ERRC_NOMEM;
-        /* A file whose name has a line break in it cannot be asked about line by line. */
-        if (strchr(path, '\n') == NULL)
-            buf_addf(script, "%zu %s\n", i, path);
+    for (size_t k = 0; k < 2; k++) {
+        for (size_t i = 0; records[k] != NULL && i < records[k]->entries.len; i++) {
+            const char *key = entry_key(records[k], i);
+            const char *path = path_of(node, records[k]->to, key);
+            if (path == NULL)
+                return -ERRC_NOMEM;
+            if (is_plain(path) &&
+                (k == 0 || records[0] == NULL || strmap_get(&records[0]->entries, key) == NULL))
+                buf_addf(script, "%s\n", path);
+        }
     }
     buf_adds(script, "BERTH_END\n");
+    return 0;
+}
+
+/* What is there of those entries, as "MODE SHA256". */
+static int read_entries(const struct host_node *node, const struct facts *facts, const RECORD *from,
+                        RECORD *to) {
+    for (size_t i = 0; from != NULL && i < from->entries.len; i++) {
+        const char *key = entry_key(from, i);
+        const char *path = path_of(node, from->to, key);
+        const char *sha_key = path == NULL ? NULL : arena_printf(node->arena, "sha:%s", path);
+        const char *mode_key = path == NULL ? NULL : arena_printf(node->arena, "mode:%s", path);
+        if (sha_key == NULL || mode_key == NULL)
+            return -ERRC_NOMEM;
+        const char *sha = facts_get(facts, node->address, sha_key);
+        const char *mode = facts_get(facts, node->address, mode_key);
+        int64_t octal = 0;
+        if (sha == NULL || mode == NULL || !str_to_i64(str_of(mode), 0, 7777, &octal))
+            continue;
+        const char *value = arena_printf(node->arena, "%03d %s", (int)octal, sha);
+        if (value == NULL || strmap_set(node->arena, &to->entries, key, value) < 0)
+            return -ERRC_NOMEM;
+    }
     return 0;
 }
 
@@ -100,15 +146,11 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     const RECORD *want = node->desired != NULL ? node->desired : node->recorded;
     r->to = want->to;
     *ret = node->recorded == NULL ? LIVE_NONE : LIVE_OURS;
-    for (size_t i = 0; i < want->entries.len; i++) {
-        char key[32];
-        snprintf(key, sizeof key, "%zu", i);
-        const char *value = facts_get(facts, node->address, key);
-        if (value != NULL &&
-            strmap_set(node->arena, &r->entries, want->entries.items[i].key, value) < 0)
-            return -ERRC_NOMEM;
-    }
-    return 0;
+    int rc = read_entries(node, facts, node->recorded, r);
+    if (rc == 0 && want != node->recorded)
+        rc = read_entries(node, facts, want, r);
+    strmap_sort(&r->entries);
+    return rc;
 }
 
 static const struct input_entry *entry_of(const struct input *tree, const char *key) {
@@ -134,19 +176,13 @@ static int remove_gone(struct host_step *s, const RECORD *before, const RECORD *
     return 0;
 }
 
-static int step(struct host_step *s, struct buf *script, struct err *err) {
-    const RECORD *before = s->before;
+/* What differs goes into one archive. */
+static int pack(struct host_step *s, const struct input *tree, struct buf *tar, struct err *err) {
+    const RECORD *before = s->change->live == NULL ? NULL : s->change->live->record;
     const RECORD *after = s->after;
-    const struct input *tree = s->node->extra;
-    const char *user = s->node->connection->endpoint.user;
-    /* Files that berth once wrote and the spec no longer has are berth's to remove. */
-    const RECORD *old = s->change->recorded == NULL ? NULL : s->change->recorded->record;
-    if (remove_gone(s, old, after, script) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
-    for (size_t i = 0; after != NULL && i < after->entries.len; i++) {
+    for (size_t i = 0; i < after->entries.len; i++) {
         const struct strpair *p = &after->entries.items[i];
-        if (before != NULL && s->change->live != NULL &&
-            cstr_eq(strmap_get(&before->entries, p->key), p->value))
+        if (before != NULL && cstr_eq(strmap_get(&before->entries, p->key), p->value))
             continue;
         const struct input_entry *entry = tree == NULL ? NULL : entry_of(tree, p->key);
         const char *path = path_of(s->node, after->to, p->key);
@@ -156,17 +192,51 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
         int rc = fs_read(entry->local_path, &content, err);
         if (rc < 0)
             return rc;
-        char mode[8];
-        snprintf(mode, sizeof mode, "%.3s", p->value);
-        bool home = after->to[0] == '~';
-        if (home)
-            buf_addf(script, "home_dirs %s ", user);
-        if (home) {
-            shell_quote(script, path);
-            buf_addc(script, '\n');
-        }
-        shell_write_file(script, path, buf_str(&content), home ? user : "root", mode);
+        tar_add(tar, path + 1, (unsigned)strtoul(p->value, NULL, 8), buf_str(&content));
     }
+    if (tar->len > 0)
+        tar_end(tar);
+    return tar->failed ? err_set(err, ERRC_LIMIT, "files: more than %d MiB at once",
+                                 (int)(tar->max / 1024 / 1024))
+                       : 0;
+}
+
+static int step(struct host_step *s, struct buf *script, struct err *err) {
+    const RECORD *after = s->after;
+    const char *user = s->node->connection->endpoint.user;
+    /* Files that berth once wrote and the spec no longer has are berth's to remove. */
+    const RECORD *old = s->change->recorded == NULL ? NULL : s->change->recorded->record;
+    _cleanup_buf_ struct buf tar = BUF_INIT(BUF_LARGE);
+    if (remove_gone(s, old, after, script) < 0)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    if (after == NULL)
+        return 0;
+    int rc = pack(s, s->node->extra, &tar, err);
+    if (rc < 0)
+        return rc;
+    const char *base = path_of(s->node, after->to, ".");
+    bool home = after->to[0] == '~';
+    bool one_file = strmap_get(&after->entries, ".") != NULL;
+    if (base == NULL)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    if (home) {
+        buf_addf(script, "home_dirs %s ", user);
+        shell_quote(script, base);
+        buf_adds(script, one_file ? "\n" : "/.\n");
+    } else if (!one_file) {
+        buf_adds(script, "mkdir -p ");
+        shell_quote(script, base);
+        buf_addc(script, '\n');
+    }
+    if (tar.len == 0)
+        return 0;
+    /* In a home everything is the user's, also folders that have to be made. */
+    if (home)
+        buf_addf(script, "base64 -d <<'BERTH_END' | runuser -u %s -- tar -xp -C / -f -\n", user);
+    else
+        buf_adds(script, "base64 -d <<'BERTH_END' | tar -xp --no-same-owner -C / -f -\n");
+    buf_add_base64(script, tar.ptr, tar.len);
+    buf_adds(script, "\nBERTH_END\n");
     return 0;
 }
 

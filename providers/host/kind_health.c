@@ -114,17 +114,12 @@ static int read_local(const struct host_node *node, void *record, enum presence 
     return 0;
 }
 
-static int local(struct host_step *s, struct host_connection *c, const struct apply_ops *ops,
-                 struct err *err) {
-    const RECORD *after = s->after;
-    const struct run *run = s->node->session->run;
-    if (after == NULL)
-        return 0;
-    ops->progress(ops->ctx, (struct change *)s->change, "waiting for Jupyter to answer");
+int health_wait(const struct run *run, struct host_connection *c, const char *url,
+                struct arena *arena, struct err *err) {
     struct timespec start, now;
     clock_gettime(CLOCK_MONOTONIC, &start);
     do {
-        if (answers(run, s->node->arena, after->url, PLAN_TIMEOUT_S))
+        if (answers(run, arena, url, PLAN_TIMEOUT_S))
             return 0;
         if (atomic_load(run->cancel) > 1)
             return err_set(err, ERRC_CANCELLED, "interrupted");
@@ -137,10 +132,19 @@ static int local(struct host_step *s, struct host_connection *c, const struct ap
     int status = 0;
     ssh_run(c->ssh, "sudo -n journalctl -u " HOST_SERVICE " -n 12 --no-pager -o cat",
             (struct str){"", 0}, NULL, NULL, &log, NULL, &status, &ignored);
-    err_set(err, ERRC_HOST, "Jupyter does not answer at %s. Its log ends with:\n%.600s", after->url,
+    err_set(err, ERRC_HOST, "Jupyter does not answer at %s. Its log ends with:\n%.600s", url,
             buf_cstr(&log));
     err_hint(err, "look at it: berth ssh -- sudo journalctl -u " HOST_SERVICE);
     return -ERRC_HOST;
+}
+
+static int local(struct host_step *s, struct host_connection *c, const struct apply_ops *ops,
+                 struct err *err) {
+    const RECORD *after = s->after;
+    if (after == NULL)
+        return 0;
+    ops->progress(ops->ctx, (struct change *)s->change, "waiting for Jupyter to answer");
+    return health_wait(s->node->session->run, c, after->url, s->node->arena, err);
 }
 
 const struct kind host_health_kind = {

@@ -341,7 +341,7 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     shell_quote(script, root);
     buf_adds(script, "/.\n");
     shell_write_file(script, HOST_CONFIG, buf_str(&config), user, "600");
-    buf_adds(script, "touch \"$work/restart\"\n");
+    buf_adds(script, "stale_jupyter\n");
     OPENSSL_cleanse(config.ptr, config.len);
     OPENSSL_cleanse(token.ptr, token.len);
     return 0;

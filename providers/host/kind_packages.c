@@ -42,7 +42,7 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
 /* What is asked about: all that is wanted, and all that berth once installed. */
 static int probe(const struct host_node *node, struct buf *script) {
     const RECORD *const records[] = {node->desired, node->recorded};
-    buf_adds(script, "for p in");
+    buf_adds(script, "set --");
     for (size_t i = 0; i < 2; i++) {
         const struct strlist *lists[] = {records[i] == NULL ? NULL : &records[i]->packages,
                                          records[i] == NULL ? NULL : &records[i]->added};
@@ -52,7 +52,8 @@ static int probe(const struct host_node *node, struct buf *script) {
                 shell_quote(script, lists[l]->items[p]);
             }
     }
-    buf_adds(script, "; do has_package \"$p\" && fact \"+$p\" yes; done\n");
+    buf_adds(script,
+             "\nknow_packages \"$@\"\nfor p; do has_package \"$p\" && fact \"+$p\" yes; done\n");
     return 0;
 }
 
@@ -111,11 +112,11 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     if (rc < 0)
         return err_set(err, ERRC_NOMEM, "out of memory");
     if (after != NULL) {
-        buf_adds(script, "wanted=\"\"\nfor p in");
+        buf_adds(script, "set --");
         add_names(script, &after->packages);
-        buf_adds(script, "; do if ! has_package \"$p\"; then wanted=\"$wanted $p\"; value added "
-                         "\"$p\"; fi; done\nif [ -n \"$wanted\" ]; then install_packages $wanted; "
-                         "fi\n");
+        buf_adds(script, "\nknow_packages \"$@\"\nwanted=\nfor p; do if ! has_package \"$p\"; then "
+                         "wanted=\"$wanted $p\"; value added \"$p\"; fi; done\n"
+                         "if [ -n \"$wanted\" ]; then install_packages $wanted; fi\n");
     }
     if (remove.len > 0) {
         buf_adds(script, "remove_packages");

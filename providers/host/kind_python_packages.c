@@ -159,35 +159,61 @@ static const char *installed(const struct host_node *node, const struct facts *f
     return NULL;
 }
 
-static int read(const struct host_node *node, const struct facts *facts, void *record,
-                enum presence *ret, struct err *err) {
-    (void)err;
-    RECORD *r = record;
-    const RECORD *want = node->desired != NULL ? node->desired : node->recorded;
-    const RECORD *recorded = node->recorded;
-    *ret = recorded == NULL ? LIVE_NONE : LIVE_OURS;
-    if (recorded != NULL) {
-        r->index_url = recorded->index_url;
-        r->environment = recorded->environment;
-    }
-    for (size_t i = 0; want != NULL && i < want->packages.len; i++) {
-        const struct strpair *p = &want->packages.items[i];
+/* Of the packages in `from` those that are there; as asked for when the version fits. */
+static int read_packages(const struct host_node *node, const struct facts *facts,
+                         const struct strmap *from, struct strmap *to) {
+    for (size_t i = 0; i < from->len; i++) {
+        const struct strpair *p = &from->items[i];
         const char *version = installed(node, facts, p->key);
         if (version == NULL)
             continue;
         const char *shown = pep440_matches(version, p->value) ? p->value : version;
-        if (strmap_set(node->arena, &r->packages, p->key, shown) < 0)
+        if (strmap_set(node->arena, to, p->key, shown) < 0)
             return -ERRC_NOMEM;
     }
     return 0;
 }
 
-static int step(struct host_step *s, struct buf *script, struct err *err) {
-    const RECORD *after = s->after;
+static int read(const struct host_node *node, const struct facts *facts, void *record,
+                enum presence *ret, struct err *err) {
     (void)err;
+    RECORD *r = record;
+    const RECORD *desired = node->desired;
+    const RECORD *recorded = node->recorded;
+    int rc = 0;
+    *ret = recorded == NULL ? LIVE_NONE : LIVE_OURS;
+    if (recorded != NULL) {
+        r->index_url = recorded->index_url;
+        r->environment = recorded->environment;
+        /* What the spec no longer names is to go: it shows as a difference. */
+        rc = read_packages(node, facts, &recorded->packages, &r->packages);
+    }
+    if (rc == 0 && desired != NULL)
+        rc = read_packages(node, facts, &desired->packages, &r->packages);
+    strmap_sort(&r->packages);
+    return rc;
+}
+
+static int step(struct host_step *s, struct buf *script, struct err *err) {
+    const RECORD *before = s->change->live == NULL ? NULL : s->change->live->record;
+    const RECORD *after = s->after;
     if (after == NULL)
         return 0; /* they go with their environment */
-    buf_adds(script, "pip_install");
+    /* First what is not wanted any more; what others need of it comes back with them. */
+    bool any = false;
+    for (size_t i = 0; before != NULL && i < before->packages.len; i++) {
+        const char *name = before->packages.items[i].key;
+        if (strmap_get(&after->packages, name) != NULL)
+            continue;
+        buf_adds(script, any ? " " : "pip_uninstall ");
+        any = true;
+        const char *bare = /* without extras */
+            arena_dup_str(s->node->arena, (struct str){name, strcspn(name, "[")});
+        if (bare == NULL)
+            return err_set(err, ERRC_NOMEM, "out of memory");
+        shell_quote(script, bare);
+    }
+    buf_adds(script, any ? "\npip_install" : "pip_install");
     if (after->index_url != NULL) {
         buf_adds(script, " --index-url ");
         shell_quote(script, after->index_url);
@@ -199,18 +225,8 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
         buf_addc(script, ' ');
         shell_quote(script, buf_cstr(&requirement));
     }
-    buf_adds(script, "\nvalue environment \"$(" HOST_ENV "/bin/python -c 'import platform; "
-                     "print(platform.python_version())')\"\ntouch \"$work/restart\"\n");
+    buf_addf(script, "\nown_environment %s\nstale_jupyter\n", s->node->connection->endpoint.user);
     return 0;
-}
-
-/* The environment may have been made a moment ago, in the same batch. */
-static int take_value(struct host_step *s, const char *key, const char *value) {
-    RECORD *r = s->record;
-    if (r == NULL || strcmp(key, "environment") != 0)
-        return 0;
-    r->environment = arena_dup(s->node->arena, value);
-    return r->environment == NULL ? -ERRC_NOMEM : 0;
 }
 
 const struct kind host_python_packages_kind = {
@@ -230,5 +246,4 @@ const struct host_kind host_python_packages_host = {
     .probe = probe,
     .read = read,
     .step = step,
-    .value = take_value,
 };

@@ -19,13 +19,17 @@ static const struct field fields[] = {
      .type = FIELD_BOOL,
      .offset = offsetof(RECORD, enabled)},
     {.name = "active", .doc = "Runs.", .type = FIELD_BOOL, .offset = offsetof(RECORD, active)},
+    {.name = "current",
+     .doc = "Was started after its configuration, certificate and packages were last changed.",
+     .type = FIELD_BOOL,
+     .offset = offsetof(RECORD, current)},
     FIELD_END,
 };
 
 static int fill(const struct desire *in, struct node *node, struct arena *arena, void *ctx) {
     (void)arena, (void)ctx;
     RECORD *r = node->desired;
-    r->enabled = r->active = true;
+    r->enabled = r->active = r->current = true;
     node->unknown = 1u << F_UNIT; /* the login user is the server's to say */
     node->extra = spec_jupyter(in->spec)->interface;
     return 0;
@@ -50,6 +54,7 @@ static const char *unit_text(struct arena *arena, const char *user, const char *
                         "[Service]\n"
                         "User=%s\n"
                         "WorkingDirectory=~\n"
+                        "EnvironmentFile=-/etc/environment\n"
                         "Environment=TMPDIR=/var/tmp PATH=" HOST_ENV
                         "/bin:/usr/local/bin:/usr/bin:/bin\n"
                         "ExecStart=" HOST_ENV "/bin/%s --config=" HOST_CONFIG "\n"
@@ -82,7 +87,8 @@ static int probe(const struct host_node *node, struct buf *script) {
     buf_adds(script, "fact64 unit " HOST_UNIT "\n"
                      "[ -e /etc/systemd/system/multi-user.target.wants/" HOST_SERVICE
                      " ] && fact enabled yes\n"
-                     "systemctl is-active -q " HOST_SERVICE " && fact active yes\n");
+                     "systemctl is-active -q " HOST_SERVICE " && fact active yes\n"
+                     "[ -e " HOST_STALE " ] && fact stale yes\n");
     return 0;
 }
 
@@ -98,6 +104,7 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     r->unit = arena_dup_str(node->arena, buf_str(&unit));
     r->enabled = facts_get(facts, node->address, "enabled") != NULL;
     r->active = facts_get(facts, node->address, "active") != NULL;
+    r->current = facts_get(facts, node->address, "stale") == NULL;
     return r->unit == NULL ? -ERRC_NOMEM : 0;
 }
 
@@ -113,7 +120,7 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     buf_adds(script,
              "systemctl daemon-reload\nsystemctl enable -q " HOST_SERVICE
              "\nsystemctl reset-failed -q " HOST_SERVICE
-             " 2>/dev/null || true\nsystemctl restart " HOST_SERVICE "\nrm -f \"$work/restart\"\n");
+             " 2>/dev/null || true\nsystemctl restart " HOST_SERVICE "\nrm -f " HOST_STALE "\n");
     return 0;
 }
 

@@ -138,7 +138,7 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     const char *user = s->node->connection->endpoint.user;
     shell_write_file(script, HOST_KEY, buf_str(&key), user, "600");
     shell_write_file(script, HOST_CERT, buf_str(&cert), "root", "644");
-    buf_adds(script, "touch \"$work/restart\"\n");
+    buf_adds(script, "stale_jupyter\n");
     if (key.ptr != NULL)
         memset(key.ptr, 0, key.len);
     return 0;

@@ -1,76 +1,146 @@
 #include "providers/host/scripts.h"
 
-/* POSIX sh, for dash and bash alike. */
+#include "providers/host/internal.h"
+
+/* POSIX sh, for dash and bash alike. Virtual packages ("mail-transport-agent") are looked up only
+ * when a name is not that of a package. */
 const char script_common[] =
     "export LC_ALL=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
     "umask 022\n"
     "if command -v dpkg-query >/dev/null; then\n"
-    "has_package() { [ \"$(dpkg-query -W -f '${db:Status-Status}' \"$1\" 2>/dev/null)\" = "
-    "installed ]; }\n"
+    "know_packages() { known=\";$(dpkg-query -W -f '${db:Status-Abbrev}${Package};' -- \"$@\" "
+    "2>/dev/null)\"; provided=; }\n"
+    "has_package() {\n"
+    "  case $known in *\";\"?i?\"$1;\"*) return 0;; esac\n"
+    "  [ -n \"$provided\" ] || provided=\";$(dpkg-query -W -f "
+    "'${db:Status-Abbrev}${Provides}\\n' | sed -n 's/^.i.//p' | tr ',' '\\n' | "
+    "sed 's/^ *//; s/ .*//' | tr '\\n' ';')\"\n"
+    "  case $provided in *\";$1;\"*) return 0;; esac\n"
+    "  return 1\n"
+    "}\n"
     "else\n"
+    "know_packages() { :; }\n"
     "has_package() { rpm -q --quiet --whatprovides \"$1\" 2>/dev/null; }\n"
     "fi\n";
 
-/* fact KEY VALUE: one line of the answer. */
+/* fact KEY VALUE: one line of the answer. hash_files reads a path a line; two programs do for all
+ * of them. */
 const char script_probe[] =
-    "tab=$(printf '\\t')\n"
     "fact() { printf '%s\\t%s\\t%s\\n' \"$node\" \"$1\" \"$2\"; }\n"
     "fact64() { if [ -f \"$2\" ]; then fact \"$1\" \"$(base64 -w0 <\"$2\")\"; fi; }\n"
-    "hash_files() { while read -r i p; do if [ -f \"$p\" ]; then s=$(sha256sum <\"$p\"); "
-    "fact \"$i\" \"$(stat -c %a \"$p\") ${s%% *}\"; fi; done; }\n";
+    "hash_files() {\n"
+    "  list=$(cat)\n"
+    "  printf '%s\\n' \"$list\" | tr '\\n' '\\0' | xargs -0 sha256sum -- 2>/dev/null |\n"
+    "    awk -v n=\"$node\" '{ print n \"\\tsha:\" substr($0, 67) \"\\t\" substr($0, 1, 64) }'\n"
+    "  printf '%s\\n' \"$list\" | tr '\\n' '\\0' | xargs -0 stat -L -c '%a %n' -- 2>/dev/null |\n"
+    "    awk -v n=\"$node\" '{ i = index($0, \" \"); print n \"\\tmode:\" substr($0, i + 1) "
+    "\"\\t\" substr($0, 1, i - 1) }'\n"
+    "}\n";
 
 /* Steps run one after another; what fails holds back only what needs it. Lines that start with
  * \001 are for berth: B(egin) N, E(nd) N STATUS, S(kipped) N, V(alue) KEY VALUE. */
-const char script_converge[] =
+static const char protocol[] =
     "work=$(mktemp -d /run/berth.XXXXXX) || exit 1\n"
     "trap 'rm -rf \"$work\"' EXIT\n"
-    "if [ -r /etc/environment ]; then set -a; . /etc/environment; set +a; fi\n"
-    "export DEBIAN_FRONTEND=noninteractive TMPDIR=/var/tmp\n"
     "begin() { printf '\\001B\\t%s\\n' \"$1\"; }\n"
     "end() { printf '\\001E\\t%s\\t%s\\n' \"$1\" \"$2\"; [ \"$2\" = 0 ] || : >\"$work/failed.$1\"; "
     "}\n"
     "skip() { printf '\\001S\\t%s\\n' \"$1\"; : >\"$work/failed.$1\"; }\n"
     "value() { printf '\\001V\\t%s\\t%s\\n' \"$1\" \"$2\"; }\n"
     "need() { for n; do [ ! -e \"$work/failed.$n\" ] || return 1; done; }\n"
-    /* mkdir -p as the user, from the home folder down. */
-    "home_dirs() { d=${2%/*}; [ -d \"$d\" ] || (umask 022; install -d -o \"$1\" -g \"$1\" \"$d\"); "
-    "}\n"
+    /* The folder of a path, made by the user where the user may, else for the user. */
+    "home_dirs() { d=${2%/*}; [ -d \"$d\" ] || runuser -u \"$1\" -- mkdir -p \"$d\" 2>/dev/null || "
+    "{ mkdir -p \"$d\" && chown \"$1:\" \"$d\"; }; }\n"
+    /* Jupyter reads its files at start only; the mark outlives a run that is cut. */
+    "stale_jupyter() { [ ! -e " HOST_UNIT " ] || : >" HOST_STALE "; }\n"
+    "refresh_jupyter() { if [ -e " HOST_STALE " ]; then if systemctl is-active -q " HOST_SERVICE
+    "; then systemctl restart " HOST_SERVICE "; fi; rm -f " HOST_STALE "; fi; }\n";
+
+/* /etc/environment is pam_env's: KEY=VALUE with blanks unquoted, so it cannot be sourced. sudo has
+ * dropped what it set. uv does not read pip's settings: they are handed on. */
+static const char environment[] =
+    "if [ -r /etc/environment ]; then while IFS= read -r l || [ -n \"$l\" ]; do\n"
+    "  l=${l#export }\n"
+    "  case $l in PATH=*) continue;; [A-Za-z_]*=*) ;; *) continue;; esac\n"
+    "  k=${l%%=*}; v=${l#*=}\n"
+    "  case $v in \\\"*\\\") v=${v#?}; v=${v%?};; \\'*\\') v=${v#?}; v=${v%?};; esac\n"
+    "  case $k in *[!A-Za-z0-9_]*) ;; *) export \"$k=$v\";; esac\n"
+    "done </etc/environment; fi\n"
+    "pip_setting() { sed -n \"s/^$1 *[=:] *//p\" /etc/pip.conf 2>/dev/null | tail -n 1; }\n"
+    "hand_on() { if [ -n \"$2\" ]; then eval \"export $1=\\${$1:-\\$2}\"; fi; }\n"
+    "hand_on UV_DEFAULT_INDEX \"${PIP_INDEX_URL:-$(pip_setting index-url)}\"\n"
+    "hand_on UV_INDEX \"${PIP_EXTRA_INDEX_URL:-$(pip_setting extra-index-url)}\"\n"
+    "hand_on UV_FIND_LINKS \"${PIP_FIND_LINKS:-$(pip_setting find-links)}\"\n"
+    "hand_on SSL_CERT_FILE \"${PIP_CERT:-$(pip_setting cert)}\"\n"
+    "export DEBIAN_FRONTEND=noninteractive TMPDIR=/var/tmp PIP_DISABLE_PIP_VERSION_CHECK=1 "
+    "PIP_ROOT_USER_ACTION=ignore\n"
+    "export UV_PYTHON_INSTALL_DIR=/opt/berth/python UV_LINK_MODE=${UV_LINK_MODE:-copy}\n"
+    "[ -n \"${UV_CACHE_DIR-}\" ] || export UV_NO_CACHE=1\n";
+
+/* Packages of the distribution. The lists are fetched anew only when an install fails. What others
+ * need is not removed with them: dpkg and rpm refuse, and it stays. */
+static const char packages[] =
     "if command -v apt-get >/dev/null; then\n"
-    "apt_install() { apt-get -o DPkg::Lock::Timeout=600 -y -q install --no-install-recommends "
-    "\"$@\"; }\n"
-    "install_packages() { apt_install \"$@\" || { apt-get -o DPkg::Lock::Timeout=600 -q update && "
-    "apt_install \"$@\"; }; }\n"
-    "remove_packages() { apt-get -o DPkg::Lock::Timeout=600 -y -q remove \"$@\"; }\n"
+    "apt() { apt-get -qq -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 \"$@\"; }\n"
+    "apt_install() { apt -y --no-install-recommends install \"$@\"; }\n"
+    "install_packages() { apt_install \"$@\" || { apt update && apt_install \"$@\"; }; }\n"
+    "remove_packages() { for p; do dpkg --remove \"$p\" || echo \"$p stays: others need it\"; "
+    "done; "
+    "}\n"
+    "dist_python() { [ -n \"$(apt-cache -q policy \"python$1\" 2>/dev/null)\" ] && "
+    "install_packages \"python$1\" \"python$1-venv\"; }\n"
     "venv_package=python3-venv\n"
     "else\n"
     "install_packages() { dnf -y -q install \"$@\"; }\n"
-    "remove_packages() { dnf -y -q remove \"$@\"; }\n"
+    "remove_packages() { for p; do rpm -e \"$p\" || echo \"$p stays: others need it\"; done; }\n"
+    "dist_python() { dnf -y -q install \"python$1\" 2>/dev/null; }\n"
     "venv_package=python3-pip\n"
+    "fi\n";
+
+/* uv from the package index, into an environment of its own; it starts while packages install where
+ * it needs none of them. Where uv cannot be had, venv and pip do. */
+static const char python[] =
+    "make_uv() { python3 -m venv /opt/berth/uv && /opt/berth/uv/bin/pip install -q uv || "
+    "rm -rf /opt/berth/uv; }\n"
+    "start_uv() {\n"
+    "  if [ -x " HOST_UV " ] || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then return 0; "
     "fi\n"
-    /* uv from the package index, into an environment of its own. */
-    "need_uv() {\n"
-    "  if [ -x /opt/berth/uv/bin/uv ]; then return 0; fi\n"
-    "  python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages $venv_package\n"
-    "  python3 -m venv /opt/berth/uv\n"
-    "  /opt/berth/uv/bin/pip install -q --disable-pip-version-check uv || {\n"
-    "    echo 'uv cannot be had; going on with venv and pip'; rm -rf /opt/berth/uv; }\n"
+    "  : >\"$work/uv.busy\"\n"
+    "  ( make_uv; rm -f \"$work/uv.busy\" ) >/dev/null 2>&1 </dev/null &\n"
     "}\n"
-    "export UV_PYTHON_INSTALL_DIR=/opt/berth/python UV_LINK_MODE=${UV_LINK_MODE:-copy}\n"
+    "need_uv() {\n"
+    "  while [ -e \"$work/uv.busy\" ]; do sleep 0.05; done\n"
+    "  if [ -x " HOST_UV " ]; then return 0; fi\n"
+    "  python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages $venv_package\n"
+    "  make_uv\n"
+    "  [ -x " HOST_UV " ] || echo 'uv cannot be had; going on with venv and pip'\n"
+    "}\n"
     /* The asked version from the distribution where it has it, else uv's own; without a wish the
      * system's where it is new enough for Jupyter. */
     "make_environment() {\n"
     "  v=$1\n"
     "  if [ -z \"$v\" ]; then\n"
-    "    if python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then v=python3; "
-    "else v=3.12; fi\n"
+    "    if python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then v=3; else v=3.12; "
+    "fi\n"
     "  fi\n"
-    "  rm -rf /opt/berth/env\n"
-    "  if [ -x /opt/berth/uv/bin/uv ]; then /opt/berth/uv/bin/uv venv -q --python \"$v\" "
-    "/opt/berth/env\n"
-    "  else p=python3; [ \"$v\" = python3 ] || p=python$v; \"$p\" -m venv /opt/berth/env; fi\n"
+    "  p=$(command -v \"python$v\" || true)\n"
+    "  if [ -z \"$p\" ] && dist_python \"$v\"; then p=$(command -v \"python$v\" || true); fi\n"
+    "  rm -rf " HOST_ENV "\n"
+    "  if [ -x " HOST_UV " ]; then " HOST_UV " venv -q --seed --python \"${p:-$v}\" " HOST_ENV "\n"
+    "  elif [ -n \"$p\" ]; then \"$p\" -m venv " HOST_ENV "\n"
+    "  else echo \"there is no Python $v for this system\"; return 1; fi\n"
     "}\n"
     "pip_install() {\n"
-    "  if [ -x /opt/berth/uv/bin/uv ]; then /opt/berth/uv/bin/uv pip install --python "
-    "/opt/berth/env/bin/python \"$@\"\n"
-    "  else /opt/berth/env/bin/pip install --disable-pip-version-check \"$@\"; fi\n"
-    "}\n";
+    "  if [ -x " HOST_UV " ]; then " HOST_UV " pip install --python " HOST_ENV
+    "/bin/python \"$@\"\n"
+    "  else " HOST_ENV "/bin/python -m pip install \"$@\"; fi\n"
+    "}\n"
+    "pip_uninstall() {\n"
+    "  if [ -x " HOST_UV " ]; then " HOST_UV " pip uninstall --python " HOST_ENV
+    "/bin/python \"$@\"\n"
+    "  else " HOST_ENV "/bin/python -m pip uninstall -y \"$@\"; fi\n"
+    "}\n"
+    /* So that %pip works in a notebook. */
+    "own_environment() { find " HOST_ENV " ! -user \"$1\" -exec chown -h \"$1:\" {} +; }\n";
+
+const char *const script_converge[] = {protocol, environment, packages, python, NULL};

@@ -1,4 +1,5 @@
 /* The shell that every probe and every converge starts with. */
 #pragma once
 
-extern const char script_common[], script_probe[], script_converge[];
+extern const char script_common[], script_probe[];
+extern const char *const script_converge[]; /* parts, ends with NULL */
