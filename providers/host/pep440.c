@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 enum { PARTS_MAX = 12 };
 
@@ -13,6 +14,7 @@ struct version {
     size_t release_len;
     int phase;      /* dev < a < b < rc < final < post */
     int64_t number; /* of the pre, post or dev part */
+    int64_t dev;    /* of a dev part behind that; INT64_MAX for none: it is before all else */
 };
 
 enum { PHASE_DEV, PHASE_A, PHASE_B, PHASE_RC, PHASE_FINAL, PHASE_POST };
@@ -35,24 +37,52 @@ static bool take_word(const char **at, const char *word) {
     return true;
 }
 
-static void take_phase(const char **at, struct version *v) {
+static void skip_separator(const char **at) {
+    if (**at == '.' || **at == '-' || **at == '_')
+        (*at)++;
+}
+
+static bool take_part(const char **at, int *ret_phase, int64_t *ret_number) {
     static const struct {
         const char *word;
         int phase;
-    } words[] = {{"dev", PHASE_DEV},   {"alpha", PHASE_A},  {"a", PHASE_A},   {"beta", PHASE_B},
-                 {"b", PHASE_B},       {"rc", PHASE_RC},    {"c", PHASE_RC},  {"pre", PHASE_RC},
-                 {"post", PHASE_POST}, {"rev", PHASE_POST}, {"r", PHASE_POST}};
-    while (**at == '.' || **at == '-' || **at == '_')
-        (*at)++;
+    } words[] = {{"dev", PHASE_DEV},   {"alpha", PHASE_A},    {"a", PHASE_A},
+                 {"beta", PHASE_B},    {"b", PHASE_B},        {"rc", PHASE_RC},
+                 {"c", PHASE_RC},      {"preview", PHASE_RC}, {"pre", PHASE_RC},
+                 {"post", PHASE_POST}, {"rev", PHASE_POST},   {"r", PHASE_POST}};
+    const char *p = *at;
+    bool dash = *p == '-';
+    skip_separator(&p);
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (!take_word(at, words[i].word))
+        if (!take_word(&p, words[i].word))
             continue;
-        while (**at == '.' || **at == '-' || **at == '_')
-            (*at)++;
-        v->phase = words[i].phase;
-        v->number = take_number(at);
-        return;
+        skip_separator(&p);
+        *ret_phase = words[i].phase;
+        *ret_number = take_number(&p);
+        *at = p;
+        return true;
     }
+    if (!dash || !isdigit((unsigned char)*p))
+        return false;
+    *ret_phase = PHASE_POST; /* "1.0-1" */
+    *ret_number = take_number(&p);
+    *at = p;
+    return true;
+}
+
+static void take_phase(const char **at, struct version *v) {
+    int phase;
+    int64_t number;
+    v->dev = INT64_MAX;
+    if (!take_part(at, &v->phase, &v->number) || !take_part(at, &phase, &number))
+        return;
+    if (phase == PHASE_POST && v->phase < PHASE_FINAL) {
+        /* "1.0rc1.post2": rare enough; it is after its pre-release, which is all that is kept. */
+        if (!take_part(at, &phase, &number))
+            return;
+    }
+    if (phase == PHASE_DEV)
+        v->dev = number;
 }
 
 static void parse(const char *text, struct version *v) {
@@ -81,7 +111,9 @@ static int compare(const struct version *a, const struct version *b) {
         c = compare_i64(a->release[i], b->release[i]);
     if (c == 0)
         c = compare_i64(a->phase, b->phase);
-    return c != 0 ? c : compare_i64(a->number, b->number);
+    if (c == 0)
+        c = compare_i64(a->number, b->number);
+    return c != 0 ? c : compare_i64(a->dev, b->dev);
 }
 
 static bool same_prefix(const struct version *v, const struct version *prefix, size_t len) {
@@ -91,7 +123,11 @@ static bool same_prefix(const struct version *v, const struct version *prefix, s
     return v->epoch == prefix->epoch;
 }
 
-static bool matches_one(const struct version *v, struct str clause) {
+static bool is_pre(const struct version *v) {
+    return v->phase < PHASE_FINAL || v->dev != INT64_MAX;
+}
+
+static bool matches_one(const char *raw, const struct version *v, struct str clause) {
     static const char *const operators[] = {"===", "==", "!=", "<=", ">=", "~=", "<", ">"};
     char text[128];
     clause = str_trim(clause);
@@ -112,8 +148,12 @@ static bool matches_one(const struct version *v, struct str clause) {
     struct version want;
     parse(text, &want);
     int c = compare(v, &want);
+    bool same_release = same_prefix(v, &want, PARTS_MAX);
     switch (op) {
-    case 0:
+    case 0: {
+        size_t len = strlen(text);
+        return strncasecmp(raw, text, len) == 0 && raw[len] == '\0';
+    }
     case 1:
         return wild ? same_prefix(v, &want, want.release_len) : c == 0;
     case 2:
@@ -124,10 +164,10 @@ static bool matches_one(const struct version *v, struct str clause) {
         return c >= 0;
     case 5:
         return c >= 0 && want.release_len > 1 && same_prefix(v, &want, want.release_len - 1);
-    case 6:
-        return c < 0;
-    default:
-        return c > 0;
+    case 6: /* a pre-release of the limit itself is not below it */
+        return c < 0 && !(same_release && is_pre(v) && !is_pre(&want));
+    default: /* nor is its post-release above it */
+        return c > 0 && !(same_release && v->phase == PHASE_POST && want.phase != PHASE_POST);
     }
 }
 
@@ -139,7 +179,7 @@ bool pep440_matches(const char *version, const char *specifier) {
     struct str rest = str_of(specifier);
     struct str clause;
     while (str_split(&rest, ',', &clause))
-        if (!matches_one(&v, clause))
+        if (!matches_one(version, &v, clause))
             return false;
     return true;
 }

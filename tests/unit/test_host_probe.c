@@ -1,0 +1,90 @@
+/* The probe's answer, the tar archive, quoting for the shell, and paths. */
+#include "providers/host/internal.h"
+#include "providers/host/tar.h"
+#include "tests/unit/cm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void test_facts(void **state) {
+    (void)state;
+    struct facts facts = {0};
+    struct err err = {0};
+    assert_int_equal(facts_parse(STR("a\tk\tv\n\na\tk2\taGk=\nb\tk\tx\ty\n"), &facts, &err), 0);
+    assert_int_equal(facts.len, 3);
+    assert_string_equal(facts_get(&facts, "a", "k"), "v");
+    assert_string_equal(facts_get(&facts, "b", "k"), "x\ty");
+    assert_null(facts_get(&facts, "a", "none"));
+    _cleanup_buf_ struct buf out = BUF_INIT(BUF_SMALL);
+    assert_true(facts_get_base64(&facts, "a", "k2", &out));
+    assert_string_equal(buf_cstr(&out), "hi");
+    buf_reset(&out);
+    assert_false(facts_get_base64(&facts, "b", "k", &out));
+    facts_free(&facts);
+}
+
+static void test_facts_refused(void **state) {
+    (void)state;
+    static const char *const bad[] = {"x", "a\tb", "sudo: a password is required\n", "a\tb\n"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct facts facts = {0};
+        struct err err = {0};
+        assert_int_equal(facts_parse(str_of(bad[i]), &facts, &err), -ERRC_HOST);
+        assert_int_equal(facts.len, 0);
+    }
+    struct facts facts = {0};
+    struct err err = {0};
+    assert_int_equal(facts_parse(STR("a\tb\tc\0d\n"), &facts, &err), -ERRC_HOST);
+}
+
+static void test_quote(void **state) {
+    (void)state;
+    _cleanup_buf_ struct buf out = BUF_INIT(BUF_SMALL);
+    shell_quote(&out, "it's $HOME `x` \"\\");
+    assert_string_equal(buf_cstr(&out), "'it'\\''s $HOME `x` \"\\'");
+}
+
+static void test_remote_path(void **state) {
+    (void)state;
+    _cleanup_arena_ struct arena arena = {0};
+    assert_string_equal(remote_path(&arena, "admin", "~"), "/home/admin");
+    assert_string_equal(remote_path(&arena, "admin", "~/a/"), "/home/admin/a");
+    assert_string_equal(remote_path(&arena, "root", "~/a"), "/root/a");
+    assert_string_equal(remote_path(&arena, "admin", "/srv//"), "/srv");
+    assert_string_equal(remote_path(&arena, "admin", "/"), "/");
+}
+
+/* What tar itself makes of it. */
+static void test_tar(void **state) {
+    (void)state;
+    char dir[] = "/tmp/berth-tar-XXXXXX";
+    char path[64], name[151], command[512];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/a.tar", dir);
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    _cleanup_buf_ struct buf tar = BUF_INIT(BUF_MEDIUM);
+    tar_add(&tar, "sub/short", 0640, STR("hello"));
+    tar_add(&tar, name, 0755, STR(""));
+    tar_end(&tar);
+    assert_false(tar.failed);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(tar.ptr, 1, tar.len, f), tar.len);
+    fclose(f);
+    snprintf(command, sizeof command,
+             "cd %s && tar -xpf a.tar && test \"$(cat sub/short)\" = hello && test \"$(stat -c %%a "
+             "sub/short)\" = 640 && test -x %s && test ! -s %s && rm -r %s",
+             dir, name, name, dir);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_facts), cmocka_unit_test(test_facts_refused),
+        cmocka_unit_test(test_quote), cmocka_unit_test(test_remote_path),
+        cmocka_unit_test(test_tar),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
