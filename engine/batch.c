@@ -75,17 +75,20 @@ static int group(struct plan *plan, struct arena *arena, struct batches *b, stru
         }
     }
     index_free(index);
-    for (size_t i = 0; rc == 0 && i < b->len; i++)
-        if ((b->items[i].changes = arena_calloc(arena, batch_len[i], sizeof(struct change *))) ==
-            NULL)
-            rc = err_set(err, ERRC_NOMEM, "out of memory");
-    for (size_t i = 0; rc == 0 && i < plan->len; i++) {
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < b->len; i++) {
+        b->items[i].changes = arena_calloc(arena, batch_len[i], sizeof(struct change *));
+        if (b->items[i].changes == NULL)
+            return err_set(err, ERRC_NOMEM, "out of memory");
+    }
+    for (size_t i = 0; i < plan->len; i++) {
         if (b->of_change[i] == SIZE_MAX)
             continue;
         struct exec_batch *batch = &b->items[b->of_change[i]];
         batch->changes[batch->len++] = &plan->changes[i];
     }
-    return rc;
+    return 0;
 }
 
 int batches_make(struct plan *plan, struct arena *arena, struct batches *ret, struct err *err) {

@@ -106,7 +106,12 @@ int graph_order(const struct edges *edges, size_t n, size_t *ret_order, size_t *
     char *color = calloc(n + 1, 1);
     struct frame *stack = calloc(n + 1, sizeof *stack);
     size_t done = 0;
-    int rc = color == NULL || stack == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    if (color == NULL || stack == NULL) {
+        free(color);
+        free(stack);
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    }
+    int rc = 0;
     for (size_t i = 0; rc == 0 && i < n; i++)
         if (color[i] == WHITE && visit(edges, i, color, stack, ret_order, &done, ret_cycle_len) < 0)
             rc = err_set(err, ERRC_INVALID, "a cycle of dependencies");

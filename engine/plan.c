@@ -41,7 +41,10 @@ struct planner {
     bool destroy;
 };
 
-static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
+static int no_memory(struct err *err) {
+    err_set(err, ERRC_NOMEM, "out of memory");
+    return -ERRC_NOMEM;
+}
 
 static const struct change *change_of(const struct planner *p, const char *address) {
     size_t i = address == NULL ? SIZE_MAX : index_get(p->by_address, address);
@@ -282,6 +285,8 @@ static int build_indexes(struct planner *p, struct err *err) {
 
 static int make(struct planner *p, struct err *err) {
     int rc = build_indexes(p, err);
+    if (rc < 0)
+        return rc;
     for (size_t i = 0; rc == 0 && !p->destroy && i < p->desired->nodes.len; i++)
         rc = plan_node(p, &p->desired->nodes.items[i], err);
     for (size_t w = 0; rc == 0 && w < p->live->len; w++)

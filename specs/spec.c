@@ -140,7 +140,7 @@ static bool compile_sections(struct spec *spec, struct tree *top, struct diags *
         if (!compile_section(spec, i, tree, diags))
             return false;
         if (i == 0) {
-            const struct top_section *record = spec->records[0];
+            const struct top_section *record = spec_top(spec);
             spec->name = record->name;
             spec->provider = record->provider;
         }

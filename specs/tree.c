@@ -188,7 +188,9 @@ static struct tree *parse_node(struct parse *p, size_t depth) {
 }
 
 static struct tree *parse_stream(struct parse *p) {
-    if (!advance(p) || !advance(p))
+    if (!advance(p)) /* the stream's start */
+        return NULL;
+    if (!advance(p)) /* the document's */
         return NULL;
     if (p->event.type == YAML_STREAM_END_EVENT)
         return refuse(p, (struct mark){1, 1, 1}, "`berth init` writes one to start from",
@@ -196,7 +198,9 @@ static struct tree *parse_stream(struct parse *p) {
     if (!advance(p))
         return NULL;
     struct tree *root = parse_node(p, 0);
-    if (root == NULL || !advance(p) || !advance(p))
+    if (root == NULL || !advance(p)) /* the document's end */
+        return NULL;
+    if (!advance(p)) /* the stream's, if all is well */
         return NULL;
     if (p->event.type != YAML_STREAM_END_EVENT)
         return refuse(p, event_mark(p), "keep one document a file",

@@ -109,6 +109,7 @@ static void keep_header(struct str line, const char *name, char *ret, size_t siz
     snprintf(ret, size, "%.*s", STR_FMT(value));
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): libcurl's type of callback */
 static size_t on_header(char *data, size_t size, size_t n, void *ctx) {
     struct attempt *a = ctx;
     struct str line = {data, size * n};

@@ -66,12 +66,14 @@ int ec2_call(struct ec2_session *s, struct query *q, const char *action, bool on
 
 bool ec2_sleep(struct ec2_session *s, double seconds) {
     enum { STEP_MS = 50 };
-    for (double left = seconds; left > 0; left -= STEP_MS / 1000.0) {
+    int left_ms = (int)(seconds * 1000);
+    while (left_ms > 0) {
         if (s->run->cancel != NULL && atomic_load(s->run->cancel) > 1)
             return false;
-        double step = left < STEP_MS / 1000.0 ? left : STEP_MS / 1000.0;
-        const struct timespec t = {0, (long)(step * 1e9)};
+        int step_ms = left_ms < STEP_MS ? left_ms : STEP_MS;
+        const struct timespec t = {0, step_ms * 1000000L};
         nanosleep(&t, NULL);
+        left_ms -= step_ms;
     }
     return true;
 }

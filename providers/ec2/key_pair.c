@@ -164,6 +164,8 @@ static int import(struct ec2_session *s, struct change *c, RECORD *record, struc
     int rc = ops->intent(ops->ctx, c, err);
     if (rc < 0)
         return rc;
+    if (record->public_key == NULL)
+        return err_set(err, ERRC_INTERNAL, "the key pair has no public half");
     struct query q;
     struct xml *xml = NULL;
     query_init(&q, "ImportKeyPair");

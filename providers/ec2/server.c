@@ -286,8 +286,8 @@ static const char *address_of(const struct observe_in *in, const struct xml *ite
     int64_t base = 0;
     if (base_text == NULL || !str_to_i64(str_of(base_text), 0, 100000, &base))
         return arena_printf(&out->arena, "orphan.%s", id);
-    const char *address =
-        arena_printf(&out->arena, "server[%lld]", (long long)(base + launch_index));
+    base += launch_index;
+    const char *address = arena_printf(&out->arena, "server[%lld]", (long long)base);
     const struct recorded *known = recorded_find(in->recorded, address);
     bool taken = known != NULL && known->id != NULL; /* by another instance */
     return taken || observed_find(out, address) != NULL ? arena_printf(&out->arena, "orphan.%s", id)

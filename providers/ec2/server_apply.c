@@ -319,12 +319,17 @@ static void launch(struct ec2_session *s, struct launch *l, struct arena *arena,
                    const struct apply_ops *ops, struct err *err) {
     RECORD *seen = arena_calloc(arena, l->len, sizeof *seen);
     bool *failed = arena_calloc(arena, l->len, sizeof *failed);
-    int rc = seen == NULL || failed == NULL ? err_set(err, ERRC_NOMEM, "out of memory")
-                                            : start(s, l, arena, ops, err);
+    if (seen == NULL || failed == NULL) {
+        err_set(err, ERRC_NOMEM, "out of memory");
+        for (size_t i = 0; i < l->len; i++)
+            ops->failed(ops->ctx, l->changes[i], err);
+        return;
+    }
+    int rc = start(s, l, arena, ops, err);
     if (rc == 0)
         rc = await(s, l->changes, l->ids, l->len, WAIT_RUNNING, seen, failed, ops, arena, err);
     for (size_t i = 0; i < l->len; i++) {
-        if (failed != NULL && failed[i])
+        if (failed[i])
             continue;
         if (rc == 0) {
             RECORD record = merged(l->changes[i]->after, &seen[i]);
@@ -400,6 +405,8 @@ static void terminate_all(struct ec2_session *s, struct batch *batch, const stru
                  ? err_set(err, ERRC_NOMEM, "out of memory")
                  : terminate(s, batch->changes, batch->len, failed, ops, batch->arena, err);
     for (size_t i = 0; i < batch->len; i++) {
+        if (failed != NULL && failed[i]) /* answered for while it was waited for */
+            continue;
         if (rc == 0 && ops->done(ops->ctx, batch->changes[i], NULL, err) == 0)
             continue;
         ops->failed(ops->ctx, batch->changes[i], err);

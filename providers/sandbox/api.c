@@ -151,16 +151,22 @@ static bool find_part(struct str text, const char *name, struct str *ret) {
     return false;
 }
 
+/* "20150830T123600Z" */
 static time_t parse_date(struct str text) {
     struct tm tm = {0};
-    char date[SIGN_DATE_SIZE];
-    if (text.len != SIGN_DATE_SIZE - 1)
+    const struct {
+        size_t at, len;
+        int *to;
+    } parts[] = {{0, 4, &tm.tm_year}, {4, 2, &tm.tm_mon},  {6, 2, &tm.tm_mday},
+                 {9, 2, &tm.tm_hour}, {11, 2, &tm.tm_min}, {13, 2, &tm.tm_sec}};
+    if (text.len != SIGN_DATE_SIZE - 1 || text.ptr[8] != 'T')
         return 0;
-    memcpy(date, text.ptr, text.len);
-    date[text.len] = '\0';
-    if (sscanf(date, "%4d%2d%2dT%2d%2d%2dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
-               &tm.tm_min, &tm.tm_sec) != 6)
-        return 0;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        int64_t number;
+        if (!str_to_i64((struct str){text.ptr + parts[i].at, parts[i].len}, 0, 9999, &number))
+            return 0;
+        *parts[i].to = (int)number;
+    }
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
     return timegm(&tm);

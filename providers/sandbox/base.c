@@ -14,9 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PACKAGES                                                                                   \
-    "systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,sudo,ca-certificates,python3,"        \
-    "python3-venv,iproute2,procps,curl"
+static const char include[] = "--include=systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,"
+                              "sudo,ca-certificates,python3,python3-venv,iproute2,procps,curl";
 
 /* What a guest must not try, and what only costs time. userns_run has gone to the root already: a
  * cd would walk there again by its whole path, which the mapped root may not. */
@@ -43,7 +42,7 @@ static int build(const struct paths *paths, const char *temp, const char *given,
                                 "--variant=minbase",
                                 "--skip=output/dev",
                                 "--skip=cleanup/apt/lists",
-                                "--include=" PACKAGES,
+                                include,
                                 "bookworm",
                                 tar,
                                 NULL};

@@ -357,7 +357,7 @@ int sandbox_serve(const struct sandbox_options *options, struct err *err) {
     struct sandbox s = {.mutex = PTHREAD_MUTEX_INITIALIZER, .lock_fd = -1, .subnet_fd = -1};
     const char *ready_text = getenv("BERTH_SANDBOX_READY_FD");
     int64_t ready = -1;
-    int pipe_fds[2];
+    int pipe_fds[2] = {-1, -1};
     if (ready_text != NULL && !str_to_i64(str_of(ready_text), 0, 1000, &ready))
         ready = -1;
     int ready_fd = (int)ready;

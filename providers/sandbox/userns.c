@@ -36,22 +36,24 @@ int userns_map(pid_t pid, struct err *err) {
 /* Folders of root's own (0700) would stop the mapped root on its way: it goes where its last
  * argument's folder is while it is still the caller, and names it "." from then on. */
 int userns_run(const char *const argv[], struct err *err) {
-    int sync[2];
+    int sync[2] = {-1, -1};
     if (pipe2(sync, O_CLOEXEC) < 0)
         return err_set_errno(err, ERRC_IO, errno, "pipe");
     pid_t pid =
         (pid_t)syscall(SYS_clone, (unsigned long)(CLONE_NEWUSER | SIGCHLD), NULL, NULL, NULL, NULL);
     if (pid == 0) {
         char go;
-        const char *args[16];
+        const char *args[16] = {NULL};
         size_t n = 0;
         int archive = -1;
-        while (argv[n] != NULL && n < 15) {
+        while (n < 15 && argv[n] != NULL) {
             args[n] = argv[n];
             n++;
         }
         args[n] = NULL;
         close(sync[1]);
+        if (n == 0)
+            _exit(126);
         for (size_t i = 1; i + 1 < n; i++)
             if (strcmp(args[i], "-f") == 0 && (archive = open(args[i + 1], O_RDONLY)) >= 0)
                 args[i + 1] = "-";
