@@ -9,7 +9,7 @@ const char script_common[] =
     "umask 022\n"
     "if command -v dpkg-query >/dev/null; then\n"
     "know_packages() { known=\";$(dpkg-query -W -f '${db:Status-Abbrev}${Package};' -- \"$@\" "
-    "2>/dev/null)\"; provided=; }\n"
+    "2>/dev/null || :)\"; provided=; }\n"
     "has_package() {\n"
     "  case $known in *\";\"?i?\"$1;\"*) return 0;; esac\n"
     "  [ -n \"$provided\" ] || provided=\";$(dpkg-query -W -f "
