@@ -45,7 +45,7 @@ static int no_key(const char *parent, struct err *err) {
 }
 
 int host_connect(struct host_session *s, const char *parent, const struct endpoint *endpoint,
-                 const struct host_keys *keys, double deadline_s, bool (*abandoned)(void *ctx),
+                 const struct host_keys *keys, double boot_s, bool (*abandoned)(void *ctx),
                  void *ctx, struct host_connection **ret, struct err *err) {
     pthread_mutex_lock(s->mutex);
     struct host_connection *c = find(s, parent);
@@ -76,7 +76,7 @@ int host_connect(struct host_session *s, const char *parent, const struct endpoi
         strlist_add(&c->arena, &accepted, keys->one_time);
     const struct ssh_in in = {.endpoint = &c->endpoint,
                               .host_keys = &accepted,
-                              .deadline_s = deadline_s,
+                              .boot_s = boot_s,
                               .abandoned = abandoned,
                               .ctx = ctx,
                               .cancel = s->run->cancel};

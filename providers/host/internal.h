@@ -116,9 +116,9 @@ struct host_keys host_keys_of(const struct run *run, const char *parent,
                               const struct endpoint *endpoint, const struct host_key_record *record,
                               struct arena *arena);
 
-/* Connections: found or made; ready to run. */
+/* Connections: found or made; ready to run. `boot_s`: as in struct ssh_in. */
 int host_connect(struct host_session *s, const char *parent, const struct endpoint *endpoint,
-                 const struct host_keys *keys, double deadline_s, bool (*abandoned)(void *ctx),
+                 const struct host_keys *keys, double boot_s, bool (*abandoned)(void *ctx),
                  void *ctx, struct host_connection **ret, struct err *err);
 /* After an error of the connection: the next host_connect makes a new one. */
 void host_disconnect(struct host_session *s, struct host_connection *c);

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONNECT_S 6.0
 enum { TARGETS_AT_ONCE = 64 };
 
 struct target {
@@ -129,7 +128,7 @@ static bool is_abandoned(void *ctx) {
 static int probe(struct target *t, struct err *err) {
     struct host_connection *c = NULL;
     const struct host_keys keys = find_keys(t);
-    int rc = host_connect(t->session, t->target->address, &t->target->endpoint, &keys, CONNECT_S,
+    int rc = host_connect(t->session, t->target->address, &t->target->endpoint, &keys, 0,
                           is_abandoned, t, &c, err);
     if (rc < 0)
         return rc;

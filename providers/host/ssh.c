@@ -19,6 +19,8 @@
 enum {
     CONNECT_MS = 4000, /* one try */
     HANDSHAKE_MS = 15000,
+    TRY_S = 8,        /* one try, connection, keys and login */
+    REFUSED_S = 30,   /* that logins are refused while a server boots */
     IDLE_MS = 900000, /* a step that says nothing for that long is stuck */
     POLL_MS = 100,
     FRESH_S = 45, /* firewalls forget idle connections after a minute or more */
@@ -168,11 +170,6 @@ static int verify_key(struct ssh *s, const struct ssh_in *in, size_t *ret_key, s
 
 static int log_in(struct ssh *s, const struct endpoint *e, double until, struct err *err) {
     int rc;
-    if (access(e->key_path, R_OK) < 0) {
-        err_set_errno(err, ERRC_AUTH, errno, "the private key %s cannot be read", e->key_path);
-        err_hint(err, "the key pair was made on another machine? Copy it here, mode 0600");
-        return -ERRC_AUTH;
-    }
     RETRY(rc, s, until,
           libssh2_userauth_publickey_fromfile_ex(s->session, e->user, (unsigned)strlen(e->user),
                                                  NULL, e->key_path, ""));
@@ -183,8 +180,10 @@ static int log_in(struct ssh *s, const struct endpoint *e, double until, struct 
     return -err->code;
 }
 
-static int handshake(struct ssh *s, const struct ssh_in *in, size_t *ret_key, struct err *err) {
-    double until = now_s() + HANDSHAKE_MS / 1000.0;
+/* A peer that accepts and says nothing gets the time that is left. */
+static int handshake(struct ssh *s, const struct ssh_in *in, double deadline, size_t *ret_key,
+                     struct err *err) {
+    double until = deadline;
     int rc;
     s->session = libssh2_session_init();
     if (s->session == NULL)
@@ -192,20 +191,23 @@ static int handshake(struct ssh *s, const struct ssh_in *in, size_t *ret_key, st
     libssh2_session_set_blocking(s->session, 0);
     libssh2_session_method_pref(s->session, LIBSSH2_METHOD_HOSTKEY, "ssh-ed25519");
     RETRY(rc, s, until, libssh2_session_handshake(s->session, s->fd));
+    if (rc == LIBSSH2_ERROR_EAGAIN && now_s() >= until)
+        return err_set(err, ERRC_TIMEOUT, "%s: connected, but SSH does not answer", s->where);
     if (rc != 0)
         return ssh_error(s, ERRC_NET, "the SSH handshake failed", err);
     rc = verify_key(s, in, ret_key, err);
     return rc < 0 ? rc : log_in(s, in->endpoint, until, err);
 }
 
-static int try_once(const struct ssh_in *in, struct ssh **ret, size_t *ret_key, struct err *err) {
+static int try_once(const struct ssh_in *in, double deadline, struct ssh **ret, size_t *ret_key,
+                    struct err *err) {
     struct ssh *s = calloc(1, sizeof *s);
     if (s == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
     s->cancel = in->cancel;
     snprintf(s->where, sizeof s->where, "%s@%s", in->endpoint->user, in->endpoint->address);
     s->fd = connect_tcp(in, err);
-    int rc = s->fd < 0 ? -err->code : handshake(s, in, ret_key, err);
+    int rc = s->fd < 0 ? -err->code : handshake(s, in, deadline, ret_key, err);
     if (rc < 0) {
         ssh_close(s);
         return rc;
@@ -215,15 +217,29 @@ static int try_once(const struct ssh_in *in, struct ssh **ret, size_t *ret_key, 
     return 0;
 }
 
+/* A host that boots refuses, is silent, closes early, or does not know its login user yet; a wrong
+ * key will not get right. */
+static bool may_come(int rc, double now, double *first_refusal) {
+    if (rc == -ERRC_AUTH && *first_refusal == 0)
+        *first_refusal = now;
+    if (rc == -ERRC_AUTH)
+        return now - *first_refusal < REFUSED_S;
+    return rc == -ERRC_NET || rc == -ERRC_TIMEOUT;
+}
+
 int ssh_connect(const struct ssh_in *in, struct ssh **ret, size_t *ret_key, struct err *err) {
-    double until = now_s() + in->deadline_s;
+    double until = now_s() + in->boot_s;
     double pause_s = 0.05;
+    double first_refusal = 0;
+    if (access(in->endpoint->key_path, R_OK) < 0) {
+        err_set_errno(err, ERRC_AUTH, errno, "the private key %s cannot be read",
+                      in->endpoint->key_path);
+        err_hint(err, "the key pair was made on another machine? Copy it here, mode 0600");
+        return -ERRC_AUTH;
+    }
     for (;;) {
-        int rc = try_once(in, ret, ret_key, err);
-        /* A host that boots refuses, is silent, or closes early; a wrong key will not get right. */
-        if (rc == 0 || rc == -ERRC_HOSTKEY || rc == -ERRC_CANCELLED || rc == -ERRC_NOMEM)
-            return rc;
-        if (now_s() + pause_s > until)
+        int rc = try_once(in, now_s() + TRY_S, ret, ret_key, err);
+        if (rc == 0 || now_s() + pause_s > until || !may_come(rc, now_s(), &first_refusal))
             return rc;
         for (double slept = 0; slept < pause_s; slept += 0.05) {
             const struct timespec t = {0, 50000000};

@@ -12,7 +12,7 @@ struct ssh;
 struct ssh_in {
     const struct endpoint *endpoint;
     const struct strlist *host_keys; /* accepted: "ssh-ed25519 AAAA…" lines */
-    double deadline_s;               /* how long to try to connect, for a server that boots */
+    double boot_s;                   /* how long to try again, for a server that boots; 0: once */
     bool (*abandoned)(void *ctx);    /* polled while waiting; NULL for never */
     void *ctx;
     atomic_int *cancel;
