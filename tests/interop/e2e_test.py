@@ -49,6 +49,9 @@ def run_notebook(url, base, ca):
         driver.get(f"{base}/lab/tree/notebooks/hello.ipynb")
         WebDriverWait(driver, 90).until(
             lambda d: d.find_elements(By.CSS_SELECTOR, ".jp-NotebookPanel .jp-CodeCell"))
+        # A cell that is run before its kernel is connected is not run at all.
+        WebDriverWait(driver, 90).until(lambda d: d.find_elements(
+            By.CSS_SELECTOR, ".jp-Notebook-ExecutionIndicator[data-status='idle']"))
         # The cell's text becomes ours, so its answer cannot be a saved output.
         def enter_cell(d):
             cells = d.find_elements(By.CSS_SELECTOR, ".jp-NotebookPanel .jp-CodeCell .cm-content")
