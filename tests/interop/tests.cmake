@@ -7,3 +7,9 @@ set_tests_properties(interop.e2e PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} 
 add_test(NAME interop.schema COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/schema_test.py
   $<TARGET_FILE:berth> ${CMAKE_SOURCE_DIR}/examples)
 set_tests_properties(interop.schema PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE})
+# The whole CLI over one host that stands already, for tests of the host world alone.
+add_executable(berth_fixed_host ${CMAKE_SOURCE_DIR}/cmd/main.c ${CMAKE_CURRENT_LIST_DIR}/fixed_host.c)
+target_link_libraries(berth_fixed_host PRIVATE berth_cmd)
+add_test(NAME interop.sshd COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/sshd_test.py
+  $<TARGET_FILE:berth_fixed_host>)
+set_tests_properties(interop.sshd PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)

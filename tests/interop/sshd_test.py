@@ -1,0 +1,245 @@
+"""The host world against a real OpenSSH server on loopback: pinning, refusals, silence, drops.
+
+sshd runs as root with its own configuration; commands that come in see a copy of /etc/ssh and a
+stand-in for systemctl in a mount namespace of their own, so that nothing of this machine changes.
+Usage: sshd_test.py BERTH_FIXED_HOST"""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+from berthlib import check, need_program, need_root, step
+
+SPEC = """berth: 1
+name: sshd
+provider: ec2
+server: { image: debian-12, type: t3.small }
+files: [{ from: from, to: TO }]
+"""
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Host:
+    """A project and an sshd, in one folder that goes with them."""
+
+    def __init__(self, berth):
+        self.berth = berth
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix="berth-sshd-"))
+        self.port = free_port()
+        self.process = None
+        self.project = self.root / "project"
+        self.etc = self.root / "etc_ssh"
+        self.to = self.root / "to"
+        (self.project / "from").mkdir(parents=True)
+        self.etc.mkdir()
+        (self.project / "from" / "a.txt").write_text("hello\n")
+        (self.project / "berth.yaml").write_text(SPEC.replace("TO", str(self.to)))
+        for name in ("user", "onetime"):
+            self.make_key(self.root / name)
+        self.show_key(self.root / "onetime")
+        self.wrapper = self.root / "wrapper"
+        self.authorize(self.root / "user.pub")
+        (self.root / "bin").mkdir()
+        self.write(self.root / "bin" / "sudo", '#!/bin/sh\nshift\nexec "$@"\n')
+        self.write(self.root / "systemctl", f"#!/bin/sh\nkill -HUP $(cat {self.root}/sshd.pid)\n")
+        # Bind mounts hide the machine's own; $SSH_ORIGINAL_COMMAND is what berth asked for.
+        self.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
+        (self.root / "config").write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.etc}/ssh_host_ed25519_key\n"
+            f"AuthorizedKeysFile {self.root}/authorized\nPidFile {self.root}/sshd.pid\n"
+            f"StrictModes no\nUsePAM no\nPermitRootLogin yes\nForceCommand {self.wrapper}\n")
+
+    def make_key(self, path):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path],
+                       check=True)
+
+    def show_key(self, path):
+        key = self.etc / "ssh_host_ed25519_key"
+        shutil.copy(path, key)
+        key.chmod(0o600)
+
+    def authorize(self, public):
+        shutil.copy(public, self.root / "authorized")
+
+    def write(self, path, text):
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def wrap(self, command):
+        systemctl = shutil.which("systemctl") or "/bin/systemctl"
+        self.write(self.root / "inside",
+                   f"#!/bin/sh\nmount --bind {self.etc} /etc/ssh\n"
+                   f"mount --bind {self.root}/systemctl {systemctl}\n"
+                   f"PATH={self.root}/bin:$PATH\n{command}\n")
+        self.write(self.wrapper, f"#!/bin/sh\nexec unshare -m {self.root}/inside\n")
+
+    def start(self):
+        os.makedirs("/run/sshd", exist_ok=True)
+        self.process = subprocess.Popen(
+            [shutil.which("sshd", path="/usr/sbin:/usr/bin"), "-D", "-e", "-f",
+             self.root / "config"], stderr=open(self.root / "sshd.log", "a"))
+        for _ in range(100):
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.05)
+        check(False, "sshd starts", (self.root / "sshd.log").read_text())
+
+    def stop(self):
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait()
+            self.process = None
+
+    def environment(self):
+        key = (self.root / "onetime.pub").read_text().split()
+        return dict(os.environ, BERTH_HOST_ADDRESS="127.0.0.1", BERTH_HOST_PORT=str(self.port),
+                    BERTH_HOST_USER="root", BERTH_HOST_IDENTITY=str(self.root / "user"),
+                    BERTH_HOST_KEY=" ".join(key[:2]), BERTH_MY_IP="127.0.0.1/32", NO_COLOR="1")
+
+    def run(self, *args, timeout=60):
+        return subprocess.run([self.berth, *args], cwd=self.project, env=self.environment(),
+                              text=True, capture_output=True, timeout=timeout,
+                              stdin=subprocess.DEVNULL)
+
+    def apply(self, code=0):
+        result = self.run("apply", "-auto-approve")
+        check(result.returncode == code, f"apply ends with {code}", result.returncode,
+              result.stdout, result.stderr)
+        return result
+
+    def plan(self):
+        result = self.run("plan", "-json")
+        check(result.returncode == 0, "plan works", result.stdout, result.stderr)
+        return {c["address"]: c for c in json.loads(result.stdout)["changes"]
+                if c["action"] != "no-op"}
+
+    def unreadable(self, *words):
+        """plan says unknown, never "no changes", and why."""
+        started = time.monotonic()
+        result = self.run("plan")
+        took = time.monotonic() - started
+        for word in ("could not be read", *words):
+            # Lines are folded: compare without white space.
+            check("".join(word.split()) in "".join(result.stdout.split()),
+                  f"the plan says {word!r}", result.stdout, result.stderr)
+        check(took < 12, f"within seconds ({took:.1f} s)")
+        check("No changes" not in result.stdout, "not as if all were well", result.stdout)
+
+
+def fingerprint(path):
+    out = subprocess.run(["ssh-keygen", "-lf", path], check=True, text=True, capture_output=True)
+    return out.stdout.split()[1]
+
+
+def main():
+    need_root()
+    need_program("ssh-keygen", "unshare", "base64", "tar")
+    host = Host(str(pathlib.Path(sys.argv[1]).resolve()))
+    try:
+        step("apply starts before sshd does: it waits")
+        starter = subprocess.Popen([host.berth, "apply", "-auto-approve"], cwd=host.project,
+                                   env=host.environment(), text=True, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        time.sleep(1)
+        host.start()
+        output, _ = starter.communicate(timeout=60)
+        check(starter.returncode == 0, "it went through", output)
+        check((host.to / "a.txt").read_text() == "hello\n", "the file is there")
+
+        step("the host shows a key of its own now, and the plan is empty")
+        pinned = host.etc / "ssh_host_ed25519_key"
+        check(fingerprint(pinned) != fingerprint(host.root / "onetime"), "another key")
+        check(host.plan() == {}, "no changes", host.plan())
+
+        step("a changed file shows, and only that")
+        (host.to / "a.txt").write_text("edited\n")
+        changes = host.plan()
+        check(list(changes) == [f"server[0].files[{host.to}]"], "one change", changes)
+        host.apply()
+        check((host.to / "a.txt").read_text() == "hello\n", "mended")
+
+        step("the one-time key is accepted no more")
+        shutil.copy(pinned, host.root / "pinned")
+        host.stop()
+        host.show_key(host.root / "onetime")
+        host.start()
+        host.unreadable(fingerprint(host.root / "onetime"), fingerprint(host.root / "pinned"),
+                        "somebody may be in between")
+        check(host.apply(code=3).stdout.count("hello") == 0, "and nothing is applied")
+
+        step("the state is lost: the pin is not")
+        host.stop()
+        host.show_key(host.root / "pinned")
+        host.start()
+        check(host.plan() == {}, "all is well again", host.plan())
+        for state in (host.project / ".berth" / "sshd").glob("state.json*"):
+            state.unlink()
+        host.apply()
+        check(fingerprint(pinned) == fingerprint(host.root / "pinned"), "the same key as before")
+        check(host.plan() == {}, "and all is recorded again", host.plan())
+
+        step("another user key is refused")
+        host.make_key(host.root / "other")
+        host.authorize(host.root / "other.pub")
+        host.unreadable("the login was refused")
+        host.authorize(host.root / "user.pub")
+
+        step("the connection drops in the middle of a step")
+        (host.project / "from" / "b.txt").write_text("b\n")
+        host.wrap('case $SSH_ORIGINAL_COMMAND in *) s=$(cat); case $s in *"begin 0"*) '
+                  'kill -9 $PPID; exit;; *) printf "%s" "$s" | exec sh -c "$SSH_ORIGINAL_COMMAND"'
+                  ";; esac;; esac")
+        result = host.apply(code=3)
+        check("files[" in result.stdout + result.stderr, "it says at what", result.stdout,
+              result.stderr)
+        host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
+        host.apply()
+        check((host.to / "b.txt").read_text() == "b\n", "the next apply goes on")
+        check(host.plan() == {}, "and then all is done")
+
+        step("a step that fails says how")
+        (host.project / "from" / "c.txt").write_text("c\n")
+        (host.to / "c.txt").mkdir()
+        (host.to / "c.txt" / "in-the-way").touch()
+        result = host.apply(code=3)
+        check("in-the-way" in result.stderr or "c.txt" in result.stderr, "with tar's own words",
+              result.stdout, result.stderr)
+        shutil.rmtree(host.to / "c.txt")
+        host.apply()
+
+        step("no sudo: the plan says so")
+        host.wrap('echo "sudo: a password is required" >&2; exit 1')
+        host.unreadable("a password is required", "sudo without a password")
+        host.wrap('echo nonsense')
+        host.unreadable("something else than was asked")
+        host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
+
+        step("nobody listens; and somebody listens who says nothing")
+        host.stop()
+        host.unreadable("cannot reach 127.0.0.1")
+        with socket.socket() as silent:
+            silent.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            silent.bind(("127.0.0.1", host.port))
+            silent.listen()
+            host.unreadable("SSH does not answer")
+    finally:
+        host.stop()
+        shutil.rmtree(host.root, ignore_errors=True)
+    print("all is well")
+
+
+if __name__ == "__main__":
+    main()
