@@ -1,6 +1,9 @@
+/* The transport: libcurl's multi interface over the signed requests of request.c, by the rules of
+ * retry.c. */
 #include "providers/aws/client.h"
 
-#include "providers/aws/sign.h"
+#include "providers/aws/request.h"
+#include "providers/aws/retry.h"
 
 #include <curl/curl.h>
 #include <pthread.h>
@@ -9,10 +12,6 @@
 #include <string.h>
 
 enum {
-    RETRY_QUOTA = 500,
-    RETRY_COST = 5,
-    TIMEOUT_COST = 10,
-    BACKOFF_MAX_MS = 20000,
     CONNECT_TIMEOUT_MS = 10000,
     CALL_TIMEOUT_MS = 60000,
     MULTIS_MAX = 16,
@@ -20,14 +19,16 @@ enum {
     SKEW_MAX_S = 240
 };
 
+#define LOOK_S 0.2
+
 struct aws_client {
     struct aws_client_in in;
     pthread_mutex_t mutex;
     CURLM *free_multis[MULTIS_MAX]; /* kept for their connections */
     size_t free_len;
     int quota;
-    long skew_s; /* AWS's clock minus ours */
-    size_t calls;
+    atomic_long skew_s; /* AWS's clock minus ours */
+    atomic_size_t calls;
 };
 
 /* One attempt of one call. */
@@ -39,8 +40,9 @@ struct attempt {
     struct buf body;
     char date[64]; /* the answer's Date header */
     char request_id[96];
-    char url[512];
-    int number; /* from 1 */
+    char url[REQUEST_URL_SIZE];
+    int number;    /* from 1 */
+    int last_cost; /* of the quota, for the last retry */
     bool running, finished;
     double not_before_s;
     CURLcode code;
@@ -57,7 +59,7 @@ int aws_client_open(const struct aws_client_in *in, struct aws_client **ret, str
     if (client == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
     client->in = *in;
-    client->quota = RETRY_QUOTA;
+    client->quota = RETRY_QUOTA_MAX;
     pthread_mutex_init(&client->mutex, NULL);
     *ret = client;
     return 0;
@@ -72,7 +74,7 @@ void aws_client_close(struct aws_client *client) {
     free(client);
 }
 
-size_t aws_client_calls(const struct aws_client *client) { return client->calls; }
+size_t aws_client_calls(const struct aws_client *client) { return atomic_load(&client->calls); }
 
 static CURLM *take_multi(struct aws_client *c) {
     CURLM *multi = NULL;
@@ -118,96 +120,32 @@ static size_t on_header(char *data, size_t size, size_t n, void *ctx) {
     return size * n;
 }
 
+static bool is_cancelled(const struct aws_client *c) {
+    return c->in.cancel != NULL && atomic_load(c->in.cancel) > 1;
+}
+
 static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d) {
     const struct attempt *x = ctx;
     (void)a, (void)b, (void)c, (void)d;
-    return x->client->in.cancel != NULL && atomic_load(x->client->in.cancel) > 1;
+    return is_cancelled(x->client);
 }
 
-static void add_header(struct attempt *a, const char *name, const char *value) {
-    _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
-    buf_addf(&line, "%s: %s", name, value);
-    struct curl_slist *grown = line.failed ? NULL : curl_slist_append(a->headers, line.ptr);
-    if (grown != NULL)
+/* The lines of the signed request for libcurl, which takes copies; "Expect:" keeps it from asking
+ * for a 100-continue, which costs a round trip. */
+static int list_headers(struct attempt *a, const struct request *request) {
+    struct curl_slist *grown = curl_slist_append(NULL, "expect:");
+    for (size_t i = 0; grown != NULL && i < request->headers_len; i++) {
         a->headers = grown;
-}
-
-static const char *host_of(const char *url) {
-    const char *at = strstr(url, "://");
-    return at == NULL ? url : at + 3;
-}
-
-static int make_url(struct attempt *a, struct err *err) {
-    const struct aws_config *config = a->client->in.config;
-    static const char *const names[] = {[AWS_EC2] = "ec2", [AWS_SSM] = "ssm"};
-    const char *given = a->call->service == AWS_EC2 ? config->endpoint_ec2 : config->endpoint_ssm;
-    const char *suffix = strncmp(config->region, "cn-", 3) == 0 ? ".cn" : "";
-    int len = given != NULL ? snprintf(a->url, sizeof a->url, "%s", given)
-                            : snprintf(a->url, sizeof a->url, "https://%s.%s.amazonaws.com%s",
-                                       names[a->call->service], config->region, suffix);
-    if (len < 0 || (size_t)len + 2 > sizeof a->url)
-        return err_set(err, ERRC_INVALID, "the endpoint's URL is too long");
-    while (len > 0 && a->url[len - 1] == '/')
-        a->url[--len] = '\0';
+        grown = curl_slist_append(a->headers, request->headers[i].ptr);
+    }
+    if (grown == NULL)
+        return -ERRC_NOMEM;
+    a->headers = grown;
     return 0;
 }
 
-static int sign_attempt(struct attempt *a, struct err *err) {
+static void set_options(struct attempt *a) {
     const struct aws_config *config = a->client->in.config;
-    static const char *const names[] = {[AWS_EC2] = "ec2", [AWS_SSM] = "ssm"};
-    static const char *const types[] = {[AWS_EC2] =
-                                            "application/x-www-form-urlencoded; charset=utf-8",
-                                        [AWS_SSM] = "application/x-amz-json-1.1"};
-    time_t when = a->client->in.now(a->client->in.clock_ctx) + a->client->skew_s;
-    char date[SIGN_DATE_SIZE];
-    char target[128];
-    sign_date(when, date);
-    snprintf(target, sizeof target, "AmazonSSM.%s", a->call->action);
-    struct str token = secret_reveal(&config->session_token);
-    struct sign_header headers[5];
-    size_t n = 0;
-    headers[n++] = (struct sign_header){"content-type", str_of(types[a->call->service])};
-    headers[n++] = (struct sign_header){"host", str_of(host_of(a->url))};
-    headers[n++] = (struct sign_header){"x-amz-date", str_of(date)};
-    if (token.len > 0)
-        headers[n++] = (struct sign_header){"x-amz-security-token", token};
-    if (a->call->service == AWS_SSM)
-        headers[n++] = (struct sign_header){"x-amz-target", str_of(target)};
-    const struct sign_input in = {
-        .method = "POST",
-        .path = "/",
-        .query = {"", 0},
-        .headers = headers,
-        .headers_len = n,
-        .body = a->call->body,
-        .region = config->region,
-        .service = names[a->call->service],
-        .access_key = secret_reveal(&config->access_key),
-        .secret_key = secret_reveal(&config->secret_key),
-        .when = when,
-    };
-    _cleanup_buf_ struct buf authorization = BUF_INIT(BUF_SMALL);
-    int rc = sign_authorization(&in, &authorization, err);
-    if (rc < 0)
-        return rc;
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(headers[i].name, "host") != 0)
-            add_header(a, headers[i].name, headers[i].value.ptr);
-    add_header(a, "authorization", buf_cstr(&authorization));
-    add_header(a, "expect", ""); /* no 100-continue: it costs a round trip */
-    return 0;
-}
-
-static int start_attempt(struct attempt *a, CURLM *multi, struct err *err) {
-    a->easy = curl_easy_init();
-    buf_reset(&a->body);
-    a->body.max = XML_BYTES_MAX;
-    a->date[0] = a->request_id[0] = '\0';
-    int rc = a->easy == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : make_url(a, err);
-    if (rc == 0)
-        rc = sign_attempt(a, err);
-    if (rc < 0)
-        return rc;
     CURL *e = a->easy;
     curl_easy_setopt(e, CURLOPT_URL, a->url);
     curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)a->call->body.len);
@@ -226,13 +164,30 @@ static int start_attempt(struct attempt *a, CURLM *multi, struct err *err) {
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(e, CURLOPT_PRIVATE, a);
+    if (config->ca_bundle != NULL)
+        curl_easy_setopt(e, CURLOPT_CAINFO, config->ca_bundle);
     if (strncmp(a->url, "http://127.", 11) == 0 || strncmp(a->url, "http://localhost", 16) == 0)
         curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
-    if (curl_multi_add_handle(multi, e) != CURLM_OK)
+}
+
+static int start_attempt(struct attempt *a, CURLM *multi, struct err *err) {
+    struct aws_client *c = a->client;
+    struct request request = {0};
+    a->easy = curl_easy_init();
+    buf_reset(&a->body);
+    a->date[0] = a->request_id[0] = '\0';
+    time_t when = c->in.now(c->in.clock_ctx) + (time_t)atomic_load(&c->skew_s);
+    int rc = request_make(c->in.config, a->call, when, &request, err);
+    if (rc == 0 && (a->easy == NULL || list_headers(a, &request) < 0))
+        rc = err_set(err, ERRC_NOMEM, "out of memory");
+    snprintf(a->url, sizeof a->url, "%s", request.url);
+    request_free(&request);
+    if (rc < 0)
+        return rc;
+    set_options(a);
+    if (curl_multi_add_handle(multi, a->easy) != CURLM_OK)
         return err_set(err, ERRC_NOMEM, "out of memory");
-    pthread_mutex_lock(&a->client->mutex);
-    a->client->calls++;
-    pthread_mutex_unlock(&a->client->mutex);
+    atomic_fetch_add(&c->calls, 1);
     a->number++;
     a->running = true;
     return 0;
@@ -250,28 +205,46 @@ static void end_attempt(struct attempt *a, CURLM *multi) {
 
 /* ---- Judging an answer */
 
+/* Trying again would end the same. */
+static bool is_permanent(CURLcode code) {
+    switch (code) {
+    case CURLE_ABORTED_BY_CALLBACK:
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_FAILED_INIT:
+    case CURLE_OUT_OF_MEMORY:
+    case CURLE_WRITE_ERROR: /* our own cap on the answer */
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void transport_error(const struct attempt *a, struct err *err) {
+    const struct aws_config *config = a->client->in.config;
     if (a->code == CURLE_ABORTED_BY_CALLBACK) {
         err_set(err, ERRC_CANCELLED, "%s: interrupted", a->call->action);
         return;
     }
-    bool timeout = a->code == CURLE_OPERATION_TIMEDOUT;
-    err_set(err, timeout ? ERRC_TIMEOUT : ERRC_NET, "%s: cannot reach %s: %s, after %d %s",
-            a->call->action, a->url, curl_easy_strerror(a->code), a->number,
-            a->number == 1 ? "try" : "tries");
-    err_hint(err, "check the network%s",
-             a->client->in.config->endpoint_ec2 != NULL ? ", and the endpoint that is set" : "");
-}
-
-static bool is_transient(long status, const char *code) {
-    return status == 500 || status == 502 || status == 503 || status == 504 ||
-           strcmp(code, "RequestTimeout") == 0 || strcmp(code, "RequestTimeoutException") == 0;
-}
-
-static bool is_skew(const char *code) {
-    return strcmp(code, "RequestExpired") == 0 || strcmp(code, "RequestTimeTooSkewed") == 0 ||
-           strcmp(code, "SignatureDoesNotMatch") == 0 || strcmp(code, "AuthFailure") == 0 ||
-           strcmp(code, "InvalidSignatureException") == 0;
+    if (a->code == CURLE_WRITE_ERROR) {
+        err_set(err, ERRC_LIMIT, "%s: the answer of %s is longer than %d MiB", a->call->action,
+                a->url, XML_BYTES_MAX / 1024 / 1024);
+        return;
+    }
+    err_set(err, a->code == CURLE_OPERATION_TIMEDOUT ? ERRC_TIMEOUT : ERRC_NET,
+            "%s: cannot reach %s: %s, after %d %s", a->call->action, a->url,
+            curl_easy_strerror(a->code), a->number, a->number == 1 ? "try" : "tries");
+    if (a->code == CURLE_PEER_FAILED_VERIFICATION || a->code == CURLE_SSL_CACERT_BADFILE)
+        err_hint(err,
+                 "its certificate is not signed by an authority of %s; AWS_CA_BUNDLE names "
+                 "another file",
+                 config->ca_bundle != NULL ? config->ca_bundle : "this machine");
+    else
+        err_hint(err, "check the network%s",
+                 config->endpoint_ec2 != NULL ? ", and the endpoint that is set" : "");
 }
 
 /* Learns AWS's clock from the Date header; true when ours is so far off that signing again may
@@ -281,92 +254,93 @@ static bool correct_skew(struct attempt *a) {
     if (theirs == (time_t)-1)
         return false;
     long skew = (long)(theirs - a->client->in.now(a->client->in.clock_ctx));
-    if (labs(skew - a->client->skew_s) < SKEW_MAX_S)
+    if (labs(skew - atomic_load(&a->client->skew_s)) < SKEW_MAX_S)
         return false;
-    pthread_mutex_lock(&a->client->mutex);
-    a->client->skew_s = skew;
-    pthread_mutex_unlock(&a->client->mutex);
+    atomic_store(&a->client->skew_s, skew);
     return true;
-}
-
-static bool spend(struct aws_client *c, int cost) {
-    pthread_mutex_lock(&c->mutex);
-    bool good = c->quota >= cost;
-    if (good)
-        c->quota -= cost;
-    pthread_mutex_unlock(&c->mutex);
-    return good;
-}
-
-static double backoff_s(struct attempt *a) {
-    uint32_t r = 0;
-    if (a->client->in.random(&r, sizeof r) < 0)
-        r = UINT32_MAX / 2;
-    double most = 1000.0 * (double)(1 << (a->number - 1));
-    if (most > BACKOFF_MAX_MS)
-        most = BACKOFF_MAX_MS;
-    return most / 1000.0 * (double)r / (double)UINT32_MAX;
 }
 
 /* True when the call is to be sent again, at a->not_before_s. */
-static bool wants_retry(struct attempt *a, bool sent, long status, const char *code) {
-    if (a->number >= a->client->in.config->max_attempts)
-        return false;
-    bool throttled = aws_is_throttle(code);
-    if (is_skew(code) && correct_skew(a)) {
+static bool wants_retry(struct attempt *a, long status, long request_size) {
+    struct aws_client *c = a->client;
+    const struct retry_try t = {
+        .number = a->number,
+        .max_attempts = c->in.config->max_attempts,
+        .once = a->call->once,
+        .unsent = status == 0 && request_size == 0,
+        .permanent = is_permanent(a->code),
+        .timed_out = a->code == CURLE_OPERATION_TIMEDOUT,
+        .status = status,
+        .code = a->call->err.aws_code,
+    };
+    if (t.number < t.max_attempts && retry_is_skew(t.code) && correct_skew(a)) {
         a->not_before_s = 0;
         return true;
     }
-    bool again = !sent || throttled || (is_transient(status, code) && !a->call->once);
-    int cost = a->code == CURLE_OPERATION_TIMEDOUT ? TIMEOUT_COST : RETRY_COST;
-    if (!again || !spend(a->client, cost))
+    int cost = retry_cost(&t);
+    pthread_mutex_lock(&c->mutex);
+    bool again = cost > 0 && retry_spend(&c->quota, cost);
+    pthread_mutex_unlock(&c->mutex);
+    if (!again)
         return false;
-    a->not_before_s = monotonic_s() + backoff_s(a);
+    uint32_t random = 0;
+    if (c->in.random(&random, sizeof random) < 0)
+        random = UINT32_MAX / 2;
+    a->last_cost = cost;
+    a->not_before_s = monotonic_s() + retry_pause_s(a->number, random);
     return true;
+}
+
+/* Every refusal that may be the credentials' fault says where those came from. */
+static void add_source(const struct attempt *a, long status, struct err *err) {
+    if (status != 401 && status != 403 && !retry_is_skew(err->aws_code))
+        return;
+    size_t used = strlen(err->msg);
+    snprintf(err->msg + used, sizeof err->msg - used, " (credentials from %s)",
+             a->client->in.config->source);
+}
+
+static void accept_answer(struct attempt *a) {
+    struct aws_call *call = a->call;
+    pthread_mutex_lock(&a->client->mutex);
+    retry_give_back(&a->client->quota, a->last_cost);
+    pthread_mutex_unlock(&a->client->mutex);
+    call->rc = 0;
+    call->answer = a->body;
+    a->body = BUF_INIT(XML_BYTES_MAX);
+    if (call->service == AWS_EC2 &&
+        (call->xml = xml_parse(call->arena, buf_str(&call->answer), &call->err)) == NULL) {
+        err_wrap(&call->err, "%s", call->action);
+        call->rc = -call->err.code;
+    }
 }
 
 static void judge(struct attempt *a, CURLM *multi) {
     struct aws_call *call = a->call;
-    long status = 0;
+    long status = 0, request_size = 0;
     curl_easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(a->easy, CURLINFO_REQUEST_SIZE, &request_size);
     end_attempt(a, multi);
+    a->finished = true;
+    if (a->code == CURLE_OK && status >= 200 && status <= 299) {
+        accept_answer(a);
+        return;
+    }
     if (a->code != CURLE_OK) {
+        status = 0; /* an answer that broke off is none */
         transport_error(a, &call->err);
-        call->rc = -call->err.code;
-        /* A call that may have been carried out is not sent again unless that is harmless. */
-        bool sent =
-            a->code != CURLE_COULDNT_CONNECT && a->code != CURLE_COULDNT_RESOLVE_HOST && call->once;
-        if (a->code != CURLE_ABORTED_BY_CALLBACK && wants_retry(a, sent, 0, ""))
-            return;
-    } else if (status < 200 || status > 299) {
+    } else {
         aws_read_error(call->action, status, buf_str(&a->body), &call->err);
+        if (call->err.aws_code[0] == '\0')
+            err_hint(&call->err, "it came from %s: is that AWS?", a->url);
         if (call->err.aws_request_id[0] == '\0')
             memcpy(call->err.aws_request_id, a->request_id, sizeof a->request_id);
-        call->rc = -call->err.code;
-        if (wants_retry(a, true, status, call->err.aws_code))
-            return;
-        if (status == 401 || status == 403 || is_skew(call->err.aws_code)) {
-            const char *source = a->client->in.config->source;
-            size_t used = strlen(call->err.msg);
-            snprintf(call->err.msg + used, sizeof call->err.msg - used, " (credentials from %s)",
-                     source);
-        }
-    } else {
-        call->rc = 0;
-        if (a->number == 1) {
-            pthread_mutex_lock(&a->client->mutex);
-            a->client->quota += a->client->quota < RETRY_QUOTA;
-            pthread_mutex_unlock(&a->client->mutex);
-        }
-        call->answer = a->body;
-        a->body = BUF_INIT(XML_BYTES_MAX);
-        if (call->service == AWS_EC2 &&
-            (call->xml = xml_parse(call->arena, buf_str(&call->answer), &call->err)) == NULL) {
-            err_wrap(&call->err, "%s", call->action);
-            call->rc = -call->err.code;
-        }
     }
-    a->finished = true;
+    call->rc = -call->err.code;
+    if (wants_retry(a, status, request_size))
+        a->finished = false;
+    else
+        add_source(a, status, &call->err);
 }
 
 /* ---- Running several */
@@ -389,9 +363,14 @@ static void run(CURLM *multi, struct attempt *attempts, size_t n) {
     for (;;) {
         size_t open = 0, waiting = 0;
         double now = monotonic_s();
-        double next = now + 1;
+        double next = now + LOOK_S; /* for the cancel flag */
         for (size_t i = 0; i < n; i++) {
             struct attempt *a = &attempts[i];
+            if (!a->finished && !a->running && is_cancelled(a->client)) {
+                a->call->rc =
+                    err_set(&a->call->err, ERRC_CANCELLED, "%s: interrupted", a->call->action);
+                a->finished = true;
+            }
             if (!a->finished && !a->running && a->not_before_s <= now &&
                 start_attempt(a, multi, &a->call->err) < 0) {
                 a->call->rc = -a->call->err.code;

@@ -46,6 +46,6 @@ int aws_call_many(struct aws_client *client, struct aws_call *calls, size_t n, s
 int aws_call(struct aws_client *client, struct aws_call *call, struct err *err);
 size_t aws_client_calls(const struct aws_client *client); /* sent so far, retries included */
 
-/* What a failed answer means: from its status and body. Never a good one. */
+/* What a failed answer means: code, message and request id from its body (EC2's XML or SSM's JSON),
+ * and a hint of what to do for the codes that people meet. */
 void aws_read_error(const char *action, long status, struct str body, struct err *err);
-bool aws_is_throttle(const char *code);

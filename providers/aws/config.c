@@ -1,81 +1,28 @@
 #include "providers/aws/config.h"
 
+#include "providers/aws/ini.h"
+#include "specs/buf.h"
 #include "specs/fs.h"
 
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { FILE_BYTES_MAX = 1024 * 1024 };
+enum { FILE_BYTES_MAX = 1024 * 1024, ATTEMPTS_DEFAULT = 3, ATTEMPTS_MAX = 20 };
 
-/* "[profile  x]" → "profile x": inner white space counts once. */
-static bool same_section(struct str line, const char *section) {
-    line = str_trim((struct str){line.ptr + 1, line.len - 1});
-    const char *end = memchr(line.ptr, ']', line.len);
-    if (end == NULL)
-        return false;
-    line.len = (size_t)(end - line.ptr);
-    struct str want = str_of(section);
-    struct str a, b;
-    line = str_trim(line);
-    for (;;) {
-        while (line.len > 0 && line.ptr != NULL && (*line.ptr == ' ' || *line.ptr == '\t')) {
-            line.ptr++;
-            line.len--;
-        }
-        bool more_a = str_split(&line, ' ', &a);
-        bool more_b = str_split(&want, ' ', &b);
-        if (!more_a || !more_b)
-            return more_a == more_b;
-        if (!str_eq(a, b))
-            return false;
-    }
-}
-
-bool ini_get(struct str text, const char *section, const char *parent, const char *key,
-             struct str *ret) {
-    struct str line;
-    bool inside = false, in_parent = parent == NULL, found = false;
-    while (str_split(&text, '\n', &line)) {
-        struct str trimmed = str_trim(line);
-        if (trimmed.len == 0 || *trimmed.ptr == '#' || *trimmed.ptr == ';')
-            continue;
-        if (*line.ptr == '[') {
-            inside = same_section(trimmed, section);
-            in_parent = parent == NULL;
-            continue;
-        }
-        bool indented = *line.ptr == ' ' || *line.ptr == '\t';
-        struct str value = trimmed;
-        struct str name;
-        if (!inside || !str_split(&value, '=', &name) || value.ptr == NULL)
-            continue;
-        name = str_trim(name);
-        value = str_trim(value);
-        if (parent != NULL && !indented) {
-            in_parent = str_eqc(name, parent);
-            continue;
-        }
-        if (parent == NULL && indented)
-            continue;
-        if (in_parent && str_eqc(name, key)) {
-            const char *comment = value.len > 1 ? strstr(value.ptr, " #") : NULL;
-            if (comment != NULL && comment < value.ptr + value.len)
-                value = str_trim((struct str){value.ptr, (size_t)(comment - value.ptr)});
-            *ret = value;
-            found = true;
-        }
-    }
-    return found;
-}
+/* One shared file. */
+struct shared {
+    struct buf text;
+    char path[1024];
+    char section[256]; /* of the profile: "profile NAME" in config, "NAME" in credentials */
+};
 
 struct loader {
     const struct aws_config_in *in;
     struct aws_config *config;
-    struct buf config_text, credentials_text;
-    char config_path[1024], credentials_path[1024];
+    struct shared config_file, credentials_file;
     const char *profile;
     bool profile_asked;
-    char section[256]; /* in the config file: "profile NAME" or "default" */
 };
 
 static const char *env(const struct loader *l, const char *name) {
@@ -83,136 +30,158 @@ static const char *env(const struct loader *l, const char *name) {
     return value == NULL || value[0] == '\0' ? NULL : value;
 }
 
-static int read_shared(struct loader *l, const char *variable, const char *name, char *path,
-                       size_t size, struct buf *out, struct err *err) {
+/* ---- The files */
+
+static int read_shared(struct loader *l, const char *variable, const char *name,
+                       struct shared *file, struct err *err) {
     const char *given = env(l, variable);
     const char *home = env(l, "HOME");
-    if (given != NULL)
-        snprintf(path, size, "%s", given);
-    else
-        snprintf(path, size, "%s/.aws/%s", home == NULL ? "" : home, name);
-    struct err ignored;
-    int rc = fs_read(path, out, &ignored);
-    if (rc < 0 && rc != -ERRC_NOTFOUND) {
-        *err = ignored;
-        return rc;
-    }
-    return 0;
+    struct err why;
+    int len = given == NULL ? snprintf(file->path, sizeof file->path, "%s/.aws/%s",
+                                       home == NULL ? "" : home, name)
+              : strncmp(given, "~/", 2) == 0 && home != NULL
+                  ? snprintf(file->path, sizeof file->path, "%s%s", home, given + 1)
+                  : snprintf(file->path, sizeof file->path, "%s", given);
+    if (len < 0 || (size_t)len >= sizeof file->path)
+        return err_set(err, ERRC_LIMIT, "%s: path too long", variable);
+    int rc = fs_read(file->path, &file->text, &why);
+    if (rc == 0 || rc == -ERRC_NOTFOUND)
+        return 0;
+    *err = why;
+    return rc;
 }
 
+/* Config writes [profile NAME], but [default]; [profile default] is allowed and wins. */
+static void choose_section(struct loader *l) {
+    struct shared *file = &l->config_file;
+    snprintf(l->credentials_file.section, sizeof file->section, "%s", l->profile);
+    snprintf(file->section, sizeof file->section, "profile %s", l->profile);
+    if (strcmp(l->profile, "default") == 0 && !ini_has_section(buf_str(&file->text), file->section))
+        snprintf(file->section, sizeof file->section, "default");
+}
+
+static bool shared_value(const struct shared *file, const char *key, struct str *ret) {
+    return ini_get(buf_str(&file->text), file->section, NULL, key, ret) && ret->len > 0;
+}
+
+/* A setting of the profile, whichever file it stands in. */
 static const char *profile_value(struct loader *l, const char *key) {
     struct str value;
-    if (!ini_get(buf_str(&l->config_text), l->section, NULL, key, &value))
+    if (!shared_value(&l->config_file, key, &value) &&
+        !shared_value(&l->credentials_file, key, &value))
         return NULL;
     return arena_dup_str(&l->config->arena, value);
 }
 
+/* ---- Credentials */
+
 static int set_keys(struct aws_config *c, struct str access, struct str secret, struct str token,
-                    const char *source) {
-    if (secret_set(&c->access_key, access) < 0 || secret_set(&c->secret_key, secret) < 0 ||
-        secret_set(&c->session_token, token) < 0)
-        return -ERRC_NOMEM;
+                    const char *source, struct err *err) {
+    if (source == NULL || secret_set(&c->access_key, access) < 0 ||
+        secret_set(&c->secret_key, secret) < 0 || secret_set(&c->session_token, token) < 0)
+        return err_set(err, ERRC_NOMEM, "out of memory");
     c->source = source;
-    return source == NULL ? -ERRC_NOMEM : 0;
+    return 0;
+}
+
+static int half_keys(const char *where, const char *there, const char *missing, struct err *err) {
+    err_set(err, ERRC_AUTH, "%s has %s but not %s", where, there, missing);
+    err_hint(err, "an access key has two halves; set both or neither");
+    return -ERRC_AUTH;
 }
 
 /* Static keys of the profile in one file; 1 when there are none. */
-static int profile_keys(struct loader *l, const struct buf *text, const char *section,
-                        const char *path) {
+static int profile_keys(struct loader *l, const struct shared *file, struct err *err) {
     struct str access, secret, token = {NULL, 0};
-    if (!ini_get(buf_str(text), section, NULL, "aws_access_key_id", &access) ||
-        !ini_get(buf_str(text), section, NULL, "aws_secret_access_key", &secret))
+    bool has_access = shared_value(file, "aws_access_key_id", &access);
+    bool has_secret = shared_value(file, "aws_secret_access_key", &secret);
+    if (!has_access && !has_secret)
         return 1;
-    ini_get(buf_str(text), section, NULL, "aws_session_token", &token);
-    return set_keys(l->config, access, secret, token,
-                    arena_printf(&l->config->arena, "profile %s of %s", l->profile, path));
+    const char *source =
+        arena_printf(&l->config->arena, "profile %s of %s", l->profile, file->path);
+    if (source != NULL && !has_access)
+        return half_keys(source, "aws_secret_access_key", "aws_access_key_id", err);
+    if (source != NULL && !has_secret)
+        return half_keys(source, "aws_access_key_id", "aws_secret_access_key", err);
+    shared_value(file, "aws_session_token", &token);
+    return set_keys(l->config, access, secret, token, source, err);
 }
 
-/* Kinds of profile that need a call or a program first. */
-static const char *unsupported_key(struct loader *l) {
-    static const char *const keys[] = {
-        "role_arn", "sso_session", "sso_start_url", "credential_process", "web_identity_token_file",
-        NULL};
-    for (size_t i = 0; keys[i] != NULL; i++)
-        if (profile_value(l, keys[i]) != NULL)
-            return keys[i];
+static int not_yet(const struct loader *l, const char *key, struct err *err) {
+    err_set(err, ERRC_UNSUPPORTED, "profile %s uses %s, which is not supported yet", l->profile,
+            key);
+    err_hint(err,
+             "put keys into the environment: eval \"$(aws configure export-credentials --profile "
+             "%s --format env)\"",
+             l->profile);
+    return -ERRC_UNSUPPORTED;
+}
+
+/* Sources that need a call or a program first. Those of the first list come before a profile's own
+ * keys in the SDKs' order: to take the keys instead would be to act as somebody else. */
+static const char *const before_keys[] = {"role_arn", "web_identity_token_file", "sso_session",
+                                          "sso_start_url", NULL};
+static const char *const after_keys[] = {"credential_process", "login_session", NULL};
+static const char *const environment_only[] = {"AWS_WEB_IDENTITY_TOKEN_FILE",
+                                               "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+                                               "AWS_CONTAINER_CREDENTIALS_FULL_URI", NULL};
+
+static const char *first_set(struct loader *l, const char *const *keys) {
+    for (; *keys != NULL; keys++)
+        if (profile_value(l, *keys) != NULL)
+            return *keys;
     return NULL;
 }
 
-static int load_credentials(struct loader *l, struct err *err) {
-    const char *access = env(l, "AWS_ACCESS_KEY_ID");
-    const char *secret = env(l, "AWS_SECRET_ACCESS_KEY");
-    if (l->in->access_key != NULL)
-        return set_keys(l->config, str_of(l->in->access_key), str_of(l->in->secret_key),
-                        (struct str){NULL, 0}, "the sandbox");
-    if (access != NULL && secret != NULL && l->in->profile == NULL)
-        return set_keys(l->config, str_of(access), str_of(secret),
-                        str_of(env(l, "AWS_SESSION_TOKEN")), "the environment");
-    int rc = profile_keys(l, &l->credentials_text, l->profile, l->credentials_path);
-    if (rc == 1)
-        rc = profile_keys(l, &l->config_text, l->section, l->config_path);
-    if (rc <= 0)
+static int load_profile(struct loader *l, struct err *err) {
+    const char *other = first_set(l, before_keys);
+    if (other != NULL)
+        return not_yet(l, other, err);
+    int rc = profile_keys(l, &l->credentials_file, err);
+    if (rc != 1)
         return rc;
-    const char *other = unsupported_key(l);
-    if (other != NULL) {
-        err_set(err, ERRC_UNSUPPORTED, "profile %s uses %s, which is not supported yet", l->profile,
-                other);
-        err_hint(err,
-                 "export keys into the environment: eval \"$(aws configure export-credentials "
-                 "--profile %s --format env)\"",
-                 l->profile);
-        return -ERRC_UNSUPPORTED;
-    }
+    other = first_set(l, after_keys);
+    return other != NULL ? not_yet(l, other, err) : profile_keys(l, &l->config_file, err);
+}
+
+static int nothing_found(const struct loader *l, struct err *err) {
+    for (size_t i = 0; environment_only[i] != NULL; i++)
+        if (env(l, environment_only[i]) != NULL) {
+            err_set(err, ERRC_UNSUPPORTED, "credentials by %s are not supported yet",
+                    environment_only[i]);
+            err_hint(err, "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN");
+            return -ERRC_UNSUPPORTED;
+        }
     err_set(err, ERRC_AUTH, "no AWS credentials: %s%s has no keys in %s or %s",
             l->profile_asked ? "profile " : "the environment is empty and profile ", l->profile,
-            l->credentials_path, l->config_path);
+            l->credentials_file.path, l->config_file.path);
     err_hint(err, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`; "
                   "`provider: sandbox` needs no account");
     return -ERRC_AUTH;
 }
 
-static const char *endpoint(struct loader *l, const char *service, const char *variable) {
-    const char *value = l->in->endpoint;
-    if (value == NULL && env(l, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") == NULL) {
-        value = env(l, variable);
-        if (value == NULL)
-            value = env(l, "AWS_ENDPOINT_URL");
-        const char *services = value == NULL ? profile_value(l, "services") : NULL;
-        if (services != NULL) {
-            char section[256];
-            struct str found;
-            snprintf(section, sizeof section, "services %s", services);
-            if (ini_get(buf_str(&l->config_text), section, service, "endpoint_url", &found))
-                value = arena_dup_str(&l->config->arena, found);
-        }
-        if (value == NULL)
-            value = profile_value(l, "endpoint_url");
+static int load_credentials(struct loader *l, struct err *err) {
+    const char *access = env(l, "AWS_ACCESS_KEY_ID");
+    const char *secret = env(l, "AWS_SECRET_ACCESS_KEY");
+    if (l->in->profile == NULL && (access != NULL || secret != NULL)) {
+        if (secret == NULL)
+            return half_keys("the environment", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", err);
+        if (access == NULL)
+            return half_keys("the environment", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", err);
+        return set_keys(l->config, str_of(access), str_of(secret),
+                        str_of(env(l, "AWS_SESSION_TOKEN")), "the environment", err);
     }
-    return arena_dup(&l->config->arena, value);
+    int rc = load_profile(l, err);
+    return rc == 1 ? nothing_found(l, err) : rc;
 }
 
-static int load(struct loader *l, struct err *err) {
-    struct aws_config *c = l->config;
-    l->profile = l->in->profile != NULL ? l->in->profile : env(l, "AWS_PROFILE");
-    l->profile_asked = l->profile != NULL;
-    if (l->profile == NULL)
-        l->profile = "default";
-    snprintf(l->section, sizeof l->section, "%s%s",
-             strcmp(l->profile, "default") == 0 ? "" : "profile ", l->profile);
-    int rc = read_shared(l, "AWS_CONFIG_FILE", "config", l->config_path, sizeof l->config_path,
-                         &l->config_text, err);
-    if (rc == 0)
-        rc = read_shared(l, "AWS_SHARED_CREDENTIALS_FILE", "credentials", l->credentials_path,
-                         sizeof l->credentials_path, &l->credentials_text, err);
-    if (rc == 0)
-        rc = load_credentials(l, err);
-    if (rc < 0)
-        return rc == -ERRC_NOMEM ? err_set(err, ERRC_NOMEM, "out of memory") : rc;
+/* ---- Region, endpoints, the rest */
+
+static int load_region(struct loader *l, struct err *err) {
+    static const char *const variables[] = {"AWS_REGION", "AWS_DEFAULT_REGION"};
     const char *region = l->in->region;
-    if (region == NULL)
-        region = env(l, "AWS_REGION");
-    if (region == NULL)
-        region = env(l, "AWS_DEFAULT_REGION");
+    for (size_t i = 0; region == NULL && i < 2; i++)
+        region = env(l, variables[i]);
     if (region == NULL)
         region = profile_value(l, "region");
     if (region == NULL) {
@@ -220,28 +189,88 @@ static int load(struct loader *l, struct err *err) {
         err_hint(err, "write `region: us-east-1` (or another) into the spec, or set AWS_REGION");
         return -ERRC_INVALID;
     }
-    c->region = arena_dup(&c->arena, region);
-    c->endpoint_ec2 = endpoint(l, "ec2", "AWS_ENDPOINT_URL_EC2");
-    c->endpoint_ssm = endpoint(l, "ssm", "AWS_ENDPOINT_URL_SSM");
-    int64_t attempts = 3;
+    /* It becomes part of a host name. */
+    if (strlen(region) > 31 || region[strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-")] != 0)
+        return err_set(err, ERRC_INVALID, "not an AWS region: %.60s", region);
+    l->config->region = arena_dup(&l->config->arena, region);
+    return l->config->region == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+}
+
+static const char *find_endpoint(struct loader *l, const char *service, const char *variable) {
+    const char *ignore = env(l, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
+    struct str found;
+    if (l->in->endpoint != NULL)
+        return l->in->endpoint;
+    if (ignore != NULL && strcasecmp(ignore, "true") == 0)
+        return NULL;
+    const char *value = env(l, variable);
+    if (value == NULL)
+        value = env(l, "AWS_ENDPOINT_URL");
+    const char *services = value == NULL ? profile_value(l, "services") : NULL;
+    if (services != NULL) {
+        char section[256];
+        snprintf(section, sizeof section, "services %s", services);
+        if (ini_get(buf_str(&l->config_file.text), section, service, "endpoint_url", &found))
+            value = arena_dup_str(&l->config->arena, found);
+    }
+    return value != NULL ? value : profile_value(l, "endpoint_url");
+}
+
+static int load_rest(struct loader *l, struct err *err) {
+    struct aws_config *c = l->config;
+    const char *ca = env(l, "AWS_CA_BUNDLE");
     const char *attempts_text = env(l, "AWS_MAX_ATTEMPTS");
-    if (attempts_text != NULL && !str_to_i64(str_of(attempts_text), 1, 20, &attempts))
-        return err_set(err, ERRC_INVALID, "AWS_MAX_ATTEMPTS is not a number from 1 to 20");
+    int64_t attempts = ATTEMPTS_DEFAULT;
+    c->endpoint_ec2 = arena_dup(&c->arena, find_endpoint(l, "ec2", "AWS_ENDPOINT_URL_EC2"));
+    c->endpoint_ssm = arena_dup(&c->arena, find_endpoint(l, "ssm", "AWS_ENDPOINT_URL_SSM"));
+    c->ca_bundle = arena_dup(&c->arena, ca != NULL ? ca : profile_value(l, "ca_bundle"));
+    if (attempts_text == NULL)
+        attempts_text = profile_value(l, "max_attempts");
+    if (attempts_text != NULL && !str_to_i64(str_of(attempts_text), 1, ATTEMPTS_MAX, &attempts))
+        return err_set(err, ERRC_INVALID, "AWS_MAX_ATTEMPTS is not a number from 1 to %d: %.40s",
+                       ATTEMPTS_MAX, attempts_text);
     c->max_attempts = (int)attempts;
     return 0;
+}
+
+static int load(struct loader *l, struct err *err) {
+    l->profile = l->in->profile != NULL ? l->in->profile : env(l, "AWS_PROFILE");
+    l->profile_asked = l->profile != NULL;
+    if (l->profile == NULL)
+        l->profile = "default";
+    int rc = 0;
+    if (l->in->access_key != NULL) { /* the sandbox is no matter of anybody's files */
+        rc = set_keys(l->config, str_of(l->in->access_key), str_of(l->in->secret_key),
+                      (struct str){NULL, 0}, "the sandbox", err);
+    } else {
+        rc = read_shared(l, "AWS_CONFIG_FILE", "config", &l->config_file, err);
+        if (rc == 0)
+            rc = read_shared(l, "AWS_SHARED_CREDENTIALS_FILE", "credentials", &l->credentials_file,
+                             err);
+        choose_section(l);
+        if (rc == 0)
+            rc = load_credentials(l, err);
+    }
+    if (rc == 0)
+        rc = load_region(l, err);
+    return rc < 0 ? rc : load_rest(l, err);
+}
+
+static void forget(struct shared *file) {
+    if (file->text.ptr != NULL)
+        OPENSSL_cleanse(file->text.ptr, file->text.len);
+    buf_free(&file->text);
 }
 
 int aws_config_load(const struct aws_config_in *in, struct aws_config *ret, struct err *err) {
     struct aws_config config = {0};
     struct loader l = {.in = in,
                        .config = &config,
-                       .config_text = BUF_INIT(FILE_BYTES_MAX),
-                       .credentials_text = BUF_INIT(FILE_BYTES_MAX)};
+                       .config_file.text = BUF_INIT(FILE_BYTES_MAX),
+                       .credentials_file.text = BUF_INIT(FILE_BYTES_MAX)};
     int rc = load(&l, err);
-    if (l.credentials_text.ptr != NULL)
-        memset(l.credentials_text.ptr, 0, l.credentials_text.len);
-    buf_free(&l.config_text);
-    buf_free(&l.credentials_text);
+    forget(&l.config_file);
+    forget(&l.credentials_file);
     if (rc < 0) {
         aws_config_free(&config);
         return rc;

@@ -1,35 +1,36 @@
 /* Where credentials, region and endpoints come from: arguments, environment, and the shared files
- * ~/.aws/config and ~/.aws/credentials.
- * https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html */
+ * ~/.aws/config and ~/.aws/credentials. The environment is an input.
+ * https://docs.aws.amazon.com/sdkref/latest/guide/creds-config-files.html */
 #pragma once
 
 #include "specs/arena.h"
-#include "specs/buf.h"
 #include "specs/err.h"
 #include "specs/secret.h"
 
 struct aws_config {
-    struct arena arena;
+    struct arena arena; /* owns the strings */
     struct secret access_key, secret_key, session_token;
-    const char *source; /* "environment", "profile research of ~/.aws/credentials" */
+    const char *source; /* for messages: "the environment", "profile research of …/credentials" */
     const char *region;
     const char *endpoint_ec2, *endpoint_ssm; /* NULL: AWS's own */
+    const char *ca_bundle;                   /* file of certificates; NULL: the machine's */
     int max_attempts;
 };
 
 struct aws_config_in {
-    const char *(*env)(void *env_ctx, const char *name);
+    const char *(*env)(void *env_ctx, const char *name); /* NULL when unset */
     void *env_ctx;
     const char *profile, *region; /* of the spec, or NULL */
     /* The sandbox's: these win over everything. */
     const char *endpoint, *access_key, *secret_key;
 };
 
-/* -ERRC_AUTH with where was looked; -ERRC_INVALID for no region. Free with aws_config_free. */
+/* Credentials: the spec's profile, else the environment's keys, else the profile of AWS_PROFILE or
+ * "default". Region: the spec's, AWS_REGION, AWS_DEFAULT_REGION, the profile's. Endpoints:
+ * AWS_ENDPOINT_URL_EC2 or _SSM, AWS_ENDPOINT_URL, the profile's `services` section, its
+ * endpoint_url; none when AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is true.
+ * -ERRC_AUTH with where was looked; -ERRC_UNSUPPORTED for a source that needs a call or a program
+ * first; -ERRC_INVALID for a bad region or number; -ERRC_IO, -ERRC_NOMEM. `ret` is untouched then.
+ * Free with aws_config_free. */
 int aws_config_load(const struct aws_config_in *in, struct aws_config *ret, struct err *err);
-void aws_config_free(struct aws_config *config);
-
-/* The value of `key` in `[section]` of an INI text as AWS's files are written; nested keys
- * (indented below `parent =`) when `parent` is not NULL. false when absent. */
-bool ini_get(struct str text, const char *section, const char *parent, const char *key,
-             struct str *ret);
+void aws_config_free(struct aws_config *config); /* wipes the secrets */

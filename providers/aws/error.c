@@ -1,3 +1,4 @@
+/* What AWS means by a refusal, and what its user can do about it. */
 #include "providers/aws/client.h"
 
 #include <cjson/cJSON.h>
@@ -32,30 +33,6 @@ static const struct {
     {"VPCIdNotSpecified", "the region has no default VPC; make one: aws ec2 create-default-vpc"},
     {"IdempotentParameterMismatch", "an earlier, different request used the same token; run again"},
 };
-
-static const char *const throttles[] = {
-    "Throttling",
-    "ThrottlingException",
-    "ThrottledException",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "TooManyRequestsException",
-    "RequestLimitExceeded",
-    "BandwidthLimitExceeded",
-    "EC2ThrottledException",
-    "SlowDown",
-    "PriorRequestNotComplete",
-    "TransactionInProgressException",
-    "LimitExceededException",
-    "ProvisionedThroughputExceededException",
-};
-
-bool aws_is_throttle(const char *code) {
-    for (size_t i = 0; i < sizeof throttles / sizeof throttles[0]; i++)
-        if (strcmp(code, throttles[i]) == 0)
-            return true;
-    return false;
-}
 
 static void copy(char *to, size_t size, const char *from) {
     if (from != NULL)

@@ -22,12 +22,24 @@ static void signed_headers(const struct sign_input *in, struct buf *out) {
         buf_addf(out, "%s%s", i == 0 ? "" : ";", in->headers[i].name);
 }
 
+static void add_header_value(struct str value, struct buf *out) {
+    value = str_trim(value);
+    for (size_t i = 0; i < value.len; i++)
+        if (value.ptr[i] != ' ' || value.ptr[i - 1] != ' ')
+            buf_addc(out, value.ptr[i]);
+}
+
 void sign_canonical_request(const struct sign_input *in, struct buf *out) {
     char hash[SHA256_HEX_SIZE];
     sha256_hex(in->body, hash);
-    buf_addf(out, "%s\n%s\n%.*s\n", in->method, in->path, STR_FMT(in->query));
-    for (size_t i = 0; i < in->headers_len; i++)
-        buf_addf(out, "%s:%.*s\n", in->headers[i].name, STR_FMT(in->headers[i].value));
+    buf_addf(out, "%s\n%s\n", in->method, in->path);
+    buf_addstr(out, in->query);
+    buf_addc(out, '\n');
+    for (size_t i = 0; i < in->headers_len; i++) {
+        buf_addf(out, "%s:", in->headers[i].name);
+        add_header_value(in->headers[i].value, out);
+        buf_addc(out, '\n');
+    }
     buf_addc(out, '\n');
     signed_headers(in, out);
     buf_addf(out, "\n%s", hash);

@@ -12,7 +12,7 @@
 
 struct sign_header {
     const char *name; /* lower case, in sorted order */
-    struct str value; /* trimmed */
+    struct str value; /* trimmed here, and inner runs of spaces count as one */
 };
 
 struct sign_input {
@@ -27,6 +27,15 @@ struct sign_input {
 };
 
 enum { SIGN_DATE_SIZE = 17 };
+
+/* Appends what an absolute path is signed as: "." and ".." resolved, slashes merged, everything but
+ * unreserved characters and what is already %XX encoded. */
+void sign_add_path(struct str path, struct buf *out);
+/* Appends a query string's canonical form: encoded alike, sorted by name and then by value, "="
+ * behind names without a value. -ERRC_LIMIT past SIGN_PARAMETERS_MAX parameters. */
+int sign_add_query(struct str query, struct buf *out);
+
+enum { SIGN_PARAMETERS_MAX = 64 };
 
 /* "20150830T123600Z" */
 void sign_date(time_t when, char ret[SIGN_DATE_SIZE]);

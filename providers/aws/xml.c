@@ -25,6 +25,8 @@ static void stop(struct builder *b, const char *problem) {
 static void on_start(void *ctx, const char *name, const char **attributes) {
     struct builder *b = ctx;
     (void)attributes;
+    if (b->problem != NULL)
+        return;
     struct xml *node = ARENA_NEW(b->arena, struct xml);
     const char *copy = arena_dup(b->arena, name);
     if (node == NULL || copy == NULL) {
@@ -52,6 +54,9 @@ static void on_start(void *ctx, const char *name, const char **attributes) {
 static void on_end(void *ctx, const char *name) {
     struct builder *b = ctx;
     (void)name;
+    /* After a stop expat still ends an empty element whose start was not taken. */
+    if (b->problem != NULL)
+        return;
     struct xml *node = b->stack[--b->depth];
     if (node->child == NULL && b->text.len > 0 &&
         (node->text = arena_dup_str(b->arena, buf_str(&b->text))) == NULL)

@@ -1,0 +1,132 @@
+#include "providers/aws/request.h"
+
+#include "providers/aws/sign.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct service {
+    const char *name, *content_type, *target; /* target: prefix of X-Amz-Target, or NULL */
+} services[] = {
+    [AWS_EC2] = {"ec2", "application/x-www-form-urlencoded; charset=utf-8", NULL},
+    [AWS_SSM] = {"ssm", "application/x-amz-json-1.1", "AmazonSSM."},
+};
+
+/* AWS's partitions have domains of their own.
+ * https://docs.aws.amazon.com/general/latest/gr/rande.html */
+static const char *domain_of(const char *region) {
+    return strncmp(region, "cn-", 3) == 0 ? "amazonaws.com.cn" : "amazonaws.com";
+}
+
+/* What follows "http://" or "https://"; NULL when the URL has no such beginning. */
+static const char *after_scheme(const char *url) {
+    static const char *const schemes[] = {"http://", "https://"};
+    for (size_t i = 0; i < 2; i++)
+        if (strncasecmp(url, schemes[i], strlen(schemes[i])) == 0)
+            return url + strlen(schemes[i]);
+    return NULL;
+}
+
+int request_url(const struct aws_config *config, enum aws_service service,
+                char ret[REQUEST_URL_SIZE], struct err *err) {
+    const char *given = service == AWS_EC2 ? config->endpoint_ec2 : config->endpoint_ssm;
+    int len = given != NULL
+                  ? snprintf(ret, REQUEST_URL_SIZE, "%s", given)
+                  : snprintf(ret, REQUEST_URL_SIZE, "https://%s.%s.%s", services[service].name,
+                             config->region, domain_of(config->region));
+    if (len < 0 || len + 2 > REQUEST_URL_SIZE)
+        return err_set(err, ERRC_INVALID, "the endpoint's URL is too long");
+    const char *host = after_scheme(ret);
+    if (host == NULL || *host == '\0' || *host == '/' || strpbrk(host, "@?# \t") != NULL) {
+        err_set(err, ERRC_INVALID, "the %s endpoint is not a URL: %s", services[service].name, ret);
+        err_hint(err, "write it as https://HOST or http://HOST:PORT");
+        return -ERRC_INVALID;
+    }
+    while (len > 0 && ret[len - 1] == '/')
+        ret[--len] = '\0';
+    return 0;
+}
+
+/* Host and path of a URL. A port that is the scheme's own is not part of the Host header. */
+static void split_url(const char *url, struct str *host, struct str *path) {
+    struct str rest = str_of(after_scheme(url));
+    bool tls = strncasecmp(url, "https", 5) == 0;
+    const char *slash = memchr(rest.ptr, '/', rest.len);
+    *host = rest;
+    *path = STR("/");
+    if (slash != NULL) {
+        host->len = (size_t)(slash - rest.ptr);
+        *path = (struct str){slash, rest.len - host->len};
+    }
+    struct str port = tls ? STR(":443") : STR(":80");
+    if (str_ends(*host, port))
+        host->len -= port.len;
+}
+
+static void add_header(struct request *r, const char *name, struct str value) {
+    struct buf *line = &r->headers[r->headers_len++];
+    *line = BUF_INIT(BUF_SMALL);
+    buf_addf(line, "%s: ", name);
+    buf_addstr(line, value);
+}
+
+int request_make(const struct aws_config *config, const struct aws_call *call, time_t when,
+                 struct request *ret, struct err *err) {
+    const struct service *service = &services[call->service];
+    char date[SIGN_DATE_SIZE], target[128] = "";
+    struct str host, path, token = secret_reveal(&config->session_token);
+    _cleanup_buf_ struct buf encoded = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf authorization = BUF_INIT(BUF_SMALL);
+    *ret = (struct request){0};
+    int rc = request_url(config, call->service, ret->url, err);
+    if (rc < 0)
+        return rc;
+    split_url(ret->url, &host, &path);
+    sign_add_path(path, &encoded);
+    sign_date(when, date);
+    if (service->target != NULL)
+        snprintf(target, sizeof target, "%s%s", service->target, call->action);
+    struct sign_header headers[REQUEST_HEADERS_MAX - 2];
+    size_t n = 0;
+    headers[n++] = (struct sign_header){"content-type", str_of(service->content_type)};
+    headers[n++] = (struct sign_header){"host", host};
+    headers[n++] = (struct sign_header){"x-amz-date", str_of(date)};
+    if (token.len > 0)
+        headers[n++] = (struct sign_header){"x-amz-security-token", token};
+    if (target[0] != '\0')
+        headers[n++] = (struct sign_header){"x-amz-target", str_of(target)};
+    const struct sign_input in = {
+        .method = "POST",
+        .path = buf_cstr(&encoded),
+        .query = {"", 0},
+        .headers = headers,
+        .headers_len = n,
+        .body = call->body,
+        .region = config->region,
+        .service = service->name,
+        .access_key = secret_reveal(&config->access_key),
+        .secret_key = secret_reveal(&config->secret_key),
+        .when = when,
+    };
+    rc = sign_authorization(&in, &authorization, err);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(headers[i].name, "host") != 0)
+            add_header(ret, headers[i].name, headers[i].value);
+    add_header(ret, "authorization", buf_str(&authorization));
+    bool failed = encoded.failed;
+    for (size_t i = 0; i < ret->headers_len; i++)
+        failed |= ret->headers[i].failed;
+    return failed ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+}
+
+void request_free(struct request *r) {
+    for (size_t i = 0; i < r->headers_len; i++) {
+        if (r->headers[i].ptr != NULL)
+            OPENSSL_cleanse(r->headers[i].ptr, r->headers[i].len);
+        buf_free(&r->headers[i]);
+    }
+    r->headers_len = 0;
+}
