@@ -232,9 +232,9 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
         return 0;
     /* In a home everything is the user's, also folders that have to be made. */
     if (home)
-        buf_addf(script, "base64 -d <<'BERTH_END' | runuser -u %s -- tar -xp -C / -f -\n", user);
+        buf_addf(script, "base64 -d <<'BERTH_END' | runuser -u %s -- tar -xpm -C / -f -\n", user);
     else
-        buf_adds(script, "base64 -d <<'BERTH_END' | tar -xp --no-same-owner -C / -f -\n");
+        buf_adds(script, "base64 -d <<'BERTH_END' | tar -xpm --no-same-owner -C / -f -\n");
     buf_add_base64(script, tar.ptr, tar.len);
     buf_adds(script, "\nBERTH_END\n");
     return 0;
