@@ -211,10 +211,8 @@ with Project(berth, spec) as project:
 
     step("a spec edit is an in-place change")
     server = {n["address"]: n["id"] for n in project.state()["nodes"]}["server[0]"]
-    project.write_spec(project.spec_path.read_text().replace(
-        "jupyter:", "jupyter:\n  settings: { ServerApp: { shutdown_no_activity_timeout: 0 } }", 1)
-        if "settings:" not in spec else project.spec_path.read_text().replace(
-            "shutdown_no_activity_timeout: 0", "shutdown_no_activity_timeout: 7200"))
+    project.edit_spec("\njupyter:\n", "\njupyter:\n  settings: { ServerApp: "
+                      "{ shutdown_no_activity_timeout: 0 } }\n")
     plan = project.plan()
     check("server[0].jupyter" in plan and plan["server[0].jupyter"]["action"] == "update"
           and "server[0]" not in plan, "an update in place", plan)
