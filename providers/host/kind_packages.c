@@ -105,9 +105,12 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     int rc = 0;
     if (record != NULL)
         record->added = (struct strlist){0};
+    /* Until the host says that they are gone they are berth's. */
     for (size_t i = 0; rc == 0 && i < added->len; i++) {
-        bool wanted = after != NULL && strlist_has(&after->packages, added->items[i]);
-        rc = strlist_add(arena, wanted ? &record->added : &remove, added->items[i]);
+        if (after == NULL || !strlist_has(&after->packages, added->items[i]))
+            rc = strlist_add(arena, &remove, added->items[i]);
+        if (rc == 0 && record != NULL)
+            rc = strlist_add(arena, &record->added, added->items[i]);
     }
     if (rc < 0)
         return err_set(err, ERRC_NOMEM, "out of memory");
@@ -126,12 +129,20 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     return 0;
 }
 
-/* The host says which it had not; they are berth's from now on. */
+/* The host says which it had not: they are berth's from now on; and which went, or have to stay. */
 static int take_value(struct host_step *s, const char *key, const char *value) {
     RECORD *r = s->record;
-    if (r == NULL || strcmp(key, "added") != 0 || strlist_has(&r->added, value))
+    if (r == NULL)
         return 0;
-    return strlist_add(s->node->arena, &r->added, value);
+    if (strcmp(key, "added") == 0)
+        return strlist_has(&r->added, value) ? 0 : strlist_add(s->node->arena, &r->added, value);
+    struct strlist kept = {0};
+    for (size_t i = 0; i < r->added.len; i++)
+        if (strcmp(r->added.items[i], value) != 0 &&
+            strlist_add(s->node->arena, &kept, r->added.items[i]) < 0)
+            return -ERRC_NOMEM;
+    r->added = kept;
+    return 0;
 }
 
 const struct kind host_packages_kind = {

@@ -52,6 +52,13 @@ static int probe(const struct host_node *node, struct buf *script) {
     return 0;
 }
 
+static bool is_version(const char *python, const char *wish) {
+    if (wish == NULL)
+        return true;
+    size_t len = strlen(wish);
+    return strncmp(python, wish, len) == 0 && (python[len] == '.' || python[len] == '\0');
+}
+
 static int read(const struct host_node *node, const struct facts *facts, void *record,
                 enum presence *ret, struct err *err) {
     (void)err;
@@ -64,12 +71,13 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     r->path = HOST_ENV;
     r->python = arena_dup(node->arena, python);
     /* Without a wish any version will do; with one, "3.12" stands for every 3.12.x. */
-    if (desired != NULL && desired->version != NULL) {
-        struct str rest = str_of(python);
-        struct str major, minor;
-        if (str_split(&rest, '.', &major) && str_split(&rest, '.', &minor))
-            r->version = arena_printf(node->arena, "%.*s.%.*s", STR_FMT(major), STR_FMT(minor));
-    }
+    const RECORD *recorded = node->recorded;
+    if (desired != NULL && is_version(python, desired->version))
+        r->version = desired->version;
+    else if (recorded != NULL && is_version(python, recorded->version))
+        r->version = recorded->version;
+    else
+        r->version = r->python;
     return r->python == NULL ? -ERRC_NOMEM : 0;
 }
 

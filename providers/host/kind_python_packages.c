@@ -194,39 +194,50 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     return rc;
 }
 
-static int step(struct host_step *s, struct buf *script, struct err *err) {
-    const RECORD *before = s->change->live == NULL ? NULL : s->change->live->record;
-    const RECORD *after = s->after;
-    if (after == NULL)
-        return 0; /* they go with their environment */
-    /* First what is not wanted any more; what others need of it comes back with them. */
-    bool any = false;
-    for (size_t i = 0; before != NULL && i < before->packages.len; i++) {
-        const char *name = before->packages.items[i].key;
-        if (strmap_get(&after->packages, name) != NULL)
-            continue;
-        buf_adds(script, any ? " " : "pip_uninstall ");
-        any = true;
-        const char *bare = /* without extras */
-            arena_dup_str(s->node->arena, (struct str){name, strcspn(name, "[")});
-        if (bare == NULL)
-            return err_set(err, ERRC_NOMEM, "out of memory");
-        shell_quote(script, bare);
-    }
-    buf_adds(script, any ? "\npip_install" : "pip_install");
-    if (after->index_url != NULL) {
+static int add_install(const RECORD *r, struct buf *script) {
+    buf_adds(script, "pip_install");
+    if (r->index_url != NULL) {
         buf_adds(script, " --index-url ");
-        shell_quote(script, after->index_url);
+        shell_quote(script, r->index_url);
     }
-    for (size_t i = 0; i < after->packages.len; i++) {
-        const struct strpair *p = &after->packages.items[i];
+    for (size_t i = 0; i < r->packages.len; i++) {
+        const struct strpair *p = &r->packages.items[i];
         _cleanup_buf_ struct buf requirement = BUF_INIT(BUF_SMALL);
         buf_addf(&requirement, "%s%s", p->key, strcmp(p->value, "any") == 0 ? "" : p->value);
         buf_addc(script, ' ');
         shell_quote(script, buf_cstr(&requirement));
     }
-    buf_addf(script, "\nown_environment %s\nstale_jupyter\n", s->node->connection->endpoint.user);
-    return 0;
+    buf_addc(script, '\n');
+    return script->failed ? -ERRC_NOMEM : 0;
+}
+
+static int step(struct host_step *s, struct buf *script, struct err *err) {
+    const RECORD *before = s->change->live == NULL ? NULL : s->change->live->record;
+    const RECORD *after = s->after;
+    if (after == NULL)
+        return 0; /* they go with their environment */
+    /* A wish that cannot be met fails before anything is taken away. */
+    int rc = add_install(after, script);
+    bool any = false;
+    for (size_t i = 0; before != NULL && i < before->packages.len; i++) {
+        const char *name = before->packages.items[i].key;
+        if (strmap_get(&after->packages, name) != NULL)
+            continue;
+        const char *bare = /* without extras */
+            arena_dup_str(s->node->arena, (struct str){name, strcspn(name, "[")});
+        if (bare == NULL)
+            return err_set(err, ERRC_NOMEM, "out of memory");
+        buf_adds(script, any ? " " : "pip_uninstall ");
+        any = true;
+        shell_quote(script, bare);
+    }
+    /* What others need of what went comes back. */
+    if (any) {
+        buf_addc(script, '\n');
+        rc = add_install(after, script);
+    }
+    buf_addf(script, "own_environment %s\nstale_jupyter\n", s->node->connection->endpoint.user);
+    return rc < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
 }
 
 const struct kind host_python_packages_kind = {
