@@ -6,7 +6,6 @@
 #include "cmd/show_plan.h"
 #include "cmd/signals.h"
 #include "engine/execute.h"
-#include "specs/record.h"
 
 int run_plan_approve(struct session *s, const char *question, const char *const *yes) {
     struct cmd *cmd = s->cmd;
@@ -80,21 +79,10 @@ int run_plan_execute(struct session *s) {
     return code;
 }
 
-static bool has_moved(const struct change *c) {
-    if (c->action != ACTION_NOOP || c->recorded == NULL || c->after == NULL)
-        return false;
-    if (c->recorded->record == NULL)
-        return true;
-    for (const struct field *f = c->kind->fields; f->name != NULL; f++)
-        if (f->flags & FIELD_COMPUTED && !record_field_equal(f, c->after, c->recorded->record))
-            return true;
-    return false;
-}
-
 int run_plan_refresh(struct session *s, struct err *err) {
     bool moved = s->state.replayed;
     for (size_t i = 0; i < s->plan.len; i++)
-        moved |= has_moved(&s->plan.changes[i]);
+        moved |= plan_noop_moves_state(&s->plan.changes[i]);
     if (!moved)
         return 0;
     struct outcome outcome = {0};

@@ -22,5 +22,7 @@ struct batches {
     struct edges *needs; /* change index → changes that must have succeeded */
 };
 
-/* Everything lives in `arena`. */
-int batches_make(struct plan *plan, struct arena *arena, struct batches *ret, struct err *err);
+/* `kinds` in registry order: of what no state remembers (orphans), later kinds are removed before
+ * earlier ones. Everything lives in `arena`. */
+int batches_make(struct plan *plan, const struct kind *const *kinds, struct arena *arena,
+                 struct batches *ret, struct err *err);

@@ -17,7 +17,7 @@ int compile_ask(const struct kind *const *kinds, const struct spec *spec, struct
 
 /* Declare the nodes. Missing required inputs are diagnosed at their spec_path. Unknown deps are an
  * internal error; a cycle is reported with its whole path ("a → b → a"). Returns 0, or
- * -ERRC_INVALID when `diags` has errors. Resolves what `lookup` (may be NULL) already knows of. */
+ * -ERRC_INVALID when `diags` has errors. */
 int compile_nodes(const struct kind *const *kinds, const struct spec *spec,
                   const struct inputs *inputs, const char *lineage, struct arena *arena,
                   struct diags *diags, struct desired *ret, struct err *err);

@@ -2,8 +2,8 @@
 
 #include "specs/record.h"
 
-/* ---- The table. The first row that fits decides; cases 7 to 10, 14 and 16 are then told apart by
- * what differs (compare). */
+/* ---- The table. The first row that fits decides; cases 7 to 10 and 16 are then told apart by what
+ * differs (choose), and 14 is what protect makes of a destroy or replace (protect). */
 
 enum tri { ANY, NO, YES };
 enum memory { M_ANY, M_NONE, M_PENDING, M_KNOWN };
@@ -58,10 +58,12 @@ struct difference {
     bool any, replaces, needs_stop, spec, drift;
 };
 
-static enum why why_of(const struct situation *s, const struct field *f, const void *recorded) {
-    bool spec_moved = recorded == NULL || !record_field_equal(f, s->desired, recorded);
-    bool live_moved = recorded != NULL && s->live != NULL && s->live->record != NULL &&
-                      !record_field_equal(f, s->live->record, recorded);
+/* `live` is NULL where the world could not tell this field. */
+static enum why why_of(const struct field *f, const void *desired, const void *recorded,
+                       const void *live) {
+    bool spec_moved =
+        desired == NULL || recorded == NULL || !record_field_equal(f, desired, recorded);
+    bool live_moved = recorded != NULL && live != NULL && !record_field_equal(f, live, recorded);
     return spec_moved ? (live_moved ? WHY_BOTH : WHY_SPEC) : WHY_DRIFT;
 }
 
@@ -84,7 +86,7 @@ static int compare_fields(const struct situation *s, struct arena *arena, struct
             continue;
         if (!unknown && record_field_equal(f, s->desired, have))
             continue;
-        enum why why = why_of(s, f, recorded);
+        enum why why = why_of(f, unknown ? NULL : s->desired, recorded, unread ? NULL : live);
         bool replaces = f->flags & FIELD_IMMUTABLE && !unknown;
         c->fields[c->fields_len++] = (struct field_change){f, why, unknown, replaces};
         d->any = true;
@@ -139,86 +141,124 @@ static bool parent_is_made(const struct change *parent) {
            parent->action == ACTION_REPLACE;
 }
 
+/* It stands still now, and will run after its change. */
+static bool parent_starts(const struct change *parent, struct arena *arena) {
+    struct endpoint now = {0};
+    const void *record = parent->live == NULL ? NULL : parent->live->record;
+    if (parent->action == ACTION_STOP_UPDATE_START)
+        return true;
+    return parent->action == ACTION_UPDATE && record != NULL && parent->kind->endpoint != NULL &&
+           parent->kind->endpoint(record, "", arena, &now) == 0 && !now.running;
+}
+
 static bool parent_goes(const struct change *parent) {
     return parent->action == ACTION_DESTROY || parent->action == ACTION_FORGET ||
            parent->action == ACTION_REPLACE;
 }
 
+/* What lives in a parent that goes, goes with it: nothing to call. */
+static void go_with_parent(const struct change *parent, struct change *c) {
+    c->action = parent->action == ACTION_FORGET ? ACTION_FORGET : ACTION_DESTROY;
+    c->case_number = c->action == ACTION_FORGET ? 12 : 11;
+    c->why = WHY_PARENT;
+    c->with_parent = true;
+}
+
+/* What lives in a parent that is made is made too, whatever was seen in the parent's last life. */
+static void come_with_parent(struct change *c) {
+    c->action = ACTION_CREATE;
+    c->case_number = c->recorded == NULL ? 1 : 6;
+    c->why = c->recorded == NULL ? WHY_NEW : WHY_PARENT;
+    c->live = NULL;
+    c->before = NULL;
+}
+
 /* What a parent's fate means for what lives in it; true when that decided. */
-static bool decide_by_parent(const struct situation *s, struct change *c) {
+static bool decide_by_parent(const struct situation *s, struct arena *arena, struct change *c) {
     const struct change *parent = s->parent;
+    bool unreadable = s->presence == LIVE_UNREADABLE;
     if (s->node == NULL && parent_goes(parent)) {
-        c->action = parent->action == ACTION_FORGET ? ACTION_FORGET : ACTION_DESTROY;
-        c->case_number = c->action == ACTION_FORGET ? 12 : 11;
-        c->why = WHY_PARENT;
-        c->with_parent = true;
-        return true;
-    }
-    if (s->node == NULL)
+        go_with_parent(parent, c);
+    } else if (s->node != NULL && parent_is_made(parent)) {
+        come_with_parent(c);
+    } else if (unreadable && parent_starts(parent, arena)) { /* it is read after the start */
+        c->action = s->node == NULL ? ACTION_DESTROY : ACTION_UPDATE;
+        c->case_number = s->node == NULL ? 11 : 8;
+        c->why = s->node == NULL ? WHY_REMOVED : WHY_PARENT;
+    } else if (parent->action == ACTION_UNKNOWN && s->live == NULL) {
+        c->action = ACTION_UNKNOWN; /* nobody could look into it */
+        c->case_number = 15;
+        c->why = WHY_UNREADABLE;
+    } else {
         return false;
-    if (parent_is_made(parent)) {
-        c->action = ACTION_CREATE;
-        c->case_number = s->recorded == NULL ? 1 : 6;
-        c->why = s->recorded == NULL ? WHY_NEW : WHY_PARENT;
-        c->before = NULL;
-        return true;
     }
-    bool starts = parent->action == ACTION_UPDATE || parent->action == ACTION_STOP_UPDATE_START;
-    if (starts && s->presence == LIVE_UNREADABLE) {
-        c->action = ACTION_UPDATE;
-        c->case_number = 8;
-        c->why = WHY_PARENT;
-        return true;
-    }
-    return false;
+    return true;
+}
+
+static int decide_by_table(const struct situation *s, struct arena *arena, struct change *c,
+                           struct err *err) {
+    const struct row *row = find_row(s);
+    if (row == NULL)
+        return err_set(err, ERRC_INTERNAL, "no case fits %s", c->address);
+    c->action = row->action;
+    c->case_number = row->number;
+    c->why = row->why;
+    if (!row->compare)
+        return 0;
+    struct difference d = {0};
+    int rc = compare_fields(s, arena, c, &d, err);
+    if (rc == 0)
+        choose(s, &d, c);
+    return rc;
+}
+
+/* Case 14: the change stays as it is, so that people see what is forbidden. */
+static void protect(struct change *c) {
+    bool protected =
+        c->node != NULL ? c->node->protect : c->recorded != NULL && c->recorded->protect;
+    if (protected && (c->action == ACTION_DESTROY || c->action == ACTION_REPLACE))
+        c->case_number = 14;
+}
+
+static struct change start_change(const struct situation *s) {
+    const struct node *n = s->node;
+    const struct recorded *r = s->recorded;
+    const void *live = s->live == NULL ? NULL : s->live->record;
+    return (struct change){
+        .address = n != NULL   ? n->address
+                   : r != NULL ? r->address
+                               : s->live->address,
+        .kind = n != NULL   ? n->kind
+                : r != NULL ? r->kind
+                            : s->live->kind,
+        .node = n,
+        .recorded = r,
+        .live = s->live,
+        .parent = n != NULL   ? n->parent
+                  : r != NULL ? r->parent
+                              : NULL,
+        .deps = n != NULL   ? n->deps
+                : r != NULL ? r->deps
+                            : (struct strlist){0},
+        .before = live != NULL ? live
+                  : r != NULL  ? r->record
+                               : NULL,
+    };
 }
 
 int decide(const struct situation *s, struct arena *arena, struct change *ret, struct err *err) {
-    const struct kind *kind = s->node != NULL       ? s->node->kind
-                              : s->recorded != NULL ? s->recorded->kind
-                                                    : s->live->kind;
-    struct change c = {
-        .address = s->node != NULL       ? s->node->address
-                   : s->recorded != NULL ? s->recorded->address
-                                         : s->live->address,
-        .kind = kind,
-        .node = s->node,
-        .recorded = s->recorded,
-        .live = s->live,
-        .parent = s->node != NULL       ? s->node->parent
-                  : s->recorded != NULL ? s->recorded->parent
-                                        : NULL,
-        .deps = s->node != NULL       ? s->node->deps
-                : s->recorded != NULL ? s->recorded->deps
-                                      : (struct strlist){0},
-        .before = s->live != NULL && s->live->record != NULL ? s->live->record
-                  : s->recorded != NULL                      ? s->recorded->record
-                                                             : NULL,
-    };
-    struct difference d = {0};
-    if (s->parent == NULL || !decide_by_parent(s, &c)) {
-        const struct row *row = find_row(s);
-        if (row == NULL)
-            return err_set(err, ERRC_INTERNAL, "no case fits %s", c.address);
-        c.action = row->action;
-        c.case_number = row->number;
-        c.why = row->why;
-        if (row->compare) {
-            int rc = compare_fields(s, arena, &c, &d, err);
-            if (rc < 0)
-                return rc;
-            choose(s, &d, &c);
-        }
-    }
-    if (s->node != NULL) {
-        int rc = make_after(s, arena, &c, err);
-        if (rc < 0)
-            return rc;
-    }
+    struct change c = start_change(s);
+    bool decided = s->parent != NULL && decide_by_parent(s, arena, &c);
+    int rc = decided ? 0 : decide_by_table(s, arena, &c, err);
+    if (rc == 0 && s->node != NULL)
+        rc = make_after(s, arena, &c, err);
+    if (rc < 0)
+        return rc;
+    protect(&c);
     if ((c.action == ACTION_DESTROY || c.action == ACTION_REPLACE) && !c.with_parent &&
-        kind->loses != NULL && c.before != NULL)
-        c.loses = kind->loses(c.before, arena);
-    if (c.action == ACTION_CREATE && c.why != WHY_PARENT)
+        c.kind->loses != NULL && c.before != NULL)
+        c.loses = c.kind->loses(c.before, arena);
+    if (c.action == ACTION_CREATE)
         c.before = NULL;
     *ret = c;
     return 0;

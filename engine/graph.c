@@ -158,9 +158,14 @@ int graph_sort_nodes(struct nodes *nodes, struct err *err) {
         index_free(index);
         return err_set(err, ERRC_NOMEM, "out of memory");
     }
-    for (size_t i = 0; i < n; i++)
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        if (index_get(index, nodes->items[i].address) != SIZE_MAX)
+            rc = err_set(err, ERRC_INTERNAL, "there are two of %s", nodes->items[i].address);
         index_put(index, nodes->items[i].address, i);
-    int rc = node_edges(nodes, index, edges, err);
+    }
+    if (rc == 0)
+        rc = node_edges(nodes, index, edges, err);
     index_free(index);
     if (rc < 0)
         return rc;

@@ -5,13 +5,20 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-enum { TREE_ENTRIES_MAX = 10000, TREE_DEPTH = 32 };
+enum {
+    TREE_ENTRIES_MAX = 10000,
+    TREE_DEPTH = 32,
+    TREE_TOTAL_BYTES_MAX = BUF_LARGE, /* it is sent in one piece */
+};
 
 static const char *local_path(struct arena *arena, const struct inputs_source *source,
                               const char *name) {
@@ -46,13 +53,13 @@ struct walk {
     struct arena *arena;
     struct input *in;
     size_t cap;
+    size_t visited; /* folders too */
+    int64_t bytes;
+    char root[PATH_MAX]; /* resolved; links must stay inside */
 };
 
-static int add_entry(struct walk *w, const char *local, const char *relative, const struct stat *st,
-                     struct err *err) {
+static int add_entry(struct walk *w, struct input_entry entry, struct err *err) {
     struct input *in = w->in;
-    if (in->entries_len == TREE_ENTRIES_MAX)
-        return err_set(err, ERRC_LIMIT, "%s has more than %d files", in->name, TREE_ENTRIES_MAX);
     if (in->entries_len == w->cap) {
         size_t cap = w->cap == 0 ? 16 : w->cap * 2;
         struct input_entry *items = arena_calloc(w->arena, cap, sizeof *items);
@@ -63,31 +70,94 @@ static int add_entry(struct walk *w, const char *local, const char *relative, co
         in->entries = items;
         w->cap = cap;
     }
-    _cleanup_buf_ struct buf bytes = BUF_INIT(BUF_LARGE);
-    int rc = fs_read(local, &bytes, err);
-    if (rc < 0)
-        return rc;
-    char hex[SHA256_HEX_SIZE];
-    sha256_hex(buf_str(&bytes), hex);
-    in->entries[in->entries_len++] = (struct input_entry){
-        .path = arena_dup(w->arena, relative),
-        .sha256 = arena_dup(w->arena, hex),
-        .local_path = arena_dup(w->arena, local),
-        .size_bytes = (int64_t)st->st_size,
-        .mode = st->st_mode & 0777,
-    };
+    if (entry.path == NULL || entry.sha256 == NULL || entry.local_path == NULL)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    in->entries[in->entries_len++] = entry;
     return 0;
 }
 
-static int walk_tree(struct walk *w, const char *local, const char *relative, int depth,
+static int hash_open_file(struct walk *w, int fd, const char *local, EVP_MD_CTX *ctx,
+                          int64_t *ret_size, struct err *err) {
+    unsigned char chunk[16384];
+    int64_t size = 0;
+    for (;;) {
+        ssize_t n = read(fd, chunk, sizeof chunk);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_set_errno(err, ERRC_IO, errno, "read %s", local);
+        if (n == 0)
+            break;
+        size += n;
+        if (w->bytes + size > TREE_TOTAL_BYTES_MAX)
+            return err_set(err, ERRC_LIMIT, "%s holds more than %d MiB", w->in->name,
+                           TREE_TOTAL_BYTES_MAX / (1024 * 1024));
+        if (EVP_DigestUpdate(ctx, chunk, (size_t)n) != 1)
+            return err_set(err, ERRC_INTERNAL, "SHA-256 fails");
+    }
+    w->bytes += size;
+    *ret_size = size;
+    return 0;
+}
+
+/* Piece by piece: files may be large. */
+static int hash_file(struct walk *w, const char *local, const char **ret_hex, int64_t *ret_size,
                      struct err *err) {
-    struct stat st;
-    if (stat(local, &st) < 0)
-        return err_set_errno(err, ERRC_IO, errno, "read %s", local);
-    if (S_ISREG(st.st_mode))
-        return add_entry(w, local, relative, &st, err);
-    if (!S_ISDIR(st.st_mode))
-        return err_set(err, ERRC_INVALID, "%s is neither a file nor a folder", local);
+    unsigned char digest[32];
+    _cleanup_buf_ struct buf hex = BUF_INIT(BUF_SMALL);
+    int fd = open(local, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set_errno(err, ERRC_IO, errno, "open %s", local);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    int rc = ctx == NULL || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1
+                 ? err_set(err, ERRC_NOMEM, "out of memory")
+                 : hash_open_file(w, fd, local, ctx, ret_size, err);
+    if (rc == 0 && EVP_DigestFinal_ex(ctx, digest, NULL) != 1)
+        rc = err_set(err, ERRC_INTERNAL, "SHA-256 fails");
+    EVP_MD_CTX_free(ctx);
+    close(fd);
+    if (rc < 0)
+        return rc;
+    buf_add_hex(&hex, digest, sizeof digest);
+    *ret_hex = arena_dup_str(w->arena, buf_str(&hex));
+    return 0;
+}
+
+static bool is_inside(const char *path, const char *root) {
+    size_t len = strlen(root);
+    return strncmp(path, root, len) == 0 &&
+           (path[len] == '\0' || path[len] == '/' || strcmp(root, "/") == 0);
+}
+
+/* A link may point to what is in the tree anyway, and never to a folder that it stands in. */
+static int check_link(const struct walk *w, const char *local, struct err *err) {
+    char target[PATH_MAX], folder[PATH_MAX], here[PATH_MAX];
+    if (realpath(local, target) == NULL)
+        return err_set_errno(err, ERRC_IO, errno, "follow the link %s", local);
+    if (!is_inside(target, w->root))
+        return err_set(err, ERRC_INVALID, "%s is a link to %s, outside of %s", local, target,
+                       w->in->name);
+    snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(local, '/') - local), local);
+    if (realpath(folder[0] == '\0' ? "/" : folder, here) == NULL)
+        return err_set_errno(err, ERRC_IO, errno, "read %s", folder);
+    return is_inside(here, target)
+               ? err_set(err, ERRC_INVALID, "%s is a link to a folder that it stands in", local)
+               : 0;
+}
+
+static int walk_tree(struct walk *w, const char *local, const char *relative, int depth,
+                     struct err *err);
+
+static bool is_left_out(const char *name) {
+    static const char *const names[] = {".", "..", ".ipynb_checkpoints"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+static int walk_folder(struct walk *w, const char *local, const char *relative, int depth,
+                       struct err *err) {
     if (depth == TREE_DEPTH)
         return err_set(err, ERRC_LIMIT, "%s is nested too deep", local);
     DIR *dir = opendir(local);
@@ -96,8 +166,7 @@ static int walk_tree(struct walk *w, const char *local, const char *relative, in
     int rc = 0;
     const struct dirent *entry;
     while (rc == 0 && (entry = readdir(dir)) != NULL) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-            strcmp(entry->d_name, ".ipynb_checkpoints") == 0)
+        if (is_left_out(entry->d_name))
             continue;
         const char *path = arena_printf(w->arena, "%s/%s", local, entry->d_name);
         const char *name = relative[0] == '\0'
@@ -108,6 +177,31 @@ static int walk_tree(struct walk *w, const char *local, const char *relative, in
     }
     closedir(dir);
     return rc;
+}
+
+static int walk_tree(struct walk *w, const char *local, const char *relative, int depth,
+                     struct err *err) {
+    struct stat st;
+    if (lstat(local, &st) < 0)
+        return err_set_errno(err, ERRC_IO, errno, "read %s", local);
+    if (++w->visited > TREE_ENTRIES_MAX)
+        return err_set(err, ERRC_LIMIT, "%s has more than %d files", w->in->name, TREE_ENTRIES_MAX);
+    if (S_ISLNK(st.st_mode) && depth > 0) {
+        int rc = check_link(w, local, err);
+        if (rc < 0)
+            return rc;
+    }
+    if (S_ISLNK(st.st_mode) && stat(local, &st) < 0)
+        return err_set_errno(err, ERRC_IO, errno, "follow the link %s", local);
+    if (S_ISDIR(st.st_mode))
+        return walk_folder(w, local, relative, depth, err);
+    if (!S_ISREG(st.st_mode))
+        return err_set(err, ERRC_INVALID, "%s is neither a file nor a folder", local);
+    struct input_entry entry = {.path = arena_dup(w->arena, relative),
+                                .local_path = arena_dup(w->arena, local),
+                                .mode = st.st_mode & 0777};
+    int rc = hash_file(w, local, &entry.sha256, &entry.size_bytes, err);
+    return rc < 0 ? rc : add_entry(w, entry, err);
 }
 
 static int compare_entries(const void *a, const void *b) {
@@ -123,7 +217,9 @@ static int load_tree(struct inputs *inputs, struct input *in, const char *path, 
     path = arena_dup_str(inputs->arena, (struct str){path, len});
     if (path == NULL || !fs_exists(path))
         return 0;
-    struct walk w = {inputs->arena, in, 0};
+    struct walk w = {.arena = inputs->arena, .in = in};
+    if (realpath(path, w.root) == NULL)
+        return err_set_errno(err, ERRC_IO, errno, "read %s", path);
     int rc = walk_tree(&w, path, "", 0, err);
     if (rc < 0)
         return rc;

@@ -49,7 +49,8 @@ int lock_take(const char *project_dir, const char *verb, struct lock **ret, char
     read_holder(fd, holder, sizeof holder);
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         int rc = errno == EWOULDBLOCK
-                     ? err_set(err, ERRC_LOCKED, "somebody else is at work here: %s", holder)
+                     ? err_set(err, ERRC_LOCKED, "somebody else is at work here: %s",
+                               holder[0] != '\0' ? holder : "a run that has only just begun")
                      : err_set_errno(err, ERRC_IO, errno, "lock %s", path);
         if (rc == -ERRC_LOCKED)
             err_hint(err, "wait for it to end, then run again");

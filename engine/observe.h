@@ -6,12 +6,14 @@
 #include "engine/state.h"
 #include "providers/provider.h"
 
-/* The open sessions of a run, one a world that any kind uses; opened on first need. */
+/* The open sessions of a run, one a world that any kind uses. */
 struct sessions;
+enum { SESSIONS_MAX = 8 };
 int sessions_open(const struct kind *const *kinds, const struct run *run, struct sessions **ret,
                   struct err *err);
 void sessions_close(struct sessions *sessions);
 void *sessions_get(struct sessions *sessions, const struct world *world);
+const struct world *sessions_world(const struct sessions *sessions, size_t i); /* or NULL */
 
 struct live_world {
     struct observed *worlds; /* one a world */
@@ -20,8 +22,8 @@ struct live_world {
     double seconds; /* wall time of the reading */
 };
 
-/* Worlds without a node or a record are not asked. `nodes` may be empty (destroy without a spec).
- */
+/* Worlds whose nodes live in others are asked only when there is a node or a record of theirs; the
+ * rest always, since tags may lead to what no state remembers. `nodes` may be empty (destroy). */
 int observe_all(struct sessions *sessions, const struct kind *const *kinds,
                 const struct nodes *nodes, const struct state *state, const struct run *run,
                 struct live_world *ret, struct err *err);

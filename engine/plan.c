@@ -1,9 +1,9 @@
 #include "engine/plan.h"
 
 #include "engine/decide.h"
+#include "engine/fingerprint.h"
 #include "engine/graph.h"
 #include "specs/buf.h"
-#include "specs/hash.h"
 #include "specs/record.h"
 
 #include <stdlib.h>
@@ -36,7 +36,8 @@ struct planner {
     struct plan *plan;
     struct index *by_address; /* changes */
     struct index *recorded, *observed;
-    const struct live **lives; /* by the index above */
+    struct recorded *remembered; /* what the state has now: the plan outlives its changes */
+    const struct live **lives;   /* by the index above */
     int (*random)(void *, size_t);
     bool destroy;
 };
@@ -92,21 +93,22 @@ static int block(struct planner *p, const struct change *c) {
         text = arena_printf(&plan->arena,
                             "%s exists and is not berth's; rename the spec, or remove it",
                             c->live->err.msg[0] != '\0' ? c->live->err.msg : "one of that name");
-    bool protected =
-        c->node != NULL ? c->node->protect : c->recorded != NULL && c->recorded->protect;
-    if (protected && (c->action == ACTION_DESTROY || c->action == ACTION_REPLACE))
+    if (c->case_number == 14)
         text = arena_printf(&plan->arena,
                             "protect: true forbids to %s it; set protect: false and apply first",
                             action_name(c->action));
-    return text == NULL ? 0 : warn(plan, &plan->blockers, &plan->blockers_len, c->address, text);
+    else if (c->case_number != 3)
+        return 0;
+    return text == NULL ? -ERRC_NOMEM
+                        : warn(plan, &plan->blockers, &plan->blockers_len, c->address, text);
 }
 
 static int mint_token(struct planner *p, struct change *c) {
-    if (c->action == ACTION_RESUME) {
+    if (c->action == ACTION_RESUME)
         c->token = c->recorded->token;
-        return 0;
-    }
-    if (c->action != ACTION_CREATE && c->action != ACTION_REPLACE)
+    bool makes = c->action == ACTION_CREATE || c->action == ACTION_REPLACE ||
+                 (c->action == ACTION_RESUME && c->token == NULL);
+    if (!makes)
         return 0;
     unsigned char bytes[16];
     _cleanup_buf_ struct buf hex = BUF_INIT(BUF_SMALL);
@@ -124,7 +126,9 @@ static int add_change(struct planner *p, struct situation *s, struct err *err) {
     int rc = decide(s, &plan->arena, c, err);
     if (rc < 0)
         return rc;
-    if (c->case_number == 14 || mint_token(p, c) < 0 || block(p, c) < 0)
+    if (mint_token(p, c) == -ERRC_INTERNAL)
+        return err_set(err, ERRC_INTERNAL, "no random numbers to be had");
+    if (block(p, c) < 0)
         return no_memory(err);
     index_put(p->by_address, c->address, plan->len++);
     plan->counts[c->action]++;
@@ -142,7 +146,7 @@ static const struct live *observed_live(const struct planner *p, const char *add
 
 static const struct recorded *recorded_of(const struct planner *p, const char *address) {
     size_t i = index_get(p->recorded, address);
-    return i == SIZE_MAX ? NULL : &p->state->nodes.items[i];
+    return i == SIZE_MAX ? NULL : &p->remembered[i];
 }
 
 static int plan_node(struct planner *p, const struct node *node, struct err *err) {
@@ -169,9 +173,16 @@ static int plan_node(struct planner *p, const struct node *node, struct err *err
     return add_change(p, &s, err);
 }
 
+static int warn_unknown_kind(struct plan *plan, const struct recorded *r) {
+    const char *text = arena_printf(
+        &plan->arena, "this berth does not know the kind %s; it is left alone", r->kind_name);
+    return text == NULL ? -ERRC_NOMEM
+                        : warn(plan, &plan->warnings, &plan->warnings_len, r->address, text);
+}
+
 /* What is recorded or ours, and not wanted: what others need goes last. */
 static int plan_removals(struct planner *p, struct err *err) {
-    const struct recorded_list *nodes = &p->state->nodes;
+    const struct recorded_list *nodes = &(struct recorded_list){p->remembered, p->state->nodes.len};
     struct arena *arena = &p->plan->arena;
     struct edges *edges = arena_calloc(arena, nodes->len + 1, sizeof *edges);
     size_t *order = arena_calloc(arena, nodes->len + 1, sizeof *order);
@@ -194,8 +205,13 @@ static int plan_removals(struct planner *p, struct err *err) {
     size_t first = p->plan->len;
     for (size_t i = 0; i < nodes->len; i++) {
         const struct recorded *r = &nodes->items[order[i]];
-        if (change_of(p, r->address) != NULL || r->kind == NULL)
+        if (change_of(p, r->address) != NULL)
             continue;
+        if (r->kind == NULL) {
+            if (warn_unknown_kind(p->plan, r) < 0)
+                return no_memory(err);
+            continue;
+        }
         struct situation s = {
             .recorded = r, .live = observed_live(p, r->address), .parent = change_of(p, r->parent)};
         s.presence = s.live == NULL ? LIVE_NONE : s.live->presence;
@@ -222,40 +238,6 @@ static int plan_removals(struct planner *p, struct err *err) {
     return 0;
 }
 
-static void fingerprint_records(const struct kind *kind, const void *record, struct buf *out) {
-    for (const struct field *f = kind->fields; f->name != NULL; f++) {
-        buf_addf(out, "%s=", f->name);
-        record_print_field(f, record, out);
-        buf_addc(out, '\n');
-    }
-}
-
-static int fingerprints(const struct planner *p, struct err *err) {
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_LARGE);
-    for (size_t i = 0; i < p->desired->nodes.len; i++) {
-        const struct node *node = &p->desired->nodes.items[i];
-        buf_addf(&text, "%s\n", node->address);
-        fingerprint_records(node->kind, node->desired, &text);
-    }
-    sha256_hex(buf_str(&text), p->plan->spec_sha256);
-    buf_reset(&text);
-    if (state_print(p->state, &text) < 0)
-        return no_memory(err);
-    sha256_hex(buf_str(&text), p->plan->state_sha256);
-    buf_reset(&text);
-    for (size_t w = 0; w < p->live->len; w++) {
-        for (size_t i = 0; i < p->live->worlds[w].len; i++) {
-            const struct live *live = &p->live->worlds[w].items[i];
-            buf_addf(&text, "%s %d %s\n", live->address, (int)live->presence,
-                     live->id == NULL ? "" : live->id);
-            if (live->record != NULL)
-                fingerprint_records(live->kind, live->record, &text);
-        }
-    }
-    sha256_hex(buf_str(&text), p->plan->live_sha256);
-    return text.failed ? no_memory(err) : 0;
-}
-
 static int build_indexes(struct planner *p, struct err *err) {
     size_t lives = 0;
     for (size_t w = 0; w < p->live->len; w++)
@@ -266,9 +248,12 @@ static int build_indexes(struct planner *p, struct err *err) {
     p->observed = index_new(lives);
     p->lives = calloc(lives + 1, sizeof *p->lives);
     p->plan->changes = arena_calloc(&p->plan->arena, most + 1, sizeof *p->plan->changes);
+    p->remembered = arena_calloc(&p->plan->arena, p->state->nodes.len + 1, sizeof *p->remembered);
     if (p->by_address == NULL || p->recorded == NULL || p->observed == NULL || p->lives == NULL ||
-        p->plan->changes == NULL)
+        p->plan->changes == NULL || p->remembered == NULL)
         return no_memory(err);
+    if (p->state->nodes.len > 0)
+        memcpy(p->remembered, p->state->nodes.items, p->state->nodes.len * sizeof *p->remembered);
     for (size_t i = 0; i < p->state->nodes.len; i++)
         index_put(p->recorded, p->state->nodes.items[i].address, i);
     size_t n = 0;
@@ -295,7 +280,7 @@ static int make(struct planner *p, struct err *err) {
                       p->live->worlds[w].warnings.items[i]);
     if (rc == 0)
         rc = plan_removals(p, err);
-    return rc < 0 ? rc : fingerprints(p, err);
+    return rc < 0 ? rc : plan_fingerprint(p->desired, p->state, p->live, p->plan, err);
 }
 
 int plan_make(const struct desired *desired, const struct state *state,
@@ -327,3 +312,19 @@ void plan_free(struct plan *plan) {
 }
 
 bool plan_has_changes(const struct plan *plan) { return plan->counts[ACTION_NOOP] < plan->len; }
+
+bool plan_noop_moves_state(const struct change *c) {
+    const struct recorded *r = c->recorded;
+    if (c->action != ACTION_NOOP || c->node == NULL || c->live == NULL || c->live->record == NULL)
+        return false;
+    if (r == NULL || r->record == NULL || r->status != RECORDED_OK ||
+        r->protect != c->node->protect || !cstr_eq(r->parent, c->node->parent) ||
+        !strlist_equal(&r->deps, &c->node->deps) ||
+        (c->live->id != NULL && !cstr_eq(c->live->id, r->id)))
+        return true;
+    for (const struct field *f = c->kind->fields; f->name != NULL; f++)
+        if (!(f->flags & (FIELD_UNSTORED | FIELD_SECRET)) &&
+            !record_field_equal(f, c->after, r->record))
+            return true;
+    return false;
+}

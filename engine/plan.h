@@ -40,6 +40,9 @@ void plan_free(struct plan *plan);
 
 /* Anything to do? No-ops do not count; unknown does. */
 bool plan_has_changes(const struct plan *plan);
+/* True for a no-op that still has news for the state: an address that moved, protect, a half-way
+ * mark to take off. Carrying out the plan writes it. */
+bool plan_noop_moves_state(const struct change *change);
 const char *action_name(enum action action); /* "create", "stop-update-start" */
 const char *why_name(enum why why);
 

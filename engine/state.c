@@ -72,21 +72,15 @@ int state_put(struct state *state, const struct recorded *entry, struct err *err
 }
 
 void state_remove(struct state *state, const char *address) {
-    for (size_t i = 0; i < state->nodes.len; i++) {
-        if (cstr_eq(state->nodes.items[i].address, address)) {
-            /* The capacity follows from the length: shrink by copying, never below a power. */
-            struct err err;
-            struct recorded_list old = state->nodes;
-            state->nodes = (struct recorded_list){0};
-            for (size_t j = 0; j < old.len; j++) {
-                if (j != i && append(state, &old.items[j], &err) < 0) {
-                    state->nodes = old;
-                    return;
-                }
-            }
-            return;
-        }
-    }
+    struct recorded_list *nodes = &state->nodes;
+    size_t i = 0;
+    while (i < nodes->len && !cstr_eq(nodes->items[i].address, address))
+        i++;
+    if (i == nodes->len)
+        return;
+    /* The capacity that reserve() takes for granted follows from the length, and only shrinks. */
+    nodes->len--;
+    memmove(&nodes->items[i], &nodes->items[i + 1], (nodes->len - i) * sizeof nodes->items[0]);
 }
 
 static const char *text_of(const cJSON *json, const char *name) {
@@ -253,11 +247,12 @@ int state_write(struct state *state, struct err *err) {
             return rc;
     }
     state->serial++;
-    if (state_print(state, &text) < 0)
-        return no_memory(err);
-    rc = fs_write(state->path, buf_str(&text), 0600, err);
-    if (rc < 0)
+    rc = state_print(state, &text) < 0 ? no_memory(err)
+                                       : fs_write(state->path, buf_str(&text), 0600, err);
+    if (rc < 0) {
+        state->serial--;
         return rc;
+    }
     state->exists = true;
     /* Only now is the journal superfluous: its lines stand in the state. */
     snprintf(path, sizeof path, "%.*sjournal", (int)(strlen(state->path) - strlen("state.json")),
