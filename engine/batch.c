@@ -82,7 +82,7 @@ static size_t rank_of(const struct kind *const *kinds, const struct kind *kind) 
     return rank;
 }
 
-/* Nobody remembers what an orphan depends on: go by the kinds. */
+/* Nobody remembers what an orphan depends on, or what it is in use by: go by the kinds. */
 static int add_orphan_needs(struct maker *m, const struct kind *const *kinds) {
     const struct plan *plan = m->plan;
     if (!m->mode.kind)
@@ -91,10 +91,11 @@ static int add_orphan_needs(struct maker *m, const struct kind *const *kinds) {
         const struct change *c = &plan->changes[i];
         for (size_t j = 0; c->why == WHY_ORPHAN && j < plan->len; j++) {
             const struct change *other = &plan->changes[j];
-            if (!is_removal(other) || other->with_parent || other->kind == c->kind)
+            if (!is_executed(other) || other->with_parent || other->kind == c->kind)
                 continue;
             bool later = rank_of(kinds, other->kind) > rank_of(kinds, c->kind);
-            int rc = later ? need(m, i, j) : other->why == WHY_ORPHAN ? 0 : need(m, j, i);
+            bool waits = is_removal(other) && other->why != WHY_ORPHAN;
+            int rc = later ? need(m, i, j) : waits ? need(m, j, i) : 0;
             if (rc < 0)
                 return rc;
         }
