@@ -300,19 +300,28 @@ static void add_source(const struct attempt *a, long status, struct err *err) {
              a->client->in.config->source);
 }
 
+/* Good XML of somebody else, a proxy's login page, must not pass for an empty list. */
+static int read_answer(struct aws_call *call, const char *url) {
+    call->xml = xml_parse(call->arena, buf_str(&call->answer), &call->err);
+    if (call->xml == NULL)
+        return err_wrap(&call->err, "%s", call->action);
+    struct str name = str_of(call->xml->name);
+    if (str_starts(name, str_of(call->action)) && str_ends(name, STR("Response")))
+        return 0;
+    call->xml = NULL;
+    err_set(&call->err, ERRC_NET, "%s: the answer is not AWS's", call->action);
+    err_hint(&call->err, "it came from %s: is that AWS?", url);
+    return -ERRC_NET;
+}
+
 static void accept_answer(struct attempt *a) {
     struct aws_call *call = a->call;
     pthread_mutex_lock(&a->client->mutex);
     retry_give_back(&a->client->quota, a->last_cost);
     pthread_mutex_unlock(&a->client->mutex);
-    call->rc = 0;
     call->answer = a->body;
     a->body = BUF_INIT(XML_BYTES_MAX);
-    if (call->service == AWS_EC2 &&
-        (call->xml = xml_parse(call->arena, buf_str(&call->answer), &call->err)) == NULL) {
-        err_wrap(&call->err, "%s", call->action);
-        call->rc = -call->err.code;
-    }
+    call->rc = call->service == AWS_EC2 ? read_answer(call, a->url) : 0;
 }
 
 static void judge(struct attempt *a, CURLM *multi) {
@@ -395,17 +404,23 @@ static void run(CURLM *multi, struct attempt *attempts, size_t n) {
 
 int aws_call_many(struct aws_client *client, struct aws_call *calls, size_t n, struct err *err) {
     struct attempt attempts[CALLS_MAX];
-    if (n > CALLS_MAX)
-        return err_set(err, ERRC_INTERNAL, "too many calls at once");
-    CURLM *multi = take_multi(client);
-    if (multi == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+    CURLM *multi = n > CALLS_MAX ? NULL : take_multi(client);
     for (size_t i = 0; i < n; i++) {
         calls[i].answer = BUF_INIT(XML_BYTES_MAX);
         calls[i].xml = NULL;
+        calls[i].rc = 0;
+    }
+    if (multi == NULL) { /* nobody may take a call that was not made for an empty answer */
+        err_set(err, n > CALLS_MAX ? ERRC_INTERNAL : ERRC_NOMEM, "cannot make %zu calls", n);
+        for (size_t i = 0; i < n; i++) {
+            calls[i].err = *err;
+            calls[i].rc = -err->code;
+        }
+        return -err->code;
+    }
+    for (size_t i = 0; i < n; i++)
         attempts[i] =
             (struct attempt){.client = client, .call = &calls[i], .body = BUF_INIT(XML_BYTES_MAX)};
-    }
     run(multi, attempts, n);
     give_multi(client, multi);
     int rc = 0;

@@ -1,6 +1,8 @@
+/* The access kind: one security group, whose rules are kept as the spec has them. */
 #include "providers/ec2/internal.h"
 #include "specs/sections/sections.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,6 +34,21 @@ static int ask(const struct spec *spec, struct inputs *inputs) {
     return wanted ? inputs_ask(inputs, INPUT_MY_IP, "", "access", true) : 0;
 }
 
+void access_canonical_cidr(struct str cidr, char *ret, size_t size) {
+    unsigned char bytes[16];
+    char text[64], address[INET6_ADDRSTRLEN];
+    struct str prefix = cidr, head;
+    snprintf(ret, size, "%.*s", STR_FMT(cidr));
+    if (!str_split(&prefix, '/', &head) || prefix.ptr == NULL || head.len >= sizeof text)
+        return;
+    snprintf(text, sizeof text, "%.*s", STR_FMT(head));
+    int family = memchr(head.ptr, ':', head.len) != NULL ? AF_INET6 : AF_INET;
+    int64_t bits;
+    if (inet_pton(family, text, bytes) == 1 && str_to_i64(prefix, 0, 128, &bits) &&
+        inet_ntop(family, bytes, address, sizeof address) != NULL)
+        snprintf(ret, size, "%s/%lld", address, (long long)bits);
+}
+
 static int add_rules(struct arena *arena, const struct desire *in, const struct strlist *sources,
                      int64_t port, struct strlist *rules) {
     const struct input *mine = inputs_get(in->inputs, INPUT_MY_IP, "");
@@ -42,8 +59,9 @@ static int add_rules(struct arena *arena, const struct desire *in, const struct 
                 continue;
             source = secret_reveal(&mine->content);
         }
-        char rule[128];
-        snprintf(rule, sizeof rule, "tcp %lld %.*s", (long long)port, STR_FMT(source));
+        char rule[128], cidr[80];
+        access_canonical_cidr(source, cidr, sizeof cidr);
+        snprintf(rule, sizeof rule, "tcp %lld %s", (long long)port, cidr);
         if (!strlist_has(rules, rule) && strlist_add(arena, rules, rule) < 0)
             return -ERRC_NOMEM;
     }
@@ -189,28 +207,49 @@ static void add_permission(struct query *q, size_t n, const char *rule) {
     query_add_at(q, key, n, text);
 }
 
+size_t access_add_rules(struct query *q, const struct strlist *from, const struct strlist *other) {
+    size_t n = 0;
+    for (size_t i = 0; i < from->len; i++)
+        if (!strlist_has(other, from->items[i]))
+            add_permission(q, ++n, from->items[i]);
+    return n;
+}
+
+static int send_rules(struct ec2_session *s, const char *action, const char *group_id,
+                      const struct strlist *from, const struct strlist *other, struct arena *arena,
+                      struct err *err);
+
+/* One rule that is there already (or gone already) fails the call for all: then each by itself. */
+static int send_singly(struct ec2_session *s, const char *action, const char *group_id,
+                       const struct strlist *from, const struct strlist *other, struct arena *arena,
+                       struct err *err) {
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < from->len; i++) {
+        const struct strlist one = {&from->items[i], 1, 1};
+        rc = send_rules(s, action, group_id, &one, other, arena, err);
+    }
+    return rc;
+}
+
 /* Sends the rules of `from` that `other` lacks. */
 static int send_rules(struct ec2_session *s, const char *action, const char *group_id,
                       const struct strlist *from, const struct strlist *other, struct arena *arena,
                       struct err *err) {
     struct query q;
     struct xml *xml;
-    size_t n = 0;
     query_init(&q, action);
     query_add(&q, "GroupId", group_id);
-    for (size_t i = 0; i < from->len; i++)
-        if (!strlist_has(other, from->items[i]))
-            add_permission(&q, ++n, from->items[i]);
+    size_t n = access_add_rules(&q, from, other);
     if (n == 0) {
         query_free(&q);
         return 0;
     }
-    int rc = ec2_call(s, &q, action, false, arena, &xml, err);
-    /* Somebody was faster, or an answer was lost: it is as it should be. */
-    if (rc < 0 &&
-        (ec2_is(err, "InvalidPermission.Duplicate") || ec2_is(err, "InvalidPermission.NotFound")))
-        return 0;
-    return rc;
+    int rc = ec2_call_settling(s, &q, action, false, arena, &xml, err);
+    if (rc == 0 ||
+        (!ec2_is(err, "InvalidPermission.Duplicate") && !ec2_is(err, "InvalidPermission.NotFound")))
+        return rc;
+    /* Somebody was faster, or an answer was lost. */
+    return n == 1 ? 0 : send_singly(s, action, group_id, from, other, arena, err);
 }
 
 static int create(struct ec2_session *s, struct change *c, RECORD *record, struct arena *arena,

@@ -1,3 +1,4 @@
+/* The EC2 world: its session, its calls, and how it is observed. */
 #include "providers/ec2/ec2.h"
 
 #include "providers/ec2/internal.h"
@@ -45,22 +46,46 @@ static void close_session(void *session) {
     free(s);
 }
 
-int ec2_call(struct ec2_session *s, struct query *q, const char *action, bool once,
-             struct arena *arena, struct xml **ret, struct err *err) {
-    int rc;
+static int call_keeping(struct ec2_session *s, const struct query *q, const char *action, bool once,
+                        struct arena *arena, struct xml **ret, struct err *err) {
     struct aws_call call = {.service = AWS_EC2,
                             .action = action,
                             .body = buf_str(&q->body),
                             .once = once,
                             .arena = arena};
     if (q->body.failed)
-        rc = err_set(err, ERRC_LIMIT, "%s: the request is too large", action);
-    else
-        rc = aws_call(s->client, &call, err);
+        return err_set(err, ERRC_LIMIT, "%s: the request is too large", action);
+    int rc = aws_call(s->client, &call, err);
     buf_free(&call.answer);
-    query_free(q);
     if (rc == 0)
         *ret = call.xml;
+    return rc;
+}
+
+int ec2_call(struct ec2_session *s, struct query *q, const char *action, bool once,
+             struct arena *arena, struct xml **ret, struct err *err) {
+    int rc = call_keeping(s, q, action, once, arena, ret, err);
+    query_free(q);
+    return rc;
+}
+
+/* InvalidGroup.NotFound, InvalidKeyPair.NotFound, …; rules are answered for by their caller. */
+static bool is_missing(const struct err *err) {
+    struct str code = str_of(err->aws_code);
+    return str_starts(code, STR("Invalid")) && str_ends(code, STR(".NotFound")) &&
+           !ec2_is(err, "InvalidPermission.NotFound") && !ec2_is(err, "InvalidAMIID.NotFound");
+}
+
+int ec2_call_settling(struct ec2_session *s, struct query *q, const char *action, bool once,
+                      struct arena *arena, struct xml **ret, struct err *err) {
+    enum { TRIES = 6 };
+    double pause = 0.2;
+    int rc = call_keeping(s, q, action, once, arena, ret, err);
+    for (int i = 1; i < TRIES && rc < 0 && is_missing(err) && ec2_sleep(s, pause); i++) {
+        pause *= 2;
+        rc = call_keeping(s, q, action, once, arena, ret, err);
+    }
+    query_free(q);
     return rc;
 }
 
@@ -116,20 +141,27 @@ static const char *ami_parameter(const struct observe_in *in) {
 }
 
 /* SSM answers unknown names in a list of their own, not as an error. */
-static int read_ami(struct ec2_session *s, struct aws_call *call) {
+static int read_ami(struct ec2_session *s, const struct aws_call *call) {
     cJSON *json = cJSON_ParseWithLength(call->answer.ptr, call->answer.len);
     const cJSON *first = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "Parameters"), 0);
     const char *value = cJSON_GetStringValue(cJSON_GetObjectItem(first, "Value"));
     s->ami = arena_dup(&s->arena, value == NULL ? "" : value);
+    s->ami_err = call->rc < 0 ? call->err : (struct err){0};
+    if (call->rc == 0 && json == NULL)
+        err_set(&s->ami_err, ERRC_NET, "GetParameters: the answer is not JSON");
     cJSON_Delete(json);
     return s->ami == NULL ? -ERRC_NOMEM : 0;
 }
 
+/* The other pages of the answer in hand. */
 static int more_servers(struct ec2_session *s, const struct observe_in *in, const char *token,
                         struct arena *arena, struct observed *out, struct err *err) {
-    while (token != NULL && token[0] != '\0') {
+    enum { PAGES_MAX = 1000 };
+    for (int page = 1; token != NULL && token[0] != '\0'; page++) {
         struct query q;
         struct xml *xml = NULL;
+        if (page == PAGES_MAX)
+            return err_set(err, ERRC_LIMIT, "DescribeInstances: the answer does not end");
         server_ask_live(s, &q, token);
         int rc = ec2_call(s, &q, "DescribeInstances", false, arena, &xml, err);
         if (rc == 0)
@@ -141,60 +173,124 @@ static int more_servers(struct ec2_session *s, const struct observe_in *in, cons
     return 0;
 }
 
+enum { FILTER_VALUES_MAX = 200 }; /* EC2's own limit */
+
 /* Recorded servers that the tag did not find: somebody may have taken the tag off. */
 static int untagged_servers(struct ec2_session *s, const struct observe_in *in, struct arena *arena,
                             struct observed *out, struct err *err) {
-    struct query q;
-    struct xml *xml = NULL;
-    const char *ids[202] = {NULL};
+    const char *ids[FILTER_VALUES_MAX + 1];
     size_t n = 0;
-    for (size_t i = 0; i < in->recorded->len && n < 200; i++) {
-        const struct recorded *r = &in->recorded->items[i];
-        if (r->kind == &server_kind && r->id != NULL && observed_find(out, r->address) == NULL)
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i <= in->recorded->len; i++) {
+        const struct recorded *r = i < in->recorded->len ? &in->recorded->items[i] : NULL;
+        if (r != NULL && r->kind == &server_kind && r->id != NULL &&
+            observed_find(out, r->address) == NULL)
             ids[n++] = r->id;
+        if (n == 0 || (n < FILTER_VALUES_MAX && r != NULL))
+            continue;
+        struct query q;
+        struct xml *xml = NULL;
+        ids[n] = NULL;
+        n = 0;
+        query_init(&q, "DescribeInstances");
+        query_add_filter(&q, 1, "instance-id", ids);
+        query_add_filter(&q, 2, "instance-state-name", server_live_states);
+        rc = ec2_call(s, &q, "DescribeInstances", false, arena, &xml, err);
+        if (rc == 0)
+            rc = server_read_live(s, in, xml, out, err);
     }
-    if (n == 0)
-        return 0;
-    query_init(&q, "DescribeInstances");
-    query_add_filter(&q, 1, "instance-id", ids);
-    query_add_filter(&q, 2, "instance-state-name",
-                     (const char *const[]){"pending", "running", "stopping", "stopped", NULL});
-    int rc = ec2_call(s, &q, "DescribeInstances", false, arena, &xml, err);
-    return rc < 0 ? rc : server_read_live(s, in, xml, out, err);
+    return rc;
+}
+
+/* Nobody can say how the nodes of this kind are, nor the recorded ones: those that nothing is known
+ * of are unreadable. */
+static int add_unreadable(const struct kind *kind, const struct observe_in *in, bool recorded_too,
+                          const struct err *why, struct observed *out) {
+    size_t n = in->nodes->len;
+    for (size_t i = 0; i < n + (recorded_too ? in->recorded->len : 0); i++) {
+        const struct node *node = i < n ? &in->nodes->items[i] : NULL;
+        const struct recorded *recorded = i < n ? NULL : &in->recorded->items[i - n];
+        const char *address = node != NULL ? node->address : recorded->address;
+        if ((node != NULL ? node->kind : recorded->kind) != kind ||
+            observed_find(out, address) != NULL)
+            continue;
+        struct live *live = observed_add(out, kind, address, LIVE_UNREADABLE);
+        if (live == NULL)
+            return -ERRC_NOMEM;
+        live->err = *why;
+    }
+    return 0;
 }
 
 /* A server that is to be made from an image that is not published cannot be: said in the plan. */
 static int refuse_unknown_image(struct ec2_session *s, const struct observe_in *in,
                                 struct observed *out) {
-    for (size_t i = 0; i < in->nodes->len; i++) {
-        const struct node *node = &in->nodes->items[i];
-        if (node->kind != &server_kind || observed_find(out, node->address) != NULL)
-            continue;
-        const struct server_record *r = node->desired;
-        struct live *live = observed_add(out, &server_kind, node->address, LIVE_UNREADABLE);
-        if (live == NULL)
-            return -ERRC_NOMEM;
-        err_set(&live->err, ERRC_NOTFOUND, "no AMI is published for %s in %s", r->image,
-                s->config.region);
-        err_hint(&live->err, "choose another image, or write an ami-… id");
+    struct err why = s->ami_err;
+    const struct node *node = nodes_find(in->nodes, "server[0]");
+    const struct server_record *r = node == NULL ? NULL : node->desired;
+    if (why.code == 0) {
+        err_set(&why, ERRC_NOTFOUND, "no AMI is published for %s in %s",
+                r == NULL ? "it" : r->image, s->config.region);
+        err_hint(&why, "choose another image, or write an ami-… id");
     }
-    return 0;
+    return add_unreadable(&server_kind, in, false, &why, out);
 }
 
+static const struct {
+    const char *action;
+    const struct kind *kind;
+} reads[CALL_COUNT] = {[CALL_SERVERS] = {"DescribeInstances", &server_kind},
+                       [CALL_KEY_PAIR] = {"DescribeKeyPairs", &key_pair_kind},
+                       [CALL_ACCESS] = {"DescribeSecurityGroups", &access_kind},
+                       [CALL_AMI] = {"GetParameters", NULL}};
+
+static int read_answer(struct ec2_session *s, const struct observe_in *in, size_t i,
+                       struct aws_call *call, struct arena *arena, struct observed *out,
+                       struct err *err) {
+    if (i != CALL_AMI && call->rc < 0)
+        return add_unreadable(reads[i].kind, in, true, &call->err, out) < 0
+                   ? err_set(err, ERRC_NOMEM, "out of memory")
+                   : 0;
+    int rc = 0;
+    switch (i) {
+    case CALL_SERVERS:
+        rc = server_read_live(s, in, call->xml, out, err);
+        if (rc == 0)
+            rc = more_servers(s, in, xml_text(call->xml, "nextToken"), arena, out, err);
+        return rc < 0 ? rc : untagged_servers(s, in, arena, out, err);
+    case CALL_KEY_PAIR:
+        return key_pair_read_live(s, in, call->xml, out, err);
+    case CALL_ACCESS:
+        return access_read_live(s, in, call->xml, out, err);
+    default:
+        return read_ami(s, call) < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    }
+}
+
+/* Credentials that are good, but may not ask this one thing. */
+static bool is_denied(const struct aws_call *call) {
+    return call->err.aws_http_status == 403 || ec2_is(&call->err, "UnauthorizedOperation") ||
+           ec2_is(&call->err, "AccessDeniedException");
+}
+
+/* The AMI first, which notes beside servers speak of. */
 static int read_answers(struct ec2_session *s, const struct observe_in *in, struct aws_call *calls,
                         size_t n, struct arena *arena, struct observed *out, struct err *err) {
-    int rc = n > CALL_AMI ? read_ami(s, &calls[CALL_AMI]) : 0;
-    if (rc < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
-    rc = server_read_live(s, in, calls[CALL_SERVERS].xml, out, err);
-    if (rc == 0)
-        rc = more_servers(s, in, xml_text(calls[CALL_SERVERS].xml, "nextToken"), arena, out, err);
-    if (rc == 0)
-        rc = untagged_servers(s, in, arena, out, err);
-    if (rc == 0)
-        rc = key_pair_read_live(s, in, calls[CALL_KEY_PAIR].xml, out, err);
-    if (rc == 0)
-        rc = access_read_live(s, in, calls[CALL_ACCESS].xml, out, err);
+    size_t denied = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (calls[i].rc < 0 && !is_denied(&calls[i])) {
+            *err = calls[i].err;
+            return calls[i].rc;
+        }
+        denied += calls[i].rc < 0;
+    }
+    if (denied == n) {
+        *err = calls[0].err;
+        return calls[0].rc;
+    }
+    int rc = 0;
+    for (size_t i = n; rc == 0 && i > 0; i--)
+        rc = read_answer(s, in, i - 1, &calls[i - 1], arena, out, err);
     if (rc == 0 && n > CALL_AMI && s->ami[0] == '\0' && refuse_unknown_image(s, in, out) < 0)
         rc = err_set(err, ERRC_NOMEM, "out of memory");
     return rc;
@@ -205,29 +301,36 @@ static int observe(void *session, const struct observe_in *in, struct observed *
     struct ec2_session *s = session;
     struct query queries[CALL_AMI];
     struct aws_call calls[CALL_COUNT] = {0};
-    static const char *const actions[] = {"DescribeInstances", "DescribeKeyPairs",
-                                          "DescribeSecurityGroups"};
+    struct err first; /* each call has its own */
     _cleanup_buf_ struct buf ami = BUF_INIT(BUF_SMALL);
     _cleanup_arena_ struct arena arena = {0};
     server_ask_live(s, &queries[CALL_SERVERS], NULL);
     key_pair_ask_live(s, &queries[CALL_KEY_PAIR]);
     access_ask_live(s, &queries[CALL_ACCESS]);
-    for (size_t i = 0; i < CALL_AMI; i++)
+    bool failed = false;
+    for (size_t i = 0; i < CALL_AMI; i++) {
+        failed |= queries[i].body.failed;
         calls[i] = (struct aws_call){.service = AWS_EC2,
-                                     .action = actions[i],
+                                     .action = reads[i].action,
                                      .body = buf_str(&queries[i].body),
                                      .arena = &arena};
+    }
     size_t n = CALL_AMI;
     const char *parameter = ami_parameter(in);
     if (parameter != NULL) {
         buf_addf(&ami, "{\"Names\":[\"%s\"]}", parameter);
-        calls[n++] = (struct aws_call){
-            .service = AWS_SSM, .action = "GetParameters", .body = buf_str(&ami), .arena = &arena};
+        failed |= ami.failed;
+        calls[n++] = (struct aws_call){.service = AWS_SSM,
+                                       .action = reads[CALL_AMI].action,
+                                       .body = buf_str(&ami),
+                                       .arena = &arena};
     }
     size_t before = aws_client_calls(s->client);
-    int rc = aws_call_many(s->client, calls, n, err);
-    if (rc == 0)
+    int rc = failed ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    if (rc == 0) {
+        aws_call_many(s->client, calls, n, &first);
         rc = read_answers(s, in, calls, n, &arena, out, err);
+    }
     out->calls += aws_client_calls(s->client) - before;
     for (size_t i = 0; i < n; i++)
         buf_free(&calls[i].answer);

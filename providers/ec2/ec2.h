@@ -31,8 +31,9 @@ struct server_record {
     const char *image, *type;
     struct server_disk_record disk;
     const char *key_name;
-    const char *group_id;
+    const char *group_id; /* live: all of them, with commas, when there are several */
     struct strmap tags;   /* the user's own */
+    const char *imds;     /* "required": session tokens of IMDSv2 */
     const char *power;    /* "running" */
     const char *user;     /* login user of the image */
     const char *key_file; /* private key of the login user; NULL: the project's own */

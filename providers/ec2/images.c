@@ -1,3 +1,4 @@
+/* The images that the spec names: where AWS publishes their newest AMI, and who logs in. */
 #include "providers/ec2/internal.h"
 
 #include <string.h>

@@ -5,23 +5,28 @@
 #include "providers/aws/query.h"
 #include "providers/ec2/ec2.h"
 
-enum { NAME_SIZE = 64 };
+enum { NAME_SIZE = 64, SERVER_IDS_MAX = 1000 };
 
 struct ec2_session {
     const struct run *run;
     struct aws_config config;
-    struct aws_client *client; /* opened at the first call, so that a verb without AWS needs none */
+    struct aws_client *client;
     char object_name[NAME_SIZE]; /* "berth-NAME": of key pair and group */
     struct arena arena;
-    const char *ami; /* newest of the spec's image; set by observe, "" when unknown */
+    const char *ami;    /* newest of the spec's image; set by observe, "" when unknown */
+    struct err ami_err; /* why it is unknown, when AWS said so */
 };
 
 /* One call with everything around it: `q` is consumed. The answer lives in `arena`. */
 int ec2_call(struct ec2_session *s, struct query *q, const char *action, bool once,
              struct arena *arena, struct xml **ret, struct err *err);
+/* The same for a call that names things made a moment ago: EC2 is eventually consistent, and
+ * Invalid….NotFound is asked again for some seconds before it is believed. */
+int ec2_call_settling(struct ec2_session *s, struct query *q, const char *action, bool once,
+                      struct arena *arena, struct xml **ret, struct err *err);
 /* Sleeps in short pieces; false when the run is to stop now. */
 bool ec2_sleep(struct ec2_session *s, double seconds);
-/* Is it this AWS error? Codes may be given as a prefix ending with '*'. */
+/* Is it this AWS error? */
 bool ec2_is(const struct err *err, const char *code);
 /* Adds the tags that say that a thing is ours: TagSpecification.N.… with the user's own. */
 void ec2_add_tags(struct query *q, size_t spec, const char *resource, const struct run *run,
@@ -47,6 +52,33 @@ int access_apply(struct ec2_session *s, struct batch *batch, const struct apply_
                  struct err *err);
 int server_apply(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
                  struct err *err);
+
+/* How many changes from the first on go into one launch: consecutive indexes. They are sorted. */
+size_t server_launch_len(struct change *const *changes, size_t len);
+void server_launch_all(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
+                       struct err *err);
+/* The wanted record with what EC2 computed. */
+struct server_record server_merge(const struct server_record *wanted,
+                                  const struct server_record *seen);
+
+enum server_wait { WAIT_RUNNING, WAIT_STOPPED, WAIT_TERMINATED };
+
+/* Waits for all of them, early and then less and less often. A server that will never get there is
+ * answered for (ops->failed) and marked in `failed`; the others go on. `records` is filled for
+ * those that run, and may be NULL. -ERRC_TIMEOUT, -ERRC_CANCELLED, or what the calls gave: then
+ * nobody else is answered for. */
+int server_await(struct ec2_session *s, enum server_wait want, struct change **changes,
+                 const char **ids, size_t len, struct server_record *records, bool *failed,
+                 const struct apply_ops *ops, struct arena *arena, struct err *err);
+/* Marks the ids that an error's message names: AWS lists the missing ones there only. */
+void server_mark_missing(const struct err *err, const char *const *ids, size_t len, bool *gone);
+/* States of instances that are still there, ending with NULL: a filter. */
+extern const char *const server_live_states[];
+
+/* Adds `IpPermissions.N.…` of the rules of `from` that `other` lacks; how many. */
+size_t access_add_rules(struct query *q, const struct strlist *from, const struct strlist *other);
+/* A CIDR block as EC2 writes it (2001:DB8:0::/64 → 2001:db8::/64); as it is when it is none. */
+void access_canonical_cidr(struct str cidr, char *ret, size_t size);
 
 /* The one-time host key of a launch, from the project's secret and the launch's token, so that a
  * request sent again is the same to the byte: returns the public line (in `arena`), and appends the

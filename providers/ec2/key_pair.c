@@ -1,3 +1,4 @@
+/* The key pair kind: made on this machine, or the user's own; only its public half travels. */
 #include "providers/ec2/internal.h"
 #include "providers/sshkey.h"
 #include "specs/fs.h"
@@ -104,7 +105,9 @@ int key_pair_read_live(struct ec2_session *s, const struct observe_in *in, const
     const struct xml *item = xml_first_item(xml, "keySet");
     const struct recorded *known = recorded_find(in->recorded, "key_pair");
     if (item == NULL)
-        return observed_add(out, &key_pair_kind, "key_pair", LIVE_NONE) == NULL ? -ERRC_NOMEM : 0;
+        return observed_add(out, &key_pair_kind, "key_pair", LIVE_NONE) == NULL
+                   ? err_set(err, ERRC_NOMEM, "out of memory")
+                   : 0;
     RECORD *record = ARENA_NEW(&out->arena, RECORD);
     if (record == NULL || record_of(item, &out->arena, record) < 0)
         return err_set(err, ERRC_NOMEM, "out of memory");
@@ -123,6 +126,10 @@ int key_pair_read_live(struct ec2_session *s, const struct observe_in *in, const
     live->record = record;
     if (record->public_key == NULL)
         live->unread = 1u << FIELD_INDEX_PUBLIC_KEY;
+    const struct node *node = nodes_find(in->nodes, "key_pair");
+    if (node != NULL && node->unknown >> FIELD_INDEX_PUBLIC_KEY & 1)
+        live->note = "its private half is not here: a new pair takes its place, which servers that "
+                     "were made with the old one do not let in";
     return 0;
 }
 
@@ -183,15 +190,18 @@ static int import(struct ec2_session *s, struct change *c, RECORD *record, struc
     return ops->created(ops->ctx, c, record->key_pair_id, record, err);
 }
 
+/* By name when it was just seen to be ours: names are unique, and not every EC2 beside AWS's own
+ * takes the id. Else by id, since the name may have become somebody else's. */
 static int delete_pair(struct ec2_session *s, const struct change *c, struct arena *arena,
                        struct err *err) {
     const RECORD *record = c->before;
     struct query q;
     struct xml *xml;
+    bool seen = c->live != NULL && c->live->presence == LIVE_OURS;
+    const char *id = record == NULL ? NULL : record->key_pair_id;
     query_init(&q, "DeleteKeyPair");
-    /* By id where it is known: a name may have become somebody else's meanwhile. */
-    const char *id = record != NULL && record->key_pair_id != NULL ? record->key_pair_id : NULL;
-    query_add(&q, id != NULL ? "KeyPairId" : "KeyName", id != NULL ? id : s->object_name);
+    query_add(&q, seen || id == NULL ? "KeyName" : "KeyPairId",
+              seen || id == NULL ? s->object_name : id);
     int rc = ec2_call(s, &q, "DeleteKeyPair", false, arena, &xml, err);
     return rc < 0 && ec2_is(err, "InvalidKeyPair.NotFound") ? 0 : rc;
 }
@@ -209,21 +219,22 @@ static int remove_local(struct ec2_session *s, struct err *err) {
 
 static int apply_one(struct ec2_session *s, struct change *c, struct arena *arena,
                      const struct apply_ops *ops, struct err *err) {
-    int rc = 0;
-    if (c->action == ACTION_DESTROY || c->action == ACTION_REPLACE) {
-        rc = delete_pair(s, c, arena, err);
-        if (rc == 0 && c->action == ACTION_DESTROY) {
+    if (c->action == ACTION_DESTROY) {
+        int rc = delete_pair(s, c, arena, err);
+        if (rc == 0)
             rc = remove_local(s, err);
-            return rc < 0 ? rc : ops->done(ops->ctx, c, NULL, err);
-        }
+        return rc < 0 ? rc : ops->done(ops->ctx, c, NULL, err);
     }
-    if (rc < 0)
-        return rc;
     RECORD *record = ARENA_NEW(arena, RECORD);
     if (record == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
     *record = *(const RECORD *)c->after;
-    if (c->action != ACTION_UPDATE)
+    bool there = c->action == ACTION_UPDATE || c->action == ACTION_ADOPT;
+    bool lost = there && record->public_key == NULL; /* its private half is not here */
+    int rc = 0;
+    if (lost || c->action == ACTION_REPLACE)
+        rc = delete_pair(s, c, arena, err);
+    if (rc == 0 && (lost || !there))
         rc = import(s, c, record, arena, ops, err);
     return rc < 0 ? rc : ops->done(ops->ctx, c, record, err);
 }

@@ -24,7 +24,7 @@ static const struct field disk_fields[] = {
     FIELD_END,
 };
 
-enum { F_IMAGE, F_TYPE, F_DISK, F_KEY_NAME, F_GROUP };
+enum { F_IMAGE, F_TYPE, F_DISK, F_KEY_NAME, F_GROUP, F_TAGS, F_IMDS };
 
 static const struct field fields[] = {
     [F_IMAGE] = {.name = "image",
@@ -53,7 +53,14 @@ static const struct field fields[] = {
                  .doc = "Security group.",
                  .type = FIELD_STR,
                  .offset = offsetof(RECORD, group_id)},
-    {.name = "tags", .doc = "Your own tags.", .type = FIELD_MAP, .offset = offsetof(RECORD, tags)},
+    [F_TAGS] = {.name = "tags",
+                .doc = "Your own tags.",
+                .type = FIELD_MAP,
+                .offset = offsetof(RECORD, tags)},
+    [F_IMDS] = {.name = "imds",
+                .doc = "Instance metadata: session tokens (IMDSv2) required or optional.",
+                .type = FIELD_STR,
+                .offset = offsetof(RECORD, imds)},
     {.name = "power",
      .doc = "Running or stopped.",
      .type = FIELD_STR,
@@ -121,6 +128,7 @@ static int fill_desired(const struct desire *in, struct nodes *out, struct node 
     r->disk = (struct server_disk_record){server->disk.size_gib, server->disk.type,
                                           server->disk.encrypted};
     r->key_name = arena_printf(out->arena, "berth-%s", in->spec->name);
+    r->imds = "required";
     r->power = "running";
     /* An AMI of one's own: EC2 does not say who logs in. Amazon's is the commonest. */
     r->user = image == NULL ? "ec2-user" : image->user;
@@ -217,11 +225,12 @@ const struct kind server_kind = {
 
 /* ---- Live */
 
+const char *const server_live_states[] = {"pending", "running", "stopping", "stopped", NULL};
+
 void server_ask_live(struct ec2_session *s, struct query *q, const char *next_token) {
     query_init(q, "DescribeInstances");
     query_add_filter(q, 1, "tag:berth:name", (const char *const[]){s->run->name, NULL});
-    query_add_filter(q, 2, "instance-state-name",
-                     (const char *const[]){"pending", "running", "stopping", "stopped", NULL});
+    query_add_filter(q, 2, "instance-state-name", server_live_states);
     query_add(q, "MaxResults", "1000");
     query_add(q, "NextToken", next_token);
 }
@@ -256,14 +265,32 @@ static int read_tags(const struct xml *item, struct arena *arena, RECORD *r) {
     return 0;
 }
 
+/* Every group counts: another one that somebody added opens what `access` does not. */
+static int read_groups(const struct xml *item, struct arena *arena, RECORD *r) {
+    struct strlist ids = {0};
+    for (const struct xml *group = xml_first_item(item, "groupSet"); group != NULL;
+         group = xml_next_item(group)) {
+        const char *id = xml_text(group, "groupId");
+        if (id != NULL && !strlist_has(&ids, id) && strlist_add(arena, &ids, id) < 0)
+            return -ERRC_NOMEM;
+    }
+    strlist_sort(&ids);
+    for (size_t i = 0; i < ids.len; i++) {
+        r->group_id =
+            i == 0 ? ids.items[i] : arena_printf(arena, "%s,%s", r->group_id, ids.items[i]);
+        if (r->group_id == NULL)
+            return -ERRC_NOMEM;
+    }
+    return 0;
+}
+
 int server_record_of(const struct xml *item, struct arena *arena, RECORD *r) {
-    const struct xml *group = xml_first_item(item, "groupSet");
     const char *state = xml_text(item, "instanceState/name");
     const char *index = xml_text(item, "amiLaunchIndex");
     bool up = cstr_eq(state, "running") || cstr_eq(state, "pending");
     r->type = text_or_null(arena, item, "instanceType");
     r->key_name = text_or_null(arena, item, "keyName");
-    r->group_id = text_or_null(arena, group, "groupId");
+    r->imds = text_or_null(arena, item, "metadataOptions/httpTokens");
     r->power = up ? "running" : "stopped";
     r->ami = text_or_null(arena, item, "imageId");
     r->public_ip = text_or_null(arena, item, "ipAddress");
@@ -272,7 +299,8 @@ int server_record_of(const struct xml *item, struct arena *arena, RECORD *r) {
     r->zone = text_or_null(arena, item, "placement/availabilityZone");
     if (index == NULL || !str_to_i64(str_of(index), 0, 100000, &r->launch_index))
         r->launch_index = 0;
-    return read_tags(item, arena, r);
+    int rc = read_groups(item, arena, r);
+    return rc < 0 ? rc : read_tags(item, arena, r);
 }
 
 /* Whose is this instance? By id, by token and launch index, by tag and launch index. */
@@ -310,6 +338,8 @@ static int read_instance(struct ec2_session *s, const struct observe_in *in, con
     live->id = arena_dup(&out->arena, xml_text(item, "instanceId"));
     live->token = text_or_null(&out->arena, item, "clientToken");
     live->record = r;
+    if (r->imds == NULL)
+        live->unread |= UINT64_C(1) << F_IMDS;
     /* What EC2 cannot tell is carried from the state, so that the record is whole. */
     const struct recorded *known = recorded_find(in->recorded, address);
     const RECORD *old = known == NULL ? NULL : known->record;

@@ -145,7 +145,7 @@ static int call(struct rig *r, bool once, struct err *err) {
     return rc;
 }
 
-#define GOOD "<R><v>1</v></R>"
+#define GOOD "<DescribeXResponse><v>1</v></DescribeXResponse>"
 #define REFUSAL(code)                                                                              \
     "<Response><Errors><Error><Code>" code "</Code><Message>the message</Message></Error>"         \
     "</Errors><RequestID>req-1</RequestID></Response>"
@@ -189,6 +189,7 @@ static void test_retries(void **state) {
     EXPECT(false, ERRC_NET, 3, "after 3 tries", {0, NULL, NULL});
     EXPECT(false, ERRC_NET, 3, "HTTP 502 and not AWS's", {502, NULL, "<html>proxy</html>"});
     EXPECT(false, ERRC_NET, 1, "not good XML", {200, NULL, "<html>proxy"});
+    EXPECT(false, ERRC_NET, 1, "the answer is not AWS's", {200, NULL, "<html>proxy</html>"});
 }
 
 /* A lost answer to a call that is not idempotent: it is not sent again. */
@@ -266,7 +267,7 @@ static void test_many(void **state) {
     open_rig(&r, s->url);
     for (size_t i = 0; i < 3; i++)
         calls[i] = (struct aws_call){.service = i == 2 ? AWS_SSM : AWS_EC2,
-                                     .action = "GetX",
+                                     .action = "DescribeX",
                                      .body = STR("Action=X"),
                                      .arena = &r.arena};
     assert_int_equal(aws_call_many(r.client, calls, 3, &err), -ERRC_AWS);

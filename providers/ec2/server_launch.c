@@ -1,0 +1,327 @@
+/* Making servers: one RunInstances a launch of like ones, whose identity is the token and the
+ * index within it. */
+#include "providers/ec2/internal.h"
+#include "providers/sshkey.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RECORD struct server_record
+
+const char *server_host_key(struct ec2_session *s, const char *token, struct arena *arena,
+                            struct buf *private_text, struct err *err) {
+    unsigned char secret[SSHKEY_SEED_SIZE], seed[SSHKEY_SEED_SIZE];
+    _cleanup_buf_ struct buf private = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
+    int rc = project_secret(s->run->project_dir, s->run->random, secret, err);
+    if (rc == 0 && (rc = project_derive(secret, "host key", str_of(token), seed)) < 0)
+        err_set(err, ERRC_INTERNAL, "cannot derive the host key");
+    if (rc == 0)
+        rc = sshkey_from_seed(seed, "", &private, &line, err);
+    OPENSSL_cleanse(secret, sizeof secret);
+    OPENSSL_cleanse(seed, sizeof seed);
+    if (rc == 0 && private_text != NULL)
+        buf_addstr(private_text, buf_str(&private));
+    if (private.ptr != NULL)
+        OPENSSL_cleanse(private.ptr, private.len);
+    return rc < 0 ? NULL : arena_dup_str(arena, buf_str(&line));
+}
+
+/* cloud-init's ssh module: https://cloudinit.readthedocs.io/en/latest/reference/modules.html#ssh */
+static int add_user_data(struct ec2_session *s, struct query *q, const char *token,
+                         struct arena *arena, const char **ret_public, struct err *err) {
+    _cleanup_buf_ struct buf private = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf base64 = BUF_INIT(BUF_SMALL);
+    const char *public = server_host_key(s, token, arena, &private, err);
+    if (public == NULL)
+        return err->code != 0 ? -err->code : err_set(err, ERRC_NOMEM, "out of memory");
+    buf_adds(&text, "#cloud-config\nssh_deletekeys: true\nssh_genkeytypes: [ed25519]\nssh_keys:\n"
+                    "  ed25519_private: |\n");
+    struct str rest = str_trim(buf_str(&private));
+    struct str line;
+    while (str_split(&rest, '\n', &line))
+        buf_addf(&text, "    %.*s\n", STR_FMT(line));
+    buf_addf(&text, "  ed25519_public: %s\n", public);
+    buf_add_base64(&base64, text.ptr, text.len);
+    query_add(q, "UserData", buf_cstr(&base64));
+    if (private.ptr != NULL)
+        OPENSSL_cleanse(private.ptr, private.len);
+    if (text.ptr != NULL)
+        OPENSSL_cleanse(text.ptr, text.len);
+    if (base64.ptr != NULL)
+        OPENSSL_cleanse(base64.ptr, base64.len);
+    if (text.failed || base64.failed)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    *ret_public = public;
+    return 0;
+}
+
+static int64_t index_of(const char *address) {
+    int64_t index = 0;
+    struct str digits = str_of(address);
+    if (str_starts(digits, STR("server[")) && str_ends(digits, STR("]"))) {
+        digits.ptr += strlen("server[");
+        digits.len -= strlen("server[]");
+        if (str_to_i64(digits, 0, 100000, &index))
+            return index;
+    }
+    return -1;
+}
+
+struct launch {
+    struct change **changes; /* consecutive indexes, one token */
+    size_t len;
+    const char *token;
+    const char *ids[SERVER_IDS_MAX];
+    const char *host_key;
+};
+
+static int find_ami(struct ec2_session *s, const RECORD *r, const char **ret, struct err *err) {
+    if (image_find(r->image) == NULL) {
+        *ret = r->image;
+        return 0;
+    }
+    *ret = s->ami;
+    if (s->ami == NULL || s->ami[0] == '\0')
+        return err_set(err, ERRC_NOTFOUND, "no AMI is published for %s in %s", r->image,
+                       s->config.region);
+    return 0;
+}
+
+static int root_device(struct ec2_session *s, const char *ami, struct arena *arena,
+                       const char **ret, struct err *err) {
+    struct query q;
+    struct xml *xml;
+    query_init(&q, "DescribeImages");
+    query_add(&q, "ImageId.1", ami);
+    int rc = ec2_call(s, &q, "DescribeImages", false, arena, &xml, err);
+    if (rc < 0)
+        return rc;
+    *ret = xml_text(xml_first_item(xml, "imagesSet"), "rootDeviceName");
+    if (*ret == NULL || (*ret)[0] == '\0')
+        return err_set(err, ERRC_NOTFOUND, "the image %s is not there", ami);
+    return 0;
+}
+
+static int run_instances(struct ec2_session *s, struct launch *l, const char *ami,
+                         const char *device, struct arena *arena, struct xml **ret,
+                         struct err *err) {
+    const RECORD *r = l->changes[0]->after;
+    struct query q;
+    query_init(&q, "RunInstances");
+    query_add(&q, "ImageId", ami);
+    query_add(&q, "InstanceType", r->type);
+    query_addf(&q, "MinCount", "%zu", l->len);
+    query_addf(&q, "MaxCount", "%zu", l->len);
+    query_add(&q, "KeyName", r->key_name);
+    query_add(&q, "SecurityGroupId.1", r->group_id);
+    query_add(&q, "ClientToken", l->token);
+    query_add(&q, "BlockDeviceMapping.1.DeviceName", device);
+    query_addf(&q, "BlockDeviceMapping.1.Ebs.VolumeSize", "%lld", (long long)r->disk.size_gib);
+    query_add(&q, "BlockDeviceMapping.1.Ebs.VolumeType", r->disk.type);
+    query_add(&q, "BlockDeviceMapping.1.Ebs.Encrypted", r->disk.encrypted ? "true" : "false");
+    query_add(&q, "BlockDeviceMapping.1.Ebs.DeleteOnTermination", "true");
+    query_add(&q, "MetadataOptions.HttpTokens", "required");
+    query_add(&q, "MetadataOptions.HttpPutResponseHopLimit", "1");
+    query_add(&q, "InstanceInitiatedShutdownBehavior", "stop");
+    static const char *const resources[] = {"instance", "volume", "network-interface"};
+    for (size_t i = 0; i < 3; i++)
+        ec2_add_tags(&q, i + 1, resources[i], s->run, "server",
+                     (size_t)index_of(l->changes[0]->address), &r->tags);
+    int rc = add_user_data(s, &q, l->token, arena, &l->host_key, err);
+    if (rc < 0) {
+        query_free(&q);
+        return rc;
+    }
+    /* The key pair and the group may have been made a moment ago. */
+    return ec2_call_settling(s, &q, "RunInstances", false, arena, ret, err);
+}
+
+/* Which instance is which server: by launch index, not by the order of the answer. */
+static int read_ids(struct launch *l, const struct xml *xml, struct arena *arena, struct err *err) {
+    size_t found = 0;
+    for (const struct xml *item = xml_first_item(xml, "instancesSet"); item != NULL;
+         item = xml_next_item(item)) {
+        const char *text = xml_text(item, "amiLaunchIndex");
+        int64_t index = 0;
+        if (text == NULL || !str_to_i64(str_of(text), 0, (int64_t)l->len - 1, &index))
+            continue;
+        l->ids[index] = arena_dup(arena, xml_text(item, "instanceId"));
+        found += l->ids[index] != NULL;
+    }
+    return found == l->len
+               ? 0
+               : err_set(err, ERRC_AWS, "RunInstances: %zu instances came back instead of %zu",
+                         found, l->len);
+}
+
+/* Intents first, for a run that ends before the answer: one launch, one token. */
+static int send_launch(struct ec2_session *s, struct launch *l, const char *ami, const char *device,
+                       struct arena *arena, const struct apply_ops *ops, struct xml **ret,
+                       struct err *err) {
+    for (size_t i = 0; i < l->len; i++) {
+        l->changes[i]->token = l->token;
+        int rc = ops->intent(ops->ctx, l->changes[i], err);
+        if (rc < 0)
+            return rc;
+    }
+    return run_instances(s, l, ami, device, arena, ret, err);
+}
+
+/* Did a launch of this token leave servers that are still there? */
+static int is_launched(struct ec2_session *s, const char *token, struct arena *arena, bool *ret,
+                       struct err *err) {
+    struct query q;
+    struct xml *xml = NULL;
+    query_init(&q, "DescribeInstances");
+    query_add_filter(&q, 1, "client-token", (const char *const[]){token, NULL});
+    query_add_filter(&q, 2, "instance-state-name", server_live_states);
+    int rc = ec2_call(s, &q, "DescribeInstances", false, arena, &xml, err);
+    if (rc == 0)
+        *ret = xml_first_item(xml, "reservationSet") != NULL;
+    return rc;
+}
+
+static const char *new_token(struct ec2_session *s, struct arena *arena) {
+    unsigned char bytes[16];
+    _cleanup_buf_ struct buf hex = BUF_INIT(BUF_SMALL);
+    if (s->run->random(bytes, sizeof bytes) < 0)
+        return NULL;
+    buf_add_hex(&hex, bytes, sizeof bytes);
+    return hex.failed ? NULL : arena_printf(arena, "berth-%s", buf_cstr(&hex));
+}
+
+/* EC2 remembers tokens for longer than servers live, and refuses one with other parameters: when
+ * nothing of the old launch is left, this is a new one.
+ * https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html */
+static int renew_token(struct ec2_session *s, struct launch *l, struct arena *arena,
+                       struct err *err) {
+    struct err refusal = *err;
+    bool there = false;
+    int rc = is_launched(s, l->token, arena, &there, err);
+    if (rc < 0)
+        return rc;
+    if (there) {
+        *err = refusal;
+        err_hint(err, "an earlier launch of these servers went through with other settings; run "
+                      "apply again: it takes them over");
+        return -err->code;
+    }
+    l->token = new_token(s, arena);
+    return l->token == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+}
+
+static int start(struct ec2_session *s, struct launch *l, struct arena *arena,
+                 const struct apply_ops *ops, struct err *err) {
+    const char *ami = NULL, *device = NULL;
+    struct xml *xml = NULL;
+    int rc = find_ami(s, l->changes[0]->after, &ami, err);
+    if (rc == 0)
+        rc = root_device(s, ami, arena, &device, err);
+    if (rc == 0)
+        rc = send_launch(s, l, ami, device, arena, ops, &xml, err);
+    if (rc < 0 && (ec2_is(err, "IdempotentInstanceTerminated") ||
+                   ec2_is(err, "IdempotentParameterMismatch"))) {
+        rc = renew_token(s, l, arena, err);
+        if (rc == 0)
+            rc = send_launch(s, l, ami, device, arena, ops, &xml, err);
+    }
+    if (rc == 0)
+        rc = read_ids(l, xml, arena, err);
+    for (size_t i = 0; rc == 0 && i < l->len; i++) {
+        RECORD record = *(const RECORD *)l->changes[i]->after;
+        record.host_key = l->host_key;
+        record.ami = ami;
+        record.launch_index = (int64_t)i;
+        rc = ops->created(ops->ctx, l->changes[i], l->ids[i], &record, err);
+    }
+    return rc;
+}
+
+RECORD server_merge(const RECORD *wanted, const RECORD *seen) {
+    RECORD r = *wanted;
+    r.ami = seen->ami;
+    r.public_ip = seen->public_ip;
+    r.private_ip = seen->private_ip;
+    r.public_dns = seen->public_dns;
+    r.zone = seen->zone;
+    r.launch_index = seen->launch_index;
+    return r;
+}
+
+/* EC2 may answer a repeated token with the old launch although other things were asked for. */
+static bool is_as_asked(const struct change *c, const char *id, const RECORD *seen,
+                        struct err *err) {
+    const RECORD *wanted = c->after;
+    if (cstr_eq(seen->type, wanted->type))
+        return true;
+    err_set(err, ERRC_CONFLICT, "%s is of type %s, not %s: it is of an earlier launch", id,
+            seen->type == NULL ? "?" : seen->type, wanted->type);
+    err_hint(err, "run apply again: it is changed");
+    return false;
+}
+
+static void launch(struct ec2_session *s, struct launch *l, struct arena *arena,
+                   const struct apply_ops *ops, struct err *err) {
+    RECORD *seen = arena_calloc(arena, l->len, sizeof *seen);
+    bool *failed = arena_calloc(arena, l->len, sizeof *failed);
+    if (seen == NULL || failed == NULL) {
+        err_set(err, ERRC_NOMEM, "out of memory");
+        for (size_t i = 0; i < l->len; i++)
+            ops->failed(ops->ctx, l->changes[i], err);
+        return;
+    }
+    int rc = start(s, l, arena, ops, err);
+    if (rc == 0)
+        rc = server_await(s, WAIT_RUNNING, l->changes, l->ids, l->len, seen, failed, ops, arena,
+                          err);
+    for (size_t i = 0; i < l->len; i++) {
+        if (failed[i])
+            continue;
+        if (rc == 0 && is_as_asked(l->changes[i], l->ids[i], &seen[i], err)) {
+            RECORD record = server_merge(l->changes[i]->after, &seen[i]);
+            record.host_key = l->host_key;
+            if (ops->done(ops->ctx, l->changes[i], &record, err) == 0)
+                continue;
+        }
+        ops->failed(ops->ctx, l->changes[i], err);
+    }
+}
+
+static int by_index(const void *a, const void *b) {
+    int64_t x = index_of((*(struct change *const *)a)->address);
+    int64_t y = index_of((*(struct change *const *)b)->address);
+    return x < y ? -1 : x > y;
+}
+
+size_t server_launch_len(struct change *const *changes, size_t len) {
+    size_t n = 1;
+    while (n < len && n < SERVER_IDS_MAX &&
+           index_of(changes[n]->address) == index_of(changes[0]->address) + (int64_t)n)
+        n++;
+    return n;
+}
+
+/* A token that never was pending with others is its own; resumed ones share theirs. */
+void server_launch_all(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
+                       struct err *err) {
+    qsort(batch->changes, batch->len, sizeof *batch->changes, by_index);
+    for (size_t i = 0; i < batch->len;) {
+        size_t n = server_launch_len(batch->changes + i, batch->len - i);
+        struct launch *l = ARENA_NEW(batch->arena, struct launch);
+        if (l == NULL) {
+            err_set(err, ERRC_NOMEM, "out of memory");
+            for (size_t j = i; j < i + n; j++)
+                ops->failed(ops->ctx, batch->changes[j], err);
+        } else {
+            l->changes = batch->changes + i;
+            l->len = n;
+            l->token = batch->changes[i]->token;
+            launch(s, l, batch->arena, ops, err);
+        }
+        i += n;
+    }
+}
