@@ -78,8 +78,8 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     const RECORD *recorded = node->recorded;
     *ret = recorded != NULL ? LIVE_OURS : LIVE_NONE;
     int rc = desired == NULL ? 0 : keep_installed(node, facts, &desired->packages, &r->packages);
-    if (rc == 0 && recorded != NULL)
-        rc = keep_installed(node, facts, &recorded->added, &r->added);
+    if (recorded != NULL)
+        r->added = recorded->added; /* a run that was cut may be about to install them */
     /* What berth installed and the spec no longer names is to go: it shows as a difference. */
     if (rc == 0)
         rc = keep_installed(node, facts, &r->added, &r->packages);

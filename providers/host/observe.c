@@ -125,9 +125,23 @@ static bool is_abandoned(void *ctx) {
     return t->in->abandoned != NULL && t->in->abandoned(t->in->ctx, t->target->address);
 }
 
+/* A host that no run has been on yet: it may still boot, and there is nothing to read. */
+static bool is_untouched(const struct target *t, const struct host_keys *keys) {
+    for (size_t i = 0; i < t->len; i++)
+        if (t->nodes[i].recorded != NULL)
+            return false;
+    return keys->pinned == NULL;
+}
+
 static int probe(struct target *t, struct err *err) {
     struct host_connection *c = NULL;
     const struct host_keys keys = find_keys(t);
+    if (is_untouched(t, &keys)) {
+        for (size_t i = 0; i < t->len; i++)
+            if (observed_add(&t->part, t->kinds[i], t->nodes[i].address, LIVE_NONE) == NULL)
+                return err_set(err, ERRC_NOMEM, "out of memory");
+        return 0;
+    }
     int rc = host_connect(t->session, t->target->address, &t->target->endpoint, &keys, 0,
                           is_abandoned, t, &c, err);
     if (rc < 0)

@@ -41,8 +41,19 @@ const char script_probe[] =
  * \001 are for berth: B(egin) N, E(nd) N STATUS, S(kipped) N, V(alue) KEY VALUE. */
 static const char protocol[] =
     "work=$(mktemp -d /run/berth.XXXXXX) || exit 1\n"
-    "trap 'rm -rf \"$work\"' EXIT\n"
-    "begin() { printf '\\001B\\t%s\\n' \"$1\"; }\n"
+    /* When berth goes away in the middle of a step, somebody still reads what the step says: it is
+     * finished, not cut in what dpkg or uv are writing. No other step follows. */
+    "mkfifo \"$work/out\"\n"
+    "{ cat; : >\"$work/gone\"; cat >/dev/null; } <\"$work/out\" &\n"
+    "relay=$!\n"
+    "exec 3>&1 >\"$work/out\"\n"
+    "trap 'exec >/dev/null; wait $relay; rm -rf \"$work\"' EXIT\n"
+    /* What such a run left running holds this lock; who waited in vain gives up. */
+    "exec 9>/run/berth.lock\n"
+    "flock -w 600 9 2>/dev/null || :\n"
+    "( trap '' PIPE; echo >&3 ) 2>/dev/null || exit 1\n"
+    "exec 3>&-\n"
+    "begin() { [ ! -e \"$work/gone\" ] || exit 1; printf '\\001B\\t%s\\n' \"$1\"; }\n"
     "end() { printf '\\001E\\t%s\\t%s\\n' \"$1\" \"$2\"; [ \"$2\" = 0 ] || : >\"$work/failed.$1\"; "
     "}\n"
     "skip() { printf '\\001S\\t%s\\n' \"$1\"; : >\"$work/failed.$1\"; }\n"
@@ -83,7 +94,8 @@ static const char packages[] =
     "if command -v apt-get >/dev/null; then\n"
     "apt() { apt-get -qq -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 \"$@\"; }\n"
     "apt_install() { apt -y --no-install-recommends install \"$@\"; }\n"
-    "install_packages() { apt_install \"$@\" || { apt update && apt_install \"$@\"; }; }\n"
+    "install_packages() { apt_install \"$@\" || { dpkg --configure -a; apt update && "
+    "apt_install \"$@\"; }; }\n"
     "remove_packages() { for p; do dpkg --remove \"$p\" || echo \"$p stays: others need it\"; "
     "value removed \"$p\"; done; }\n"
     "dist_python() { [ -n \"$(apt-cache -q policy \"python$1\" 2>/dev/null)\" ] && "
