@@ -2,11 +2,14 @@
  * user-data carried; it has the host make a key of its own, which is pinned from then on. */
 #include "providers/host/internal.h"
 #include "specs/fs.h"
+#include "specs/sections/sections.h"
 
+#include <libssh2.h>
 #include <stdio.h>
 #include <string.h>
 
 #define RECORD struct host_key_record
+#define LIBSSH2_RSA_VERSION 0x010b00 /* RFC 8332: rsa-sha2-256, rsa-sha2-512 */
 
 static const struct field fields[] = {
     {.name = "pinned",
@@ -27,8 +30,28 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
     return 0;
 }
 
+static int ask(const struct spec *spec, struct inputs *inputs) {
+    const char *path = spec_key_pair(spec)->public_key;
+    return path == NULL || !host_is_wanted(spec)
+               ? 0
+               : inputs_ask(inputs, INPUT_FILE, path, "key_pair.public_key", true);
+}
+
+/* Said before anything is made: libssh2 signs with RSA keys as servers take it since 1.11 only. */
+static void check_user_key(const struct desire *in, struct diags *diags) {
+    const char *path = spec_key_pair(in->spec)->public_key;
+    const struct input *key = path == NULL ? NULL : inputs_get(in->inputs, INPUT_FILE, path);
+    if (key == NULL || !key->found || libssh2_version(LIBSSH2_RSA_VERSION) != NULL ||
+        !str_starts(str_trim(secret_reveal(&key->content)), STR("ssh-rsa ")))
+        return;
+    diag_add(diags, spec_mark(in->spec, "key_pair.public_key"),
+             "use an ed25519 key, or leave key_pair.public_key out and one is made",
+             "the libssh2 of this machine (%s) cannot log in with RSA keys", libssh2_version(0));
+}
+
 static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
-    (void)diags;
+    if (host_is_wanted(in->spec))
+        check_user_key(in, diags);
     return !host_is_wanted(in->spec)
                ? 0
                : host_desire_each(in, out, &host_key_kind, "host_key", NULL, fill, NULL);
@@ -163,6 +186,7 @@ const struct kind host_key_kind = {
     .fields = fields,
     .size = sizeof(RECORD),
     .noun = "host key",
+    .ask = ask,
     .desire = desire,
     .batch = host_batch,
 };
