@@ -337,7 +337,7 @@ int host_apply(void *session, struct batch *batch, const struct apply_ops *ops, 
     int rc = connect(&x, batch->changes[0]->parent, err);
     if (rc == 0)
         rc = prepare(&x, err);
-    if (rc == 0) {
+    if (rc == 0 && x.connection != NULL) {
         pthread_mutex_lock(&x.connection->mutex);
         run_local(&x, true);
         run_script(&x);

@@ -24,17 +24,40 @@ static int copy_endpoint(struct host_connection *c, const struct endpoint *e) {
                : 0;
 }
 
-static void drop(struct host_session *s, struct host_connection *c) {
+/* Under the session's mutex. */
+static void retire(struct host_session *s, struct host_connection *c) {
     for (struct host_connection **at = &s->connections; *at != NULL; at = &(*at)->next) {
         if (*at == c) {
             *at = c->next;
-            break;
+            c->next = s->retired;
+            s->retired = c;
+            return;
         }
     }
-    ssh_close(c->ssh);
-    pthread_mutex_destroy(&c->mutex);
-    arena_free(&c->arena);
-    free(c);
+}
+
+static void free_all(struct host_connection *c) {
+    while (c != NULL) {
+        struct host_connection *next = c->next;
+        ssh_close(c->ssh);
+        pthread_mutex_destroy(&c->mutex);
+        arena_free(&c->arena);
+        free(c);
+        c = next;
+    }
+}
+
+/* A connection in use is good; else it must not have been idle for so long that something in
+ * between may have forgotten it (the user thinks about the plan). */
+static bool is_good(struct host_connection *c, const struct endpoint *e) {
+    if (!cstr_eq(c->endpoint.address, e->address) || c->endpoint.port != e->port ||
+        !cstr_eq(c->endpoint.host_key, e->host_key))
+        return false;
+    if (pthread_mutex_trylock(&c->mutex) != 0)
+        return true;
+    bool alive = ssh_is_alive(c->ssh);
+    pthread_mutex_unlock(&c->mutex);
+    return alive;
 }
 
 static int no_key(const char *parent, struct err *err) {
@@ -49,13 +72,9 @@ int host_connect(struct host_session *s, const char *parent, const struct endpoi
                  void *ctx, struct host_connection **ret, struct err *err) {
     pthread_mutex_lock(s->mutex);
     struct host_connection *c = find(s, parent);
-    /* The plan's connection serves the apply, unless the user thought so long that something in
-     * between may have forgotten it. */
-    bool good = c != NULL && cstr_eq(c->endpoint.address, endpoint->address) &&
-                c->endpoint.port == endpoint->port &&
-                cstr_eq(c->endpoint.host_key, endpoint->host_key) && ssh_is_alive(c->ssh);
+    bool good = c != NULL && is_good(c, endpoint);
     if (c != NULL && !good) {
-        drop(s, c);
+        retire(s, c);
         c = NULL;
     }
     pthread_mutex_unlock(s->mutex);
@@ -100,6 +119,12 @@ int host_connect(struct host_session *s, const char *parent, const struct endpoi
 
 void host_disconnect(struct host_session *s, struct host_connection *c) {
     pthread_mutex_lock(s->mutex);
-    drop(s, c);
+    retire(s, c);
     pthread_mutex_unlock(s->mutex);
+}
+
+void host_disconnect_all(struct host_session *s) {
+    free_all(s->connections);
+    free_all(s->retired);
+    s->connections = s->retired = NULL;
 }

@@ -24,7 +24,8 @@ enum { CA_DAYS = 3650, LEAF_DAYS = 825, LEAF_DAYS_LEFT = 30, TOKEN_SIZE = 64 };
 struct host_session {
     const struct run *run;
     pthread_mutex_t *mutex;
-    struct host_connection *connections; /* a list, under the mutex */
+    struct host_connection *connections; /* lists, under the mutex */
+    struct host_connection *retired;     /* broken or old; another batch may still hold them */
 };
 
 struct host_connection {
@@ -122,6 +123,7 @@ int host_connect(struct host_session *s, const char *parent, const struct endpoi
                  void *ctx, struct host_connection **ret, struct err *err);
 /* After an error of the connection: the next host_connect makes a new one. */
 void host_disconnect(struct host_session *s, struct host_connection *c);
+void host_disconnect_all(struct host_session *s); /* at the end; frees them */
 
 /* 'text' for a POSIX shell. */
 void shell_quote(struct buf *out, const char *text);

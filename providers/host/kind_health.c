@@ -69,7 +69,7 @@ static int resolve(const struct node *node, const struct lookup *lookup, struct 
     return r->url == NULL ? -ERRC_NOMEM : 0;
 }
 
-static size_t ignore_body(char *data, size_t size, size_t n, void *ctx) {
+static size_t ignore_body(const void *data, size_t size, size_t n, void *ctx) {
     (void)data, (void)ctx;
     return size * n;
 }

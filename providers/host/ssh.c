@@ -229,7 +229,7 @@ static bool may_come(int rc, double now, double *first_refusal) {
 
 int ssh_connect(const struct ssh_in *in, struct ssh **ret, size_t *ret_key, struct err *err) {
     double until = now_s() + in->boot_s;
-    double pause_s = 0.05;
+    int pause_ms = 50;
     double first_refusal = 0;
     if (access(in->endpoint->key_path, R_OK) < 0) {
         err_set_errno(err, ERRC_AUTH, errno, "the private key %s cannot be read",
@@ -239,15 +239,16 @@ int ssh_connect(const struct ssh_in *in, struct ssh **ret, size_t *ret_key, stru
     }
     for (;;) {
         int rc = try_once(in, now_s() + TRY_S, ret, ret_key, err);
-        if (rc == 0 || now_s() + pause_s > until || !may_come(rc, now_s(), &first_refusal))
+        if (rc == 0 || now_s() + pause_ms / 1000.0 > until ||
+            !may_come(rc, now_s(), &first_refusal))
             return rc;
-        for (double slept = 0; slept < pause_s; slept += 0.05) {
+        for (int slept_ms = 0; slept_ms < pause_ms; slept_ms += 50) {
             const struct timespec t = {0, 50000000};
             nanosleep(&t, NULL);
             if (stopped(in))
                 return err_set(err, ERRC_CANCELLED, "interrupted");
         }
-        pause_s = pause_s < 1 ? pause_s * 1.5 : 1.5;
+        pause_ms = pause_ms < 1000 ? pause_ms * 3 / 2 : 1500;
     }
 }
 

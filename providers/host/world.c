@@ -7,7 +7,7 @@
 
 static int open_session(const struct run *run, void **ret_session, struct err *err) {
     struct host_session *s = calloc(1, sizeof *s);
-    if (s == NULL || (s->mutex = calloc(1, sizeof *s->mutex)) == NULL) {
+    if (s == NULL || (s->mutex = calloc(1, sizeof(pthread_mutex_t))) == NULL) {
         free(s);
         return err_set(err, ERRC_NOMEM, "out of memory");
     }
@@ -20,8 +20,7 @@ static int open_session(const struct run *run, void **ret_session, struct err *e
 
 static void close_session(void *session) {
     struct host_session *s = session;
-    while (s->connections != NULL)
-        host_disconnect(s, s->connections);
+    host_disconnect_all(s);
     pthread_mutex_destroy(s->mutex);
     free(s->mutex);
     free(s);
