@@ -58,6 +58,10 @@ struct difference {
     bool any, replaces, needs_stop, spec, drift;
 };
 
+static bool is_unread(const struct live *live, const struct field *fields, size_t i) {
+    return fields[i].flags & FIELD_UNREADABLE || live->unread >> i & 1;
+}
+
 /* `live` is NULL where the world could not tell this field. */
 static enum why why_of(const struct field *f, const void *desired, const void *recorded,
                        const void *live) {
@@ -79,7 +83,7 @@ static int compare_fields(const struct situation *s, struct arena *arena, struct
         return err_set(err, ERRC_NOMEM, "out of memory");
     for (size_t i = 0; i < n; i++) {
         const struct field *f = &fields[i];
-        bool unread = live == NULL || f->flags & FIELD_UNREADABLE || s->live->unread >> i & 1;
+        bool unread = live == NULL || is_unread(s->live, fields, i);
         const void *have = unread ? recorded : live;
         bool unknown = s->unknown >> i & 1;
         if (f->flags & FIELD_COMPUTED || have == NULL)
@@ -220,10 +224,35 @@ static void protect(struct change *c) {
         c->case_number = 14;
 }
 
+/* What is there now: live, and as recorded where the world cannot tell. */
+static int make_before(const struct situation *s, struct arena *arena, struct change *c,
+                       struct err *err) {
+    const struct field *fields = c->kind->fields;
+    const void *recorded = s->recorded == NULL ? NULL : s->recorded->record;
+    const void *live = s->live == NULL ? NULL : s->live->record;
+    c->before = live != NULL ? live : recorded;
+    if (live == NULL || recorded == NULL)
+        return 0;
+    void *merged = NULL;
+    for (size_t i = 0; fields[i].name != NULL; i++) {
+        if (!is_unread(s->live, fields, i))
+            continue;
+        if (merged == NULL) {
+            merged = arena_alloc(arena, c->kind->size);
+            if (merged == NULL || record_copy(arena, fields, merged, live) < 0)
+                return err_set(err, ERRC_NOMEM, "out of memory");
+        }
+        if (record_copy_field(arena, &fields[i], merged, recorded) < 0)
+            return err_set(err, ERRC_NOMEM, "out of memory");
+    }
+    if (merged != NULL)
+        c->before = merged;
+    return 0;
+}
+
 static struct change start_change(const struct situation *s) {
     const struct node *n = s->node;
     const struct recorded *r = s->recorded;
-    const void *live = s->live == NULL ? NULL : s->live->record;
     return (struct change){
         .address = n != NULL   ? n->address
                    : r != NULL ? r->address
@@ -240,16 +269,16 @@ static struct change start_change(const struct situation *s) {
         .deps = n != NULL   ? n->deps
                 : r != NULL ? r->deps
                             : (struct strlist){0},
-        .before = live != NULL ? live
-                  : r != NULL  ? r->record
-                               : NULL,
     };
 }
 
 int decide(const struct situation *s, struct arena *arena, struct change *ret, struct err *err) {
     struct change c = start_change(s);
-    bool decided = s->parent != NULL && decide_by_parent(s, arena, &c);
-    int rc = decided ? 0 : decide_by_table(s, arena, &c, err);
+    int rc = make_before(s, arena, &c, err);
+    if (rc < 0)
+        return rc;
+    if (s->parent == NULL || !decide_by_parent(s, arena, &c))
+        rc = decide_by_table(s, arena, &c, err);
     if (rc == 0 && s->node != NULL)
         rc = make_after(s, arena, &c, err);
     if (rc < 0)

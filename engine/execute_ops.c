@@ -156,7 +156,8 @@ static const void *newest_record(void *ctx, const char *address, const struct ki
     if (i != SIZE_MAX && x->status[i] == CHANGE_WAITING) {
         const struct change *c = &x->plan->changes[i];
         kind = c->kind;
-        record = c->action == ACTION_NOOP ? c->after : c->live != NULL ? c->live->record : NULL;
+        bool seen = c->live != NULL && c->live->record != NULL;
+        record = c->action == ACTION_NOOP ? c->after : seen ? c->before : NULL;
     }
     const struct recorded *known = record != NULL ? NULL : recorded_find(&x->state->nodes, address);
     if (known != NULL) {
