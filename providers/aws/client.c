@@ -164,6 +164,9 @@ static void set_options(struct attempt *a) {
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(e, CURLOPT_PRIVATE, a);
+    /* libcurl sends a request again by itself when a kept connection turns out to be dead, and
+     * cannot know whether it was carried out. */
+    curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, a->call->once ? 1L : 0L);
     if (config->ca_bundle != NULL)
         curl_easy_setopt(e, CURLOPT_CAINFO, config->ca_bundle);
     if (strncmp(a->url, "http://127.", 11) == 0 || strncmp(a->url, "http://localhost", 16) == 0)

@@ -63,12 +63,12 @@ struct server_record server_merge(const struct server_record *wanted,
 
 enum server_wait { WAIT_RUNNING, WAIT_STOPPED, WAIT_TERMINATED };
 
-/* Waits for all of them, early and then less and less often. A server that will never get there is
- * answered for (ops->failed) and marked in `failed`; the others go on. `records` is filled for
- * those that run, and may be NULL. -ERRC_TIMEOUT, -ERRC_CANCELLED, or what the calls gave: then
- * nobody else is answered for. */
+/* Waits for all of them, early and then less and less often. Those that `skip` marks are not waited
+ * for. A server that will never get there is answered for (ops->failed) and marked in `skip`; the
+ * others go on. `records` is filled for those that run, and may be NULL. -ERRC_TIMEOUT,
+ * -ERRC_CANCELLED, or what the calls gave: then nobody else is answered for. */
 int server_await(struct ec2_session *s, enum server_wait want, struct change **changes,
-                 const char **ids, size_t len, struct server_record *records, bool *failed,
+                 const char **ids, size_t len, struct server_record *records, bool *skip,
                  const struct apply_ops *ops, struct arena *arena, struct err *err);
 /* Marks the ids that an error's message names: AWS lists the missing ones there only. */
 void server_mark_missing(const struct err *err, const char *const *ids, size_t len, bool *gone);

@@ -14,19 +14,16 @@ static const char *id_of(const struct change *c) {
 }
 
 /* One missing id fails the whole call and nothing is terminated: those that it names are left out
- * of the next. */
-static int send_terminate(struct ec2_session *s, const char *const *ids, size_t len,
+ * of the next, and marked. */
+static int send_terminate(struct ec2_session *s, const char *const *ids, size_t len, bool *gone,
                           struct arena *arena, struct err *err) {
-    bool *gone = arena_calloc(arena, len, sizeof *gone);
-    if (gone == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
     for (;;) {
         struct query q;
         struct xml *xml;
         size_t n = 0, left = 0;
         query_init(&q, "TerminateInstances");
         for (size_t i = 0; i < len; i++)
-            if (ids[i] != NULL && !gone[i])
+            if (!gone[i])
                 query_add_at(&q, "InstanceId.%zu", ++n, ids[i]);
         if (n == 0) {
             query_free(&q);
@@ -37,38 +34,34 @@ static int send_terminate(struct ec2_session *s, const char *const *ids, size_t 
             return rc;
         server_mark_missing(err, ids, len, gone);
         for (size_t i = 0; i < len; i++)
-            left += ids[i] != NULL && !gone[i];
+            left += !gone[i];
         if (left == n) /* it names none of ours */
             return rc;
     }
 }
 
-static int terminate(struct ec2_session *s, struct change **changes, size_t len, bool *failed,
+static int terminate(struct ec2_session *s, struct change **changes, size_t len,
                      const struct apply_ops *ops, struct arena *arena, struct err *err) {
     const char **ids = arena_calloc(arena, len, sizeof *ids);
-    if (ids == NULL)
+    bool *gone = arena_calloc(arena, len, sizeof *gone);
+    if (ids == NULL || gone == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
-    for (size_t i = 0; i < len; i++)
+    for (size_t i = 0; i < len; i++) {
         ids[i] = id_of(changes[i]);
-    int rc = send_terminate(s, ids, len, arena, err);
+        gone[i] = ids[i] == NULL;
+    }
+    int rc = send_terminate(s, ids, len, gone, arena, err);
     return rc < 0
                ? rc
-               : server_await(s, WAIT_TERMINATED, changes, ids, len, NULL, failed, ops, arena, err);
+               : server_await(s, WAIT_TERMINATED, changes, ids, len, NULL, gone, ops, arena, err);
 }
 
 static void terminate_all(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
                           struct err *err) {
-    bool *failed = arena_calloc(batch->arena, batch->len, sizeof *failed);
-    int rc = failed == NULL
-                 ? err_set(err, ERRC_NOMEM, "out of memory")
-                 : terminate(s, batch->changes, batch->len, failed, ops, batch->arena, err);
-    for (size_t i = 0; i < batch->len; i++) {
-        if (failed != NULL && failed[i]) /* answered for while it was waited for */
-            continue;
-        if (rc == 0 && ops->done(ops->ctx, batch->changes[i], NULL, err) == 0)
-            continue;
-        ops->failed(ops->ctx, batch->changes[i], err);
-    }
+    int rc = terminate(s, batch->changes, batch->len, ops, batch->arena, err);
+    for (size_t i = 0; i < batch->len; i++)
+        if (rc < 0 || ops->done(ops->ctx, batch->changes[i], NULL, err) < 0)
+            ops->failed(ops->ctx, batch->changes[i], err);
 }
 
 /* ---- Changing */
@@ -191,9 +184,8 @@ int server_apply(struct ec2_session *s, struct batch *batch, const struct apply_
     for (size_t i = 0; i < batch->len; i++) {
         struct change *c = batch->changes[i];
         struct batch one = {&batch->changes[i], 1, batch->arena};
-        bool failed = false;
         if (c->action == ACTION_REPLACE) {
-            if (terminate(s, &c, 1, &failed, ops, batch->arena, err) < 0)
+            if (terminate(s, &c, 1, ops, batch->arena, err) < 0)
                 ops->failed(ops->ctx, c, err);
             else
                 server_launch_all(s, &one, ops, err);

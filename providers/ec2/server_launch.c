@@ -171,18 +171,31 @@ static int send_launch(struct ec2_session *s, struct launch *l, const char *ami,
     return run_instances(s, l, ami, device, arena, ret, err);
 }
 
-/* Did a launch of this token leave servers that are still there? */
+static bool has_token(const struct xml *xml, const char *token) {
+    for (const struct xml *r = xml_first_item(xml, "reservationSet"); r != NULL;
+         r = xml_next_item(r))
+        for (const struct xml *item = xml_first_item(r, "instancesSet"); item != NULL;
+             item = xml_next_item(item))
+            if (cstr_eq(xml_text(item, "clientToken"), token))
+                return true;
+    return false;
+}
+
+/* Did a launch of this token leave servers that are still there? They carry our tags. */
 static int is_launched(struct ec2_session *s, const char *token, struct arena *arena, bool *ret,
                        struct err *err) {
-    struct query q;
-    struct xml *xml = NULL;
-    query_init(&q, "DescribeInstances");
-    query_add_filter(&q, 1, "client-token", (const char *const[]){token, NULL});
-    query_add_filter(&q, 2, "instance-state-name", server_live_states);
-    int rc = ec2_call(s, &q, "DescribeInstances", false, arena, &xml, err);
-    if (rc == 0)
-        *ret = xml_first_item(xml, "reservationSet") != NULL;
-    return rc;
+    const char *next = NULL;
+    do {
+        struct query q;
+        struct xml *xml = NULL;
+        server_ask_live(s, &q, next);
+        int rc = ec2_call(s, &q, "DescribeInstances", false, arena, &xml, err);
+        if (rc < 0)
+            return rc;
+        *ret = has_token(xml, token);
+        next = xml_text(xml, "nextToken");
+    } while (!*ret && next != NULL && next[0] != '\0');
+    return 0;
 }
 
 static const char *new_token(struct ec2_session *s, struct arena *arena) {

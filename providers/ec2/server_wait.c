@@ -52,7 +52,7 @@ static bool is_lost(enum server_wait want, const char *id, const struct xml *ite
 }
 
 /* Answers for a server that is lost. */
-static int look_at(struct waiter *w, size_t i, const struct xml *item, bool *failed,
+static int look_at(struct waiter *w, size_t i, const struct xml *item, bool *skip,
                    struct arena *arena) {
     struct err why = {0};
     if (is_there(w->want, xml_text(item, "instanceState/name"), item)) {
@@ -60,7 +60,7 @@ static int look_at(struct waiter *w, size_t i, const struct xml *item, bool *fai
         return w->records == NULL ? 0 : server_record_of(item, arena, &w->records[i]);
     }
     if (is_lost(w->want, w->ids[i], item, &why)) {
-        failed[i] = true;
+        skip[i] = true;
         w->ops->failed(w->ops->ctx, w->changes[i], &why);
     }
     return 0;
@@ -72,13 +72,13 @@ void server_mark_missing(const struct err *err, const char *const *ids, size_t l
 }
 
 /* One DescribeInstances for all that are not ready. Each failure is answered for here. */
-static int poll_once(struct waiter *w, bool *failed, struct arena *arena, struct err *err) {
+static int poll_once(struct waiter *w, bool *skip, struct arena *arena, struct err *err) {
     struct query q;
     struct xml *xml = NULL;
     size_t n = 0;
     query_init(&q, "DescribeInstances");
     for (size_t i = 0; i < w->len && n < SERVER_IDS_MAX; i++)
-        if (!w->ready[i] && !failed[i])
+        if (!w->ready[i] && !skip[i])
             query_add_at(&q, "InstanceId.%zu", ++n, w->ids[i]);
     int rc = ec2_call(w->s, &q, "DescribeInstances", false, arena, &xml, err);
     if (rc < 0 && ec2_is(err, "InvalidInstanceID.NotFound")) {
@@ -96,14 +96,21 @@ static int poll_once(struct waiter *w, bool *failed, struct arena *arena, struct
              item = xml_next_item(item)) {
             const char *id = xml_text(item, "instanceId");
             for (size_t i = 0; i < w->len; i++)
-                if (cstr_eq(id, w->ids[i]) && !w->ready[i] && !failed[i] &&
-                    look_at(w, i, item, failed, arena) < 0)
+                if (cstr_eq(id, w->ids[i]) && !w->ready[i] && !skip[i] &&
+                    look_at(w, i, item, skip, arena) < 0)
                     return err_set(err, ERRC_NOMEM, "out of memory");
         }
     return 0;
 }
 
-static int wait_all(struct waiter *w, bool *failed, struct arena *arena, struct err *err) {
+static size_t count_open(const struct waiter *w, const bool *skip) {
+    size_t open = 0;
+    for (size_t i = 0; i < w->len; i++)
+        open += !w->ready[i] && !skip[i];
+    return open;
+}
+
+static int wait_all(struct waiter *w, bool *skip, struct arena *arena, struct err *err) {
     static const char *const words[] = {[WAIT_RUNNING] = "waiting for it to run",
                                         [WAIT_STOPPED] = "waiting for it to stop",
                                         [WAIT_TERMINATED] = "waiting for it to end"};
@@ -111,11 +118,8 @@ static int wait_all(struct waiter *w, bool *failed, struct arena *arena, struct 
     for (size_t i = 0; i < w->len; i++)
         w->ops->progress(w->ops->ctx, w->changes[i], words[w->want]);
     for (;;) {
-        int rc = poll_once(w, failed, arena, err);
-        size_t open = 0;
-        for (size_t i = 0; i < w->len; i++)
-            open += !w->ready[i] && !failed[i];
-        if (rc < 0 || open == 0)
+        int rc = count_open(w, skip) == 0 ? 0 : poll_once(w, skip, arena, err);
+        if (rc < 0 || count_open(w, skip) == 0)
             return rc;
         if (w->waited_s > WAIT_MAX_S) {
             err_set(err, ERRC_TIMEOUT, "%s: not done after %d minutes", words[w->want],
@@ -131,11 +135,11 @@ static int wait_all(struct waiter *w, bool *failed, struct arena *arena, struct 
 }
 
 int server_await(struct ec2_session *s, enum server_wait want, struct change **changes,
-                 const char **ids, size_t len, struct server_record *records, bool *failed,
+                 const char **ids, size_t len, struct server_record *records, bool *skip,
                  const struct apply_ops *ops, struct arena *arena, struct err *err) {
     bool *ready = arena_calloc(arena, len, sizeof *ready);
     if (ready == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
     struct waiter w = {s, ops, changes, ids, records, ready, len, want, 0};
-    return wait_all(&w, failed, arena, err);
+    return wait_all(&w, skip, arena, err);
 }

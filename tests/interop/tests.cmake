@@ -13,3 +13,6 @@ target_link_libraries(berth_fixed_host PRIVATE berth_cmd)
 add_test(NAME interop.sshd COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/sshd_test.py
   $<TARGET_FILE:berth_fixed_host>)
 set_tests_properties(interop.sshd PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)
+add_test(NAME interop.moto COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/moto_test.py
+  $<TARGET_FILE:berth>)
+set_tests_properties(interop.moto PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)

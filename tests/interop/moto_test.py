@@ -1,0 +1,440 @@
+"""berth against moto, an EC2 that others wrote, with its signature checks on; boto3 is the judge, and
+botocore's signer of every single request. Usage: moto_test.py BERTH"""
+
+import json
+import os
+import pathlib
+import re
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+
+from berthlib import Project, check, skip, step
+
+moto_server = pathlib.Path(sys.executable).parent / "moto_server"
+if not moto_server.exists():
+    skip(f"{moto_server} is not there (./test installs it)")
+
+import boto3  # noqa: E402
+import botocore.exceptions  # noqa: E402
+from aws_proxy import Proxy, at, once, refusal  # noqa: E402
+
+SPEC = """berth: 1
+name: moto
+provider: ec2
+region: us-east-1
+server:
+  image: amazon-linux-2023
+  type: t3.small
+  count: 1
+  tags: { team: growth }
+access: { ssh: [203.0.113.7/32, "2001:DB8:0::/64"] }
+"""
+MEMORY_MAX_KB, PLAN_MAX_S, PLAN_MAX_CALLS = 15 * 1024, 0.060, 4
+SETUP_CALLS = 4  # before moto checks signatures: those that make the user whose keys we take
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Moto:
+    def __enter__(self):
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.process = subprocess.Popen(
+            [str(moto_server), "-H", "127.0.0.1", "-p", str(port)],
+            env=dict(os.environ, INITIAL_NO_AUTH_ACTION_COUNT=str(SETUP_CALLS)),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(300):
+            try:
+                socket.create_connection(("127.0.0.1", port), 0.2).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        iam = self.client("iam", "setup", "setup")
+        iam.create_user(UserName="berth")
+        iam.put_user_policy(UserName="berth", PolicyName="all", PolicyDocument=json.dumps(
+            {"Version": "2012-10-17",
+             "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}))
+        key = iam.create_access_key(UserName="berth")["AccessKey"]
+        self.key, self.secret = key["AccessKeyId"], key["SecretAccessKey"]
+        self.client("ec2", "setup", "setup").describe_images(ImageIds=[])
+        self.ec2 = self.client("ec2", self.key, self.secret)
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+
+    def client(self, service, key, secret):
+        return boto3.client(service, endpoint_url=self.url, region_name="us-east-1",
+                            aws_access_key_id=key, aws_secret_access_key=secret)
+
+    def instances(self):
+        """Those that are there, by launch."""
+        found = [i for r in self.ec2.describe_instances()["Reservations"] for i in r["Instances"]
+                 if i["State"]["Name"] not in ("terminated", "shutting-down")]
+        return sorted(found, key=lambda i: int(tags(i).get("berth:index", 0)) + i["AmiLaunchIndex"])
+
+    def groups(self):
+        return [g for g in self.ec2.describe_security_groups()["SecurityGroups"]
+                if g["GroupName"] != "default"]
+
+    def keys(self):
+        return self.ec2.describe_key_pairs(IncludePublicKey=True)["KeyPairs"]
+
+
+def tags(thing):
+    return {t["Key"]: t["Value"] for t in thing.get("Tags", [])}
+
+
+def actions(calls):
+    return [c.action for c in calls]
+
+
+def changes_of(plan, address):
+    return {f["name"]: f["why"] for f in plan[address]["fields"]}
+
+
+def rules_of(group):
+    return sorted(f"{p['IpProtocol']} {p['FromPort']}-{p['ToPort']} {source}"
+                  for p in group["IpPermissions"]
+                  for source in [r["CidrIp"] for r in p["IpRanges"]] +
+                  [r["CidrIpv6"] for r in p["Ipv6Ranges"]])
+
+
+def bad_input(p, moto, proxy):
+    step("what wrong credentials and endpoints get")
+    result = p.run("plan", check_code=1, env={"AWS_SECRET_ACCESS_KEY": "wrong"})
+    check("(credentials from the environment)" in result.stderr, "the source", result.stderr)
+    check("SignatureDoesNotMatch" in result.stderr or "AuthFailure" in result.stderr,
+          "AWS's own code", result.stderr)
+    proxy.take_unchecked()
+    result = p.run("plan", check_code=1, env={"AWS_ACCESS_KEY_ID": "AKIAXXXXXXXXXXXXXXXX"})
+    check("(credentials from the environment)" in result.stderr, "the source", result.stderr)
+    proxy.take_unchecked()
+    with tempfile.TemporaryDirectory() as home:
+        alone = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": home}
+        result = p.run("plan", check_code=1, env=alone)
+        check("no AWS credentials" in result.stderr and home in result.stderr, "where was looked",
+              result.stderr)
+        check(not proxy.take(), "nothing was sent without credentials")
+        folder = pathlib.Path(home) / ".aws"
+        folder.mkdir()
+        (folder / "credentials").write_text(
+            f"[research]\naws_access_key_id = {moto.key}\naws_secret_access_key = {moto.secret}\n")
+        p.run("plan", env=dict(alone, AWS_PROFILE="research"))
+        check(proxy.take(), "a shared profile works")
+        (folder / "config").write_text("[profile sso]\nsso_session = corp\n")
+        result = p.run("plan", check_code=1, env=dict(alone, AWS_PROFILE="sso"))
+        check("not supported yet" in result.stderr, "what comes later", result.stderr)
+    down = f"http://127.0.0.1:{free_port()}"
+    result = p.run("plan", check_code=1, env={"AWS_ENDPOINT_URL": down, "AWS_MAX_ATTEMPTS": "2"})
+    check(down in result.stderr and "after 2 tries" in result.stderr, "which endpoint, how often",
+          result.stderr)
+    check(not (p.dir / ".berth" / "moto" / "id_ed25519").exists(), "nothing was made")
+
+
+def first_apply(p, moto, proxy):
+    step("the first apply, seen by boto3")
+    plan = p.plan()
+    check(set(plan) == {"key_pair", "access", "server[0]"}, "three to make", plan)
+    calls = proxy.take()
+    check(sorted(actions(calls)) == ["DescribeInstances", "DescribeKeyPairs",
+                                     "DescribeSecurityGroups", "GetParameters"], "four calls",
+          actions(calls))
+    start = time.monotonic()
+    p.apply()
+    print(f"first apply: {time.monotonic() - start:.3f} s", flush=True)
+    calls = proxy.take()
+    check(actions(calls).count("RunInstances") == 1, "one launch", actions(calls))
+    launch = next(c for c in calls if c.action == "RunInstances")
+    key, group, instance = moto.keys()[0], moto.groups()[0], moto.instances()[0]
+    check(len(moto.keys()) == len(moto.groups()) == len(moto.instances()) == 1, "one of each")
+    for thing, node in ((key, "key_pair"), (group, "access"), (instance, "server")):
+        check(tags(thing)["berth:name"] == "moto" and tags(thing)["berth:node"] == node,
+              "tags", tags(thing))
+    check(tags(instance)["team"] == "growth" and tags(instance)["Name"] == "moto", "tags")
+    check(rules_of(group) == ["tcp 22-22 2001:db8::/64", "tcp 22-22 203.0.113.7/32"],
+          "only these may come in", group)
+    check(instance["MetadataOptions"]["HttpTokens"] == "required", "IMDSv2", instance)
+    check(instance["InstanceType"] == "t3.small" and instance["KeyName"] == "berth-moto", "as asked")
+    check([g["GroupId"] for g in instance["SecurityGroups"]] == [group["GroupId"]], "its group")
+    volume = moto.ec2.describe_volumes()["Volumes"][0]
+    check(volume["Encrypted"] and volume["Size"] == 30, "the disk", str(volume))
+    check(0 < len(launch.form["ClientToken"]) <= 64, "the token", launch.form["ClientToken"])
+    specs = {launch.form[f"TagSpecification.{i}.ResourceType"] for i in (1, 2, 3)}
+    check(specs == {"instance", "volume", "network-interface"}, "tagged by the launch", specs)
+    keys_are_good(p, key, launch)
+    check(moto.secret not in p.run("show", "-json").stdout, "no secret in the state")
+
+
+def keys_are_good(p, key, launch):
+    """ssh-keygen reads both private keys that berth wrote, and agrees on the public halves."""
+    mine = p.dir / ".berth" / "moto" / "id_ed25519"
+    check(stat.S_IMODE(mine.stat().st_mode) == 0o600, "the private half is ours alone")
+    public = subprocess.run(["ssh-keygen", "-y", "-f", mine], text=True, check=True,
+                            capture_output=True).stdout.split()[:2]
+    check(public == key["PublicKey"].split()[:2], "EC2 has its public half", public, str(key))
+    host = re.search(r"ed25519_private: \|\n((?:    .*\n)+)  ed25519_public: (.*)\n",
+                     launch.user_data)
+    check(launch.user_data.startswith("#cloud-config\n") and host is not None, "user data",
+          launch.user_data)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "key"
+        path.write_text(re.sub("(?m)^    ", "", host.group(1)))
+        path.chmod(0o600)
+        public = subprocess.run(["ssh-keygen", "-y", "-f", path], text=True, check=True,
+                                capture_output=True).stdout.split()[:2]
+    check(public == host.group(2).split()[:2], "the host key's halves", public, host.group(2))
+    state = json.dumps(p.state())
+    check(public[1] in state, "the expected host key is in the state")
+    check("PRIVATE KEY" not in state, "and no private one")
+
+
+def no_changes(p, proxy, figures):
+    step("an empty plan, what it costs")
+    best = 1e9
+    for _ in range(5):
+        proxy.take()
+        p.run("plan", "-detailed-exitcode")
+        check(len(proxy.take()) <= PLAN_MAX_CALLS, "at most four calls")
+    for _ in range(10):  # straight at moto: the proxy's own time is not berth's
+        start = time.monotonic()
+        p.run("plan", "-detailed-exitcode", env={"AWS_ENDPOINT_URL": figures["direct"]})
+        best = min(best, time.monotonic() - start)
+    peak = memory_of(p, figures["direct"])
+    print(f"no-op plan: {best * 1000:.0f} ms, {peak / 1024:.1f} MB, 4 calls", flush=True)
+    check(peak <= MEMORY_MAX_KB, f"peak memory {peak} KB")
+    if best > PLAN_MAX_S:
+        print(f"note: over {PLAN_MAX_S * 1000:.0f} ms on this machine, now", flush=True)
+    check(best <= 10 * PLAN_MAX_S, "a plan without changes takes no second")
+
+
+def memory_of(p, url):
+    """Peak resident size of one plan, by a child of our own: rusage keeps the largest of all."""
+    script = ("import os, resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, "
+              "stdout=subprocess.DEVNULL); "
+              "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
+    result = subprocess.run([sys.executable, "-c", script, p.berth, "plan"], cwd=p.dir, text=True,
+                            env=dict(p.env, AWS_ENDPOINT_URL=url), capture_output=True, check=True)
+    return int(result.stdout)
+
+
+def drift(p, moto, proxy):
+    step("drift of every field, shown and mended")
+    group, instance = moto.groups()[0]["GroupId"], moto.instances()[0]["InstanceId"]
+    rule = dict(IpProtocol="tcp", FromPort=22, ToPort=22)
+    moto.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[
+        dict(IpProtocol="tcp", FromPort=3389, ToPort=3390,
+             IpRanges=[dict(CidrIp="0.0.0.0/0")])])
+    moto.ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=[
+        dict(rule, IpRanges=[dict(CidrIp="203.0.113.7/32")])])
+    moto.ec2.create_tags(Resources=[instance], Tags=[dict(Key="team", Value="other"),
+                                                     dict(Key="extra", Value="1")])
+    moto.ec2.modify_instance_metadata_options(InstanceId=instance, HttpTokens="optional",
+                                              HttpEndpoint="enabled")
+    moto.ec2.stop_instances(InstanceIds=[instance])
+    other = moto.ec2.create_security_group(GroupName="other", Description="x")["GroupId"]
+    moto.ec2.modify_instance_attribute(InstanceId=instance, Groups=[group, other])
+    plan = p.plan()
+    check(set(plan) == {"access", "server[0]"}, "these two", plan)
+    check(changes_of(plan, "access") == {"rules": "drift"}, "rules", plan["access"])
+    check(set(changes_of(plan, "server[0]")) == {"tags", "imds", "power", "group"}, "fields",
+          plan["server[0]"])
+    check(set(changes_of(plan, "server[0]").values()) == {"drift"}, "all of it is drift")
+    proxy.take()
+    p.apply()
+    done = [a for a in actions(proxy.take()) if not a.startswith("Describe")]
+    check(done.index("AuthorizeSecurityGroupIngress") < done.index("RevokeSecurityGroupIngress"),
+          "let in before shutting out", done)
+    now = moto.instances()[0]
+    check(now["InstanceId"] == instance and now["State"]["Name"] == "running", "started, not new")
+    check(tags(now).get("team") == "growth" and "extra" not in tags(now), "tags", tags(now))
+    check(now["MetadataOptions"]["HttpTokens"] == "required", "IMDSv2 again")
+    check([g["GroupId"] for g in now["SecurityGroups"]] == [group], "one group again")
+    check(len(rules_of(next(g for g in moto.groups() if g["GroupId"] == group))) == 2, "two rules")
+    check(p.plan() == {}, "then nothing is left to do")
+    moto.ec2.delete_security_group(GroupId=other)
+
+
+def resize_and_scale(p, moto, proxy):
+    step("another type in place; count 1, 3, 1")
+    first = moto.instances()[0]["InstanceId"]
+    p.edit_spec("t3.small", "t3.medium")
+    plan = p.plan()
+    check(plan["server[0]"]["action"] == "stop-update-start", "stops for it", plan)
+    proxy.take()
+    p.apply()
+    done = [a for a in actions(proxy.take()) if not a.startswith("Describe") and a != "GetParameters"]
+    check(done == ["StopInstances", "ModifyInstanceAttribute", "StartInstances"], "in order", done)
+    check(moto.instances()[0]["InstanceType"] == "t3.medium", "the type")
+    p.edit_spec("count: 1", "count: 3")
+    p.apply()
+    launches = [c for c in proxy.take() if c.action == "RunInstances"]
+    check(len(launches) == 1 and launches[0].form["MinCount"] == "2" == launches[0].form["MaxCount"],
+          "two more by one launch", [c.form for c in launches])
+    check([(tags(i)["berth:index"], i["AmiLaunchIndex"]) for i in moto.instances()] ==
+          [("0", 0), ("1", 0), ("1", 1)], "who is who", str(moto.instances()))
+    check(p.plan() == {}, "nothing left to do")
+    check(len(proxy.take()) == 4, "four calls for three servers")
+    p.edit_spec("count: 3", "count: 1")
+    p.apply()
+    check(actions(proxy.take()).count("TerminateInstances") == 1, "one call ends both")
+    check([i["InstanceId"] for i in moto.instances()] == [first], "the first stayed")
+
+
+def lost_state(p, moto, proxy):
+    step("the state is lost: everything is taken over by its tags")
+    before = [i["InstanceId"] for i in moto.instances()]
+    for name in ("state.json", "state.json.backup", "journal"):
+        (p.dir / ".berth" / "moto" / name).unlink(missing_ok=True)
+    plan = p.plan()
+    check({c["action"] for c in plan.values()} == {"adopt"} and len(plan) == 3, "adopted", plan)
+    proxy.take()
+    p.apply()
+    done = [a for a in actions(proxy.take()) if not a.startswith(("Describe", "Get"))]
+    check(done == [], "nothing is made or changed", done)
+    check([i["InstanceId"] for i in moto.instances()] == before, "the same servers")
+    check(p.plan() == {}, "nothing left to do")
+    # A recorded server that somebody took the tags off is still ours, by its id.
+    moto.ec2.delete_tags(Resources=before, Tags=[dict(Key="berth:name")])
+    check("server[0]" not in p.plan(), "found by its id")
+    moto.ec2.create_tags(Resources=before, Tags=[dict(Key="berth:name", Value="moto")])
+    step("the private half is lost: a new pair")
+    (p.dir / ".berth" / "moto" / "id_ed25519").unlink()
+    (p.dir / ".berth" / "moto" / "id_ed25519.pub").unlink()
+    result = p.run("plan")
+    check("private half is not here" in result.stdout + result.stderr, "said", result.stdout)
+    p.apply()
+    check(p.plan() == {}, "nothing left to do")
+    public = (p.dir / ".berth" / "moto" / "id_ed25519.pub").read_text().split()[:2]
+    check(public == moto.keys()[0]["PublicKey"].split()[:2], "EC2 has the new one")
+
+
+def faults(p, moto, proxy):
+    step("lost answers, throttling, old tokens")
+    p.run("destroy", "-auto-approve")
+    check(not moto.instances() and not moto.groups() and not moto.keys(), "a clean start")
+    # The answer to a call that is not idempotent is lost: not sent twice; found by its tag later.
+    proxy.after.append(once(at("CreateSecurityGroup", (0, b""))))
+    proxy.faults.append(once(at("ImportKeyPair", refusal("RequestLimitExceeded", status=503))))
+    proxy.take()
+    result = p.run("apply", "-auto-approve", check_code=None)
+    check(result.returncode != 0 and "CreateSecurityGroup" in result.stderr, "said", result.stderr)
+    sent = actions(proxy.take())
+    check(sent.count("CreateSecurityGroup") == 1, "sent once", sent)
+    check(sent.count("ImportKeyPair") == 2, "throttled: sent again", sent)
+    check("RunInstances" not in sent, "what depends on it was not started", sent)
+    proxy.faults.append(once(at("RunInstances", refusal("InvalidGroup.NotFound"))))
+    p.apply()
+    sent = [c for c in proxy.take() if c.action == "RunInstances"]
+    check(len(sent) == 2 and sent[0].body == sent[1].body, "asked again while EC2 settles", sent)
+    check(len(moto.groups()) == 1 and len(moto.instances()) == 1, "one of each", str(moto.groups()))
+    # The rule is there already; the other one must be sent all the same.
+    group = moto.groups()[0]["GroupId"]
+    p.edit_spec("203.0.113.7/32", "203.0.113.8/32, 203.0.113.9/32")
+    proxy.faults.append(once(at("AuthorizeSecurityGroupIngress",
+                                refusal("InvalidPermission.Duplicate"))))
+    p.apply()
+    check(len(rules_of(next(g for g in moto.groups() if g["GroupId"] == group))) == 3, "all rules")
+    check(p.plan() == {}, "nothing left to do")
+    # A token that outlived its instance is replaced by a new one, and only then.
+    moto.ec2.terminate_instances(InstanceIds=[moto.instances()[0]["InstanceId"]])
+    proxy.faults.append(once(at("RunInstances", refusal("IdempotentInstanceTerminated"))))
+    proxy.take()
+    p.apply()
+    sent = [c.form["ClientToken"] for c in proxy.take() if c.action == "RunInstances"]
+    check(len(set(sent)) == 2, "a new token", sent)
+    check(len(moto.instances()) == 1 and p.plan() == {}, "one server, nothing left to do")
+
+
+def unreadable(p, moto, proxy):
+    step("what may not be read is unknown, the rest is planned")
+    denied = at("DescribeKeyPairs", refusal("UnauthorizedOperation", status=403))
+    proxy.faults.append(denied)
+    result = p.run("plan", "-json", "-detailed-exitcode", check_code=None)
+    proxy.faults.remove(denied)
+    plan = {c["address"]: c["action"] for c in json.loads(result.stdout)["changes"]}
+    check(plan["key_pair"] == "unknown" and plan["access"] == "no-op", "only this one", plan)
+    denied = at("GetParameters", refusal("AccessDeniedException", status=400))
+    proxy.faults.append(denied)
+    check(p.plan() == {}, "the servers are there: no AMI is needed")
+    proxy.faults.remove(denied)
+    portal = (200, b"<html><body>Log in to the hotel's network</body></html>")
+    proxy.faults.append(at("DescribeInstances", portal))
+    result = p.run("plan", check_code=1)
+    check("not AWS's" in result.stderr and proxy.url in result.stderr, "who answered", result.stderr)
+    proxy.faults.clear()
+    step("a key pair of the same name that is somebody else's")
+    with Project(sys.argv[1], SPEC.replace("name: moto", "name: other"), sandbox=False) as q:
+        q.env.update(p.env)
+        moto.ec2.create_key_pair(KeyName="berth-other")
+        result = q.run("plan", check_code=1)
+        check("berth-other" in result.stdout + result.stderr, "named", result.stdout, result.stderr)
+        moto.ec2.delete_key_pair(KeyName="berth-other")
+        q.edit_spec("amazon-linux-2023", "debian-12")
+        result = q.run("plan", check_code=None)
+        check("no AMI is published for debian-12" in result.stdout + result.stderr,
+              "an image that is not there", result.stdout, result.stderr)
+
+
+def destroy(p, moto, proxy):
+    step("destroy leaves nothing")
+    proxy.faults.append(once(at("DeleteSecurityGroup", refusal("DependencyViolation"))))
+    # Of two servers one is gone meanwhile: the other is terminated all the same.
+    p.edit_spec("count: 1", "count: 2")
+    p.apply()
+    gone = moto.instances()[1]["InstanceId"]
+    missing = refusal("InvalidInstanceID.NotFound", f"The instance ID '{gone}' does not exist")
+    proxy.faults.append(once(lambda call: missing if call.action == "TerminateInstances" and
+                             gone in call.form.values() else None))
+    proxy.take()
+    p.run("destroy", "-auto-approve")
+    sent = [c for c in proxy.take() if c.action == "TerminateInstances"]
+    check(len(sent) == 2 and gone not in sent[1].form.values(), "without the missing one",
+          [c.form for c in sent])
+    left = [i["InstanceId"] for i in moto.instances()]
+    check(left in ([], [gone]), "terminated", left)
+    check(not moto.groups() and not moto.keys(), "no group, no key")
+    check(not (p.dir / ".berth" / "moto" / "id_ed25519").exists(), "no private half")
+
+
+def main():
+    berth = sys.argv[1]
+    with Moto() as moto, Proxy(moto.url, moto.secret) as proxy, \
+            Project(berth, SPEC, sandbox=False) as p:
+        for name in list(p.env):
+            if name.startswith("AWS_"):
+                del p.env[name]
+        p.env.update(AWS_ACCESS_KEY_ID=moto.key, AWS_SECRET_ACCESS_KEY=moto.secret,
+                     AWS_ENDPOINT_URL=proxy.url, HOME=str(p.root))
+        try:
+            moto.client("ec2", moto.key, "wrong").describe_instances()
+            check(False, "moto checks signatures")
+        except botocore.exceptions.ClientError:
+            pass
+        p.run("validate")
+        bad_input(p, moto, proxy)
+        first_apply(p, moto, proxy)
+        no_changes(p, proxy, {"direct": moto.url})
+        drift(p, moto, proxy)
+        resize_and_scale(p, moto, proxy)
+        lost_state(p, moto, proxy)
+        faults(p, moto, proxy)
+        unreadable(p, moto, proxy)
+        destroy(p, moto, proxy)
+        step("a session token is sent and signed")
+        p.run("plan", check_code=None, env={"AWS_SESSION_TOKEN": "FQoGZXIvYXdzEXAMPLE//token+="})
+        calls = proxy.take()
+        check(calls and all("x-amz-security-token" in c.headers for c in calls), "on every call")
+    print("good", flush=True)
+
+
+main()
