@@ -92,7 +92,19 @@ static const char environment[] =
  * need is not removed with them: dpkg and rpm refuse, and it stays. */
 static const char packages[] =
     "if command -v apt-get >/dev/null; then\n"
-    "apt() { apt-get -qq -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 \"$@\"; }\n"
+    /* apt waits for dpkg's lock only; those of its lists and downloads are held for a while by what
+     * a fresh instance does at boot (cloud-init, unattended-upgrades). */
+    "apt() {\n"
+    "  for try in $(seq 600); do\n"
+    "    s=0\n"
+    "    apt-get -qq -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 \"$@\" 2>\"$work/apt\" || s=$?\n"
+    "    grep -q '^E: Could not get lock' \"$work/apt\" || break\n"
+    "    [ \"$try\" -gt 1 ] || echo 'waiting for another apt-get to end'\n"
+    "    sleep 1\n"
+    "  done\n"
+    "  cat \"$work/apt\"\n"
+    "  return \"$s\"\n"
+    "}\n"
     "apt_install() { apt -y --no-install-recommends install \"$@\"; }\n"
     "install_packages() { apt_install \"$@\" || { dpkg --configure -a; apt update && "
     "apt_install \"$@\"; }; }\n"
