@@ -117,6 +117,26 @@ static void add_ca_bundle(struct buf *out) {
         add_heredoc(out, "/etc/ssl/certs/ca-certificates.crt", "644", buf_cstr(&bundle));
 }
 
+/* What one guest downloaded the next finds: packages are linked from the shared cache and moved
+ * into it. Each keeps an archive folder of its own, since apt locks that for as long as it
+ * installs. */
+static void add_package_cache(struct buf *out) {
+    add_heredoc(out, "/usr/local/sbin/berth-keep-packages", "755",
+                "#!/bin/sh\n"
+                "for f in /var/cache/apt/archives/*.deb; do\n"
+                "  if [ -L \"$f\" ] || [ ! -f \"$f\" ]; then continue; fi\n"
+                "  kept=/var/cache/berth/apt/${f##*/} part=/var/cache/berth/apt/.$(uname -n).$$\n"
+                "  cp \"$f\" \"$part\" && mv \"$part\" \"$kept\" && ln -sf \"$kept\" \"$f\"\n"
+                "done\n"
+                "exit 0\n");
+    buf_adds(out, "mkdir -p /var/cache/berth/apt /var/cache/berth/uv /var/cache/berth/pip "
+                  "/var/cache/apt/archives\n"
+                  "chmod 1777 /var/cache/berth/uv /var/cache/berth/pip 2>/dev/null || true\n"
+                  "for f in /var/cache/berth/apt/*.deb; do\n"
+                  "  if [ -f \"$f\" ]; then ln -sf \"$f\" /var/cache/apt/archives/; fi\n"
+                  "done\n");
+}
+
 static void compose_seed(const cJSON *instance, struct buf *out) {
     const char *name = text_of(instance, "hostname");
     char hosts[256];
@@ -141,14 +161,12 @@ static void compose_seed(const cJSON *instance, struct buf *out) {
     snprintf(apt, sizeof apt,
              "Acquire::http::Proxy \"http://127.0.0.1:%d\";\n"
              "Acquire::https::Proxy \"http://127.0.0.1:%d\";\n"
-             "Dir::Cache::archives \"/var/cache/berth/apt\";\n"
              "APT::Keep-Downloaded-Packages \"true\";\n"
-             "Binary::apt-get::APT::Keep-Downloaded-Packages \"true\";\n",
+             "Binary::apt-get::APT::Keep-Downloaded-Packages \"true\";\n"
+             "DPkg::Post-Invoke { \"/usr/local/sbin/berth-keep-packages\"; };\n",
              PROXY_PORT, PROXY_PORT);
     add_heredoc(out, "/etc/apt/apt.conf.d/90berth", "644", apt);
-    /* The index is the package client's own to fetch; its cache is shared between guests. */
-    buf_adds(out, "mkdir -p /var/cache/berth/apt/partial /var/cache/berth/uv /var/cache/berth/pip\n"
-                  "chmod 1777 /var/cache/berth/uv /var/cache/berth/pip 2>/dev/null || true\n");
+    add_package_cache(out);
     add_ca_bundle(out);
 }
 

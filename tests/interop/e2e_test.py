@@ -206,7 +206,14 @@ with Project(berth, spec) as project:
     plan = project.plan()
     wanted = {"server[0].packages", "server[0].jupyter.service", "server[0].jupyter.health"}
     check(wanted <= set(plan) and any("files" in a for a in plan), "the plan shows them", plan)
-    project.apply()
+    # Another apt-get that has just begun, as at the boot of a fresh instance.
+    project.ssh("sudo setsid python3 -c 'import fcntl, time; "
+                "f = open(\"/var/cache/apt/archives/lock\", \"w\"); "
+                "fcntl.lockf(f, fcntl.LOCK_EX); print(\"locked\", flush=True); time.sleep(6)' "
+                ">/tmp/locked 2>&1 </dev/null & until grep -q locked /tmp/locked; do sleep 0.1; done")
+    applied = project.apply()
+    check("waiting for another apt-get" in applied.stdout + applied.stderr, "it waits for the other",
+          applied.stdout, applied.stderr)
     check(project.plan() == {}, "apply mended them")
 
     step("a spec edit is an in-place change")
