@@ -84,8 +84,8 @@ class Project:
         check(text.count(old) == 1, f"the spec has {old!r} once", text)
         self.write_spec(text.replace(old, new))
 
-    def run(self, *args, check_code=0, timeout=900, stdin=None, env=None):
-        result = subprocess.run([self.berth, *args], cwd=self.dir, env=dict(self.env, **(env or {})),
+    def run(self, *args, check_code=0, timeout=900, stdin=None, env=None, prefix=()):
+        result = subprocess.run([*prefix, self.berth, *args], cwd=self.dir, env=dict(self.env, **(env or {})),
                                 text=True, input=stdin, capture_output=True, timeout=timeout,
                                 stdin=subprocess.DEVNULL if stdin is None else None)
         if check_code is not None and result.returncode != check_code:
@@ -118,6 +118,10 @@ class Project:
 
     def state(self):
         return self.json("show")
+
+
+# No leak, no bad access: anything else ends with 99.
+VALGRIND = ("valgrind", "-q", "--leak-check=full", "--error-exitcode=99")
 
 
 def leftovers(world):

@@ -18,7 +18,7 @@ from berthlib import Project, check, step
 
 berth, examples = sys.argv[1], pathlib.Path(sys.argv[2])
 berthlib.need_root()
-berthlib.need_program("mmdebstrap", "chromium", "chromedriver", "certutil", "ssh")
+berthlib.need_program("mmdebstrap", "chromium", "chromedriver", "certutil", "ssh", "valgrind")
 try:
     from browser import Browser
 except ImportError as error:
@@ -193,9 +193,9 @@ with Project(berth, spec) as project:
     plan = project.plan()
     check(set(plan) == {"server[0].python.packages", "server[0].jupyter"}, "both and only both", plan)
     check(all(c["why"] == "drift" for c in plan.values()), "it is called drift", plan)
-    text = project.run("plan").stdout
+    text = project.run("plan", prefix=berthlib.VALGRIND).stdout
     check("humanize" in text and "port_retries" in text, "the plan names them", text)
-    project.apply()
+    project.run("apply", "-auto-approve", prefix=berthlib.VALGRIND)
     check(project.plan() == {}, "apply mended both")
     check("50" not in project.ssh(f"grep port_retries {config} || sudo grep port_retries {config}").stdout,
           "the line is as it was")
