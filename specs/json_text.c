@@ -89,6 +89,10 @@ static void print_string(const char *text, struct buf *out) {
 }
 
 static void print_number(double value, struct buf *out) {
+    if (!isfinite(value)) { /* what was read is more than a double holds; "inf" is no JSON */
+        buf_adds(out, value < 0 ? "-1e999" : "1e999");
+        return;
+    }
     if (fabs(value) < 1e15 && (double)(int64_t)value == value) {
         buf_addf(out, "%.0f", value);
         return;
