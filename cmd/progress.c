@@ -176,6 +176,12 @@ static bool line_of(struct progress_view *v, enum progress_event event, const st
         if (!look->tty)
             buf_addf(line, "%s: %s\n", c->address, words[c->action].doing);
         return true;
+    case PROGRESS_BEGUN:
+        if (r != NULL) {
+            r->note[0] = '\0';
+            clock_gettime(CLOCK_MONOTONIC, &r->since);
+        }
+        return true;
     case PROGRESS_NOTE:
         if (r != NULL && strncmp(r->note, text == NULL ? "" : text, NOTE_SIZE - 1) == 0)
             return false;

@@ -6,6 +6,7 @@
 
 enum progress_event {
     PROGRESS_START,
+    PROGRESS_BEGUN, /* its turn in its batch has come; seconds count anew */
     PROGRESS_NOTE,
     PROGRESS_DONE,
     PROGRESS_FAILED,

@@ -138,6 +138,14 @@ static void op_failed(void *ctx, struct change *c, const struct err *err) {
     pthread_mutex_unlock(&x->mutex);
 }
 
+static void op_begun(void *ctx, struct change *c) {
+    struct executor *x = ctx;
+    pthread_mutex_lock(&x->mutex);
+    x->started[executor_index_of(x, c)] = executor_now_s();
+    executor_report(x, PROGRESS_BEGUN, c, NULL);
+    pthread_mutex_unlock(&x->mutex);
+}
+
 static void op_progress(void *ctx, struct change *c, const char *text) {
     struct executor *x = ctx;
     pthread_mutex_lock(&x->mutex);
@@ -238,6 +246,7 @@ void executor_apply_batch(struct executor *x, struct exec_batch *batch) {
                                   .created = op_created,
                                   .done = op_done,
                                   .failed = op_failed,
+                                  .begun = op_begun,
                                   .progress = op_progress,
                                   .lookup = {newest_record, x},
                                   .endpoint = op_endpoint};

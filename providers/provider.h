@@ -315,6 +315,9 @@ struct apply_ops {
     int (*done)(void *ctx, struct change *c, const void *record, struct err *err);
     /* This change failed; what depends on it will not start. Others of the batch may go on. */
     void (*failed)(void *ctx, struct change *c, const struct err *err);
+    /* The turn of one of a batch has come, when they are taken one after another: the time that it
+     * took counts from here. */
+    void (*begun)(void *ctx, struct change *c);
     /* What is going on, one short line ("waiting for running", "installing pandas"). */
     void (*progress)(void *ctx, struct change *c, const char *text);
     /* Newest records, e.g. of the parent. */

@@ -89,7 +89,7 @@ static void on_control(struct convergence *x, struct str line) {
     if (str_eqc(word, "B")) {
         x->current = (size_t)i;
         buf_reset(&x->tail);
-        x->ops->progress(x->ops->ctx, x->batch->changes[i], "converging");
+        x->ops->begun(x->ops->ctx, x->batch->changes[i]);
     } else if (str_eqc(word, "S")) {
         struct err err;
         err_set(&err, ERRC_HOST, "not done, since what it needs failed");
@@ -269,6 +269,7 @@ static void run_local(struct convergence *x, bool before) {
             continue;
         }
         struct err err = {0};
+        x->ops->begun(x->ops->ctx, x->batch->changes[i]);
         if (kind->local(&x->steps[i], x->connection, x->ops, &err) < 0)
             fail(x, i, &err);
         else
