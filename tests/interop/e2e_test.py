@@ -211,7 +211,7 @@ with Project(berth, spec) as project:
                 "f = open(\"/var/cache/apt/archives/lock\", \"w\"); "
                 "fcntl.lockf(f, fcntl.LOCK_EX); print(\"locked\", flush=True); time.sleep(6)' "
                 ">/tmp/locked 2>&1 </dev/null & until grep -q locked /tmp/locked; do sleep 0.1; done")
-    applied = project.apply()
+    applied = project.run("apply", "-auto-approve", "-v")
     check("waiting for another apt-get" in applied.stdout + applied.stderr, "it waits for the other",
           applied.stdout, applied.stderr)
     check(project.plan() == {}, "apply mended them")
