@@ -245,8 +245,7 @@ int session_desire(struct session *s, bool destroy, struct err *err) {
 }
 
 int session_plan(struct session *s, bool destroy, struct err *err) {
-    int rc = observe_all(s->sessions, s->cmd->kinds, &s->desired.nodes, &s->state, &s->run,
-                         &s->live, err);
+    int rc = observe_all(s->sessions, &s->desired.nodes, &s->state, &s->run, &s->live, err);
     if (rc < 0)
         return rc;
     if (s->cmd->args.verbose)

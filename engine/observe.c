@@ -335,10 +335,8 @@ static int observe(struct observer *o, struct live_world *live, struct err *err)
     return rc;
 }
 
-int observe_all(struct sessions *sessions, const struct kind *const *kinds,
-                const struct nodes *nodes, const struct state *state, const struct run *run,
-                struct live_world *ret, struct err *err) {
-    (void)kinds;
+int observe_all(struct sessions *sessions, const struct nodes *nodes, const struct state *state,
+                const struct run *run, struct live_world *ret, struct err *err) {
     struct observer o = {.sessions = sessions, .nodes = nodes, .state = state, .run = run};
     struct live_world live = {.worlds = calloc(SESSIONS_MAX, sizeof *live.worlds),
                               .len = SESSIONS_MAX};

@@ -24,8 +24,7 @@ struct live_world {
 
 /* Worlds whose nodes live in others are asked only when there is a node or a record of theirs; the
  * rest always, since tags may lead to what no state remembers. `nodes` may be empty (destroy). */
-int observe_all(struct sessions *sessions, const struct kind *const *kinds,
-                const struct nodes *nodes, const struct state *state, const struct run *run,
-                struct live_world *ret, struct err *err);
+int observe_all(struct sessions *sessions, const struct nodes *nodes, const struct state *state,
+                const struct run *run, struct live_world *ret, struct err *err);
 const struct live *live_find(const struct live_world *live, const char *address);
 void live_world_free(struct live_world *live);

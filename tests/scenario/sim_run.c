@@ -80,8 +80,7 @@ int sim_run_plan(struct sim_run *ret, struct sim *sim, const char *dir, const st
     if (rc == 0)
         rc = graph_sort_nodes(&r->desired.nodes, err);
     if (rc == 0)
-        rc = observe_all(r->sessions, sim_kinds, &r->desired.nodes, &r->state, &r->run, &r->live,
-                         err);
+        rc = observe_all(r->sessions, &r->desired.nodes, &r->state, &r->run, &r->live, err);
     if (rc == 0)
         rc = plan_make(&r->desired, &r->state, &r->live, destroy, some_random, &r->plan, err);
     if (rc < 0)
