@@ -85,19 +85,26 @@ static int warn(struct plan *plan, struct plan_warning **list, size_t *len, cons
     return 0;
 }
 
+static const char *foreign_text(struct arena *arena, const struct change *c) {
+    bool named = c->live != NULL && c->live->err.msg[0] != '\0';
+    return arena_printf(arena, "%s exists and is not berth's; rename the spec, or remove it",
+                        named ? c->live->err.msg : "one of that name");
+}
+
+static const char *protected_text(struct arena *arena, const struct change *c) {
+    return arena_printf(arena, "protect: true forbids to %s it; set protect: false and apply first",
+                        action_name(c->action));
+}
+
 /* Cases 3 and 14 stop an apply before it starts. */
 static int block(struct planner *p, const struct change *c) {
     struct plan *plan = p->plan;
     const char *text = NULL;
     if (c->case_number == 3)
-        text = arena_printf(&plan->arena,
-                            "%s exists and is not berth's; rename the spec, or remove it",
-                            c->live->err.msg[0] != '\0' ? c->live->err.msg : "one of that name");
-    if (c->case_number == 14)
-        text = arena_printf(&plan->arena,
-                            "protect: true forbids to %s it; set protect: false and apply first",
-                            action_name(c->action));
-    else if (c->case_number != 3)
+        text = foreign_text(&plan->arena, c);
+    else if (c->case_number == 14)
+        text = protected_text(&plan->arena, c);
+    else
         return 0;
     return text == NULL ? -ERRC_NOMEM
                         : warn(plan, &plan->blockers, &plan->blockers_len, c->address, text);
@@ -122,19 +129,21 @@ static int mint_token(struct planner *p, struct change *c) {
 
 static int add_change(struct planner *p, struct situation *s, struct err *err) {
     struct plan *plan = p->plan;
-    struct change *c = &plan->changes[plan->len];
-    int rc = decide(s, &plan->arena, c, err);
+    struct change c;
+    int rc = decide(s, &plan->arena, &c, err);
     if (rc < 0)
         return rc;
-    if (mint_token(p, c) == -ERRC_INTERNAL)
+    rc = mint_token(p, &c);
+    if (rc == -ERRC_INTERNAL)
         return err_set(err, ERRC_INTERNAL, "no random numbers to be had");
-    if (block(p, c) < 0)
+    if (rc < 0 || block(p, &c) < 0)
         return no_memory(err);
-    index_put(p->by_address, c->address, plan->len++);
-    plan->counts[c->action]++;
-    plan->drifted += c->action != ACTION_NOOP && (c->why == WHY_DRIFT || c->why == WHY_BOTH);
-    if (c->live != NULL && c->live->note != NULL &&
-        warn(plan, &plan->warnings, &plan->warnings_len, c->address, c->live->note) < 0)
+    plan->changes[plan->len] = c;
+    index_put(p->by_address, c.address, plan->len++);
+    plan->counts[c.action]++;
+    plan->drifted += c.action != ACTION_NOOP && (c.why == WHY_DRIFT || c.why == WHY_BOTH);
+    if (c.live != NULL && c.live->note != NULL &&
+        warn(plan, &plan->warnings, &plan->warnings_len, c.address, c.live->note) < 0)
         return no_memory(err);
     return 0;
 }
