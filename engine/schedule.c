@@ -47,8 +47,9 @@ static void skip(struct executor *x, const struct change *c, const char *why) {
     executor_report(x, PROGRESS_SKIPPED, c, why);
 }
 
-/* The first need of a change that did not succeed, or NULL. In-batch needs are the world's. */
-static const struct change *broken_need(const struct executor *x, const struct change *c) {
+/* The first need of a change that did not succeed; false when there is none. In-batch needs are the
+ * world's. */
+static bool find_broken_need(const struct executor *x, const struct change *c, size_t *ret) {
     size_t index = executor_index_of(x, c);
     const struct edges *needs = &x->batches.needs[index];
     for (size_t i = 0; i < needs->len; i++) {
@@ -56,10 +57,12 @@ static const struct change *broken_need(const struct executor *x, const struct c
         if (x->batches.of_change[n] == x->batches.of_change[index])
             continue;
         if (x->status[n] == CHANGE_FAILED || x->status[n] == CHANGE_SKIPPED ||
-            x->plan->changes[n].action == ACTION_UNKNOWN)
-            return &x->plan->changes[n];
+            x->plan->changes[n].action == ACTION_UNKNOWN) {
+            *ret = n;
+            return true;
+        }
     }
-    return NULL;
+    return false;
 }
 
 /* Leaves out of the batch what cannot start; false when nothing is left. */
@@ -67,12 +70,12 @@ static bool prune(struct executor *x, struct exec_batch *batch, bool cancelled) 
     size_t kept = 0;
     for (size_t i = 0; i < batch->len; i++) {
         struct change *c = batch->changes[i];
-        const struct change *broken = broken_need(x, c);
+        size_t broken = 0;
         if (cancelled) {
             skip(x, c, "interrupted");
-        } else if (broken != NULL) {
+        } else if (find_broken_need(x, c, &broken)) {
             char text[256];
-            snprintf(text, sizeof text, "needs %s", broken->address);
+            snprintf(text, sizeof text, "needs %s", x->plan->changes[broken].address);
             skip(x, c, text);
         } else {
             batch->changes[kept++] = c;
