@@ -217,10 +217,9 @@ static int decide_by_table(const struct situation *s, struct arena *arena, struc
 }
 
 /* Case 14: the change stays as it is, so that people see what is forbidden. */
-static void protect(struct change *c) {
-    bool protected =
-        c->node != NULL ? c->node->protect : c->recorded != NULL && c->recorded->protect;
-    if (protected && (c->action == ACTION_DESTROY || c->action == ACTION_REPLACE))
+static void protect(const struct situation *s, struct change *c) {
+    bool known = c->node != NULL ? c->node->protect : c->recorded != NULL && c->recorded->protect;
+    if ((s->protect || known) && (c->action == ACTION_DESTROY || c->action == ACTION_REPLACE))
         c->case_number = 14;
 }
 
@@ -283,7 +282,7 @@ int decide(const struct situation *s, struct arena *arena, struct change *ret, s
         rc = make_after(s, arena, &c, err);
     if (rc < 0)
         return rc;
-    protect(&c);
+    protect(s, &c);
     if ((c.action == ACTION_DESTROY || c.action == ACTION_REPLACE) && !c.with_parent &&
         c.kind->loses != NULL && c.before != NULL)
         c.loses = c.kind->loses(c.before, arena);

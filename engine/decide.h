@@ -11,6 +11,7 @@ struct situation {
     const void *desired;         /* node's record, resolved as far as can be; NULL without node */
     uint64_t unknown;            /* bits of desired that are known only after apply */
     const struct change *parent; /* what happens to the node that it lives in, or NULL */
+    bool protect;                /* the spec forbids to lose it, whatever was recorded */
 };
 
 /* Fills address, kind, action, case_number, why, fields, before, after, with_parent, loses, deps,

@@ -5,6 +5,7 @@
 #include "engine/graph.h"
 #include "specs/buf.h"
 #include "specs/record.h"
+#include "specs/sections/sections.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -182,6 +183,13 @@ static int plan_node(struct planner *p, const struct node *node, struct err *err
     return add_change(p, &s, err);
 }
 
+/* `protect: true` holds from the moment that the spec says so, also for what no apply has recorded
+ * it of, and for what no state remembers. */
+static bool spec_protects(const struct planner *p, const struct kind *kind) {
+    const struct spec *spec = p->desired->spec;
+    return spec != NULL && kind->endpoint != NULL && spec_server(spec)->protect;
+}
+
 static int warn_unknown_kind(struct plan *plan, const struct recorded *r) {
     const char *text = arena_printf(
         &plan->arena, "this berth does not know the kind %s; it is left alone", r->kind_name);
@@ -221,8 +229,10 @@ static int plan_removals(struct planner *p, struct err *err) {
                 return no_memory(err);
             continue;
         }
-        struct situation s = {
-            .recorded = r, .live = observed_live(p, r->address), .parent = change_of(p, r->parent)};
+        struct situation s = {.recorded = r,
+                              .live = observed_live(p, r->address),
+                              .parent = change_of(p, r->parent),
+                              .protect = spec_protects(p, r->kind)};
         s.presence = s.live == NULL ? LIVE_NONE : s.live->presence;
         rc = add_change(p, &s, err);
         if (rc < 0)
@@ -233,7 +243,8 @@ static int plan_removals(struct planner *p, struct err *err) {
             const struct live *live = &p->live->worlds[w].items[i];
             if (live->presence != LIVE_OURS || change_of(p, live->address) != NULL)
                 continue;
-            struct situation s = {.live = live, .presence = LIVE_OURS};
+            struct situation s = {
+                .live = live, .presence = LIVE_OURS, .protect = spec_protects(p, live->kind)};
             rc = add_change(p, &s, err);
             if (rc < 0)
                 return rc;
