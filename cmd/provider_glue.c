@@ -1,6 +1,7 @@
 #include "cmd/provider_glue.h"
 
 #include "cmd/my_ip.h"
+#include "providers/aws/config.h"
 #include "providers/sandbox/sandbox.h"
 
 #include <stdlib.h>
@@ -24,6 +25,27 @@ int provider_glue_open(const struct cmd *cmd, const char *provider, struct provi
     snprintf(ret->secret_key, sizeof ret->secret_key, "%s", info.secret_key);
     snprintf(ret->region, sizeof ret->region, "%s", info.region);
     return my_ip_to_cidr(info.client_address, ret->my_ip, sizeof ret->my_ip, err);
+}
+
+int provider_glue_region(const struct run *run, struct arena *arena, const char **ret,
+                         struct err *err) {
+    const struct aws_config_in in = {.env = run->env,
+                                     .env_ctx = run->env_ctx,
+                                     .profile = run->profile,
+                                     .region = run->region,
+                                     .endpoint = run->endpoint,
+                                     .access_key = run->access_key,
+                                     .secret_key = run->secret_key};
+    struct aws_config config = {0};
+    int rc = aws_config_load(&in, &config, err);
+    if (rc < 0)
+        return rc;
+    const char *region = arena_dup(arena, config.region);
+    aws_config_free(&config);
+    if (region == NULL)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    *ret = region;
+    return 0;
 }
 
 int provider_glue_my_ip(void *ctx, char *ret, size_t size, struct err *err) {

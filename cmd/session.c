@@ -141,7 +141,7 @@ int session_peek_state(struct session *s, struct err *err) {
 }
 
 /* A state belongs to one provider and one region: what lives elsewhere would be lost sight of. */
-static int check_same_place(const struct session *s, struct err *err) {
+static int check_same_provider(const struct session *s, struct err *err) {
     const struct state *state = &s->state;
     if (s->spec == NULL || state->nodes.len == 0 || state->provider == NULL ||
         state->provider[0] == '\0' || strcmp(state->provider, s->provider) == 0)
@@ -152,6 +152,20 @@ static int check_same_place(const struct session *s, struct err *err) {
              "destroy it there first (set provider: %s, then berth destroy), or give the "
              "spec another name",
              state->provider);
+    return -ERRC_CONFLICT;
+}
+
+static int check_same_region(const struct session *s, struct err *err) {
+    const struct state *state = &s->state;
+    if (state->nodes.len == 0 || state->region == NULL || state->region[0] == '\0' ||
+        strcmp(state->region, s->run.region) == 0)
+        return 0;
+    err_set(err, ERRC_CONFLICT, "%s is in %s now, and berth would look for it in %s", s->name,
+            state->region, s->run.region);
+    err_hint(err,
+             "write `region: %s` into the spec; to move it, destroy it there first, or give the "
+             "spec another name",
+             state->region);
     return -ERRC_CONFLICT;
 }
 
@@ -176,7 +190,7 @@ int session_open_state(struct session *s, bool lock, struct err *err) {
         err_hint(err, "look at the name, or run it beside the spec");
         return -ERRC_NOTFOUND;
     }
-    return check_same_place(s, err);
+    return check_same_provider(s, err);
 }
 
 int session_open_worlds(struct session *s, struct err *err) {
@@ -207,6 +221,13 @@ int session_open_worlds(struct session *s, struct err *err) {
         .log = cmd->args.verbose ? log_line : NULL,
         .log_ctx = cmd->err,
     };
+    /* Without credentials there is nothing to compare: a world that needs them says so. */
+    struct err ignored = {0};
+    if (provider_glue_region(&s->run, &s->arena, &s->run.region, &ignored) == 0) {
+        rc = check_same_region(s, err);
+        if (rc < 0)
+            return rc;
+    }
     /* What the state is of; written with it. */
     s->state.name = arena_dup(&s->state.arena, s->name);
     s->state.provider = arena_dup(&s->state.arena, s->provider);

@@ -111,6 +111,19 @@ for text, words in (('{"version": 1, "ser', "cannot be used"),
             err=rf"{words}(.|\n)*state\.json\.backup")
     assert (private / "state.json").read_text() == text
     assert (private / "state.json.backup").read_text() == "good"
+
+# A state belongs to one region: what lives there must not pass for vanished.
+(private / "state.json").write_text(json.dumps(
+    {"version": 1, "serial": 1, "lineage": "x", "name": "two", "provider": "ec2",
+     "region": "us-east-1", "nodes": [{"address": "key_pair", "kind": "key_pair", "status": "ok"}]}))
+two = (project / "two.yaml").read_text()
+for moved, region in ((two.replace("us-east-1", "eu-west-1"), ""),
+                      (two.replace("region: us-east-1\n", ""), "eu-west-1")):
+    (project / "two.yaml").write_text(moved)
+    for verb in ("plan", "apply", "destroy", "status"):
+        run(verb, "-file", "two.yaml", cwd=project, code=1, env=dict(keys, AWS_REGION=region),
+            err=r"two is in us-east-1 now, and berth would look for it in eu-west-1(.|\n)*try: ")
+(project / "two.yaml").write_text(two)
 (private / "state.json").unlink()
 
 # A second apply at once: who holds the lock.
