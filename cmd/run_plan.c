@@ -11,7 +11,8 @@ int run_plan_approve(struct session *s, const char *question, const char *const 
     struct cmd *cmd = s->cmd;
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_LARGE);
     show_plan(&s->plan, session_spec_name(s), &cmd->out_look, &text);
-    show_losses(&s->plan, &cmd->out_look, &text);
+    if (s->plan.blockers_len == 0)
+        show_losses(&s->plan, &cmd->out_look, &text);
     int code = cmd_print(cmd, &text);
     if (code != EXIT_OK)
         return code;
