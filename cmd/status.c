@@ -36,9 +36,11 @@ static const char *standing(const struct change *c) {
     }
 }
 
-static const char *power_of(const struct server_view *v) {
-    if (v->live == NULL)
-        return "unknown";
+static const char *power_of(const struct session *s, const struct server_view *v) {
+    if (v->live == NULL) { /* it was looked for, unless nothing could be read */
+        const struct change *c = find_change(&s->plan, v->address);
+        return c != NULL && c->action == ACTION_CREATE ? "not there" : "unknown";
+    }
     switch (v->live->presence) {
     case LIVE_OURS:
         return v->endpoint.running ? "running" : "not running";
@@ -70,7 +72,7 @@ static cJSON *server_json(struct session *s, const struct server_view *v) {
     } rows[] = {
         {"server", v->address},
         {"id", v->id},
-        {"power", power_of(v)},
+        {"power", power_of(s, v)},
         {"address", v->host},
         {"public_dns", v->endpoint.public_dns},
         {"private_address", v->endpoint.private_address},
@@ -118,7 +120,7 @@ static enum paint paint_of(const char *word) {
 
 static void show_server(struct session *s, const struct server_view *v, const struct look *look,
                         struct buf *out) {
-    const char *power = power_of(v), *jupyter = jupyter_of(s, v);
+    const char *power = power_of(s, v), *jupyter = jupyter_of(s, v);
     buf_addc(out, '\n');
     text_paint(look, PAINT_BOLD, v->address, out);
     buf_adds(out, "  ");
