@@ -65,6 +65,10 @@ static int sync_folder_of(const char *path, struct err *err) {
 
 int fs_write(const char *path, struct str content, unsigned mode, struct err *err) {
     char temp[PATH_SIZE];
+    struct stat there;
+    /* A device or a pipe would be replaced by the rename, not written to. */
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode))
+        return err_set(err, ERRC_IO, "%s is not a regular file", path);
     if ((size_t)snprintf(temp, sizeof temp, "%s.tmp-XXXXXX", path) >= sizeof temp)
         return err_set(err, ERRC_LIMIT, "path too long: %s", path);
     int fd = mkostemp(temp, O_CLOEXEC);

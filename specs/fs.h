@@ -9,7 +9,8 @@
 
 /* Append the file's bytes to `out`. -ERRC_NOTFOUND when it is absent, -ERRC_LIMIT past out->max. */
 int fs_read(const char *path, struct buf *out, struct err *err);
-/* Temp file beside it, fsync, rename, fsync of the folder. `mode` is exact, whatever the umask. */
+/* Temp file beside it, fsync, rename, fsync of the folder. `mode` is exact, whatever the umask.
+ * -ERRC_IO also where something stands that is no regular file (/dev/null). */
 int fs_write(const char *path, struct str content, unsigned mode, struct err *err);
 /* Remove; absence is success. */
 int fs_remove(const char *path, struct err *err);
