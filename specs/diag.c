@@ -1,11 +1,30 @@
 #include "specs/diag.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-static void diag_vadd(struct diags *d, enum diag_level level, struct mark mark, const char *help,
-                      const char *fmt, va_list args) {
+/* U+0080 to U+009F in UTF-8: control characters as well. */
+static bool is_c1(const char *text, size_t left) {
+    return left > 1 && (unsigned char)text[0] == 0xc2 && ((unsigned char)text[1] & 0xe0) == 0x80;
+}
+
+static bool is_control(char c) { return (unsigned char)c < 0x20 || c == 0x7f; }
+
+/* The spec's own words may hold what a terminal would obey. */
+static void clean(char *text) {
+    for (size_t left = strlen(text); left > 0; text++, left--) {
+        if (is_c1(text, left))
+            text[0] = text[1] = '?';
+        else if (is_control(text[0]))
+            text[0] = '?';
+    }
+}
+
+static void diag_vadd(struct diags *d, enum diag_level level, bool hidden, struct mark mark,
+                      const char *help, const char *fmt, va_list args) {
     if (level == DIAG_ERROR)
         d->errors++;
     if (d->len == DIAG_MAX) {
@@ -14,7 +33,9 @@ static void diag_vadd(struct diags *d, enum diag_level level, struct mark mark, 
     }
     char text[512];
     vsnprintf(text, sizeof text, fmt, args);
+    clean(text);
     struct diag item = {.level = level,
+                        .hidden = hidden,
                         .mark = mark,
                         .msg = arena_dup(d->arena, text),
                         .help = arena_dup(d->arena, help)};
@@ -26,14 +47,21 @@ static void diag_vadd(struct diags *d, enum diag_level level, struct mark mark, 
 void diag_add(struct diags *d, struct mark mark, const char *help, const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);
-    diag_vadd(d, DIAG_ERROR, mark, help, fmt, args);
+    diag_vadd(d, DIAG_ERROR, false, mark, help, fmt, args);
+    va_end(args);
+}
+
+void diag_add_hidden(struct diags *d, struct mark mark, const char *help, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    diag_vadd(d, DIAG_ERROR, true, mark, help, fmt, args);
     va_end(args);
 }
 
 void diag_warn(struct diags *d, struct mark mark, const char *help, const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);
-    diag_vadd(d, DIAG_WARNING, mark, help, fmt, args);
+    diag_vadd(d, DIAG_WARNING, false, mark, help, fmt, args);
     va_end(args);
 }
 
@@ -58,7 +86,7 @@ static void add_columns(struct buf *out, struct str line, size_t from, size_t to
         while (i + len < line.len && is_continuation(line.ptr[i + len]))
             len++;
         if (col >= from) {
-            if ((unsigned char)line.ptr[i] < 0x20 || line.ptr[i] == 0x7f)
+            if (is_control(line.ptr[i]) || is_c1(line.ptr + i, len))
                 buf_addc(out, ' ');
             else
                 buf_add(out, line.ptr + i, len);
@@ -78,6 +106,16 @@ static size_t count_columns(struct str line) {
 
 enum { INDENT = 4 };
 
+/* The column from which on a line is not shown, whatever is wrong in it; SIZE_MAX for none. */
+static size_t hidden_from(const struct diags *d, size_t line) {
+    size_t from = SIZE_MAX;
+    for (size_t i = 0; i < d->len; i++)
+        if (d->items[i].hidden && d->items[i].mark.line == line && d->items[i].mark.col > 0 &&
+            d->items[i].mark.col - 1 < from)
+            from = d->items[i].mark.col - 1;
+    return from;
+}
+
 static void render_place(const struct diags *d, const struct diag *item, bool color, size_t width,
                          struct buf *out) {
     struct str line = source_line(d->source, item->mark.line);
@@ -88,11 +126,12 @@ static void render_place(const struct diags *d, const struct diag *item, bool co
     if (cols > room && caret > room * 2 / 3)
         from = caret - room * 2 / 3;
     size_t to = from + room < cols ? from + room : cols;
+    size_t hidden = hidden_from(d, item->mark.line);
     buf_addn(out, ' ', INDENT);
-    add_columns(out, line, from, to);
-    buf_addc(out, '\n');
+    add_columns(out, line, from, to < hidden ? to : hidden);
+    buf_adds(out, to > hidden ? "…\n" : "\n");
     buf_addn(out, ' ', INDENT + (caret - from));
-    size_t len = item->mark.len > 0 ? item->mark.len : 1;
+    size_t len = item->mark.len > 0 && !item->hidden ? item->mark.len : 1;
     if (caret + len > to)
         len = to > caret ? to - caret : 1;
     buf_adds(out, color ? "\033[1;31m^" : "^");

@@ -25,6 +25,7 @@ struct diag {
     struct mark mark;
     const char *msg;  /* what is wrong */
     const char *help; /* expected, nearest name, what to do; or NULL */
+    bool hidden;      /* what stands at the mark may be a secret: its line is shown up to there */
 };
 
 enum { DIAG_MAX = 50 };
@@ -44,6 +45,10 @@ __attribute__((format(printf, 4, 5))) void diag_add(struct diags *d, struct mark
                                                     const char *help, const char *fmt, ...);
 __attribute__((format(printf, 4, 5))) void diag_warn(struct diags *d, struct mark mark,
                                                      const char *help, const char *fmt, ...);
+
+/* An error whose source text from the mark on is shown nowhere, as it may be a secret. */
+__attribute__((format(printf, 4, 5))) void diag_add_hidden(struct diags *d, struct mark mark,
+                                                           const char *help, const char *fmt, ...);
 
 /* Render in order of place, each as
  *     berth.yaml:7:9: error: unknown key `imgae` in `server`

@@ -187,7 +187,7 @@ static void fill_secret_ref(const struct fill *x, const struct field *f, const s
         /* Not echoed: it may be the secret itself. */
         char help[128];
         snprintf(help, sizeof help, "expected %s", form);
-        diag_add(x->diags, t->mark, help, "`%s` must say where the secret is", f->name);
+        diag_add_hidden(x->diags, t->mark, help, "`%s` must say where the secret is", f->name);
         return;
     }
     *ret = arena_printf(x->arena, "%s:%s", t->keys[0].ptr, value->text.ptr);
