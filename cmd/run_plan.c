@@ -63,9 +63,9 @@ int run_plan_execute(struct session *s) {
     signals_catch(&s->cancel);
     int rc = execute_plan(&s->plan, &s->state, s->sessions, cmd->kinds, &s->run, &progress,
                           &outcome, &err);
-    signals_release();
     progress_close(view);
     show_failures(cmd, &outcome);
+    signals_release();
     int code;
     if (rc == 0 || rc == -ERRC_PARTIAL || rc == -ERRC_CANCELLED) {
         code = say_end(s, &outcome);

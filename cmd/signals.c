@@ -22,6 +22,10 @@ void signals_catch(atomic_int *cancel) {
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    /* Ctrl-C ends a reader of the progress too (berth apply 2>&1 | tee log); the run goes on. */
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigemptyset(&ignore.sa_mask);
+    sigaction(SIGPIPE, &ignore, NULL);
 }
 
 void signals_release(void) {
@@ -29,5 +33,6 @@ void signals_release(void) {
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGPIPE, &action, NULL);
     atomic_store(&target, NULL);
 }

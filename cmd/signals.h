@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
-/* Until signals_release, SIGINT and SIGTERM add one to *cancel (see struct run). */
+/* Until signals_release, SIGINT and SIGTERM add one to *cancel (see struct run), and a closed pipe
+ * ends nothing. */
 void signals_catch(atomic_int *cancel);
 void signals_release(void);

@@ -149,6 +149,17 @@ try:
     code, shown = at_terminal(["destroy"], [("taken for yes:", "yes\n")], env)
     assert code == 0, (code, shown)
 
+    # Whoever reads the progress may go away (| tee, and Ctrl-C): the run goes on.
+    apply = subprocess.Popen([berth, "apply", "-auto-approve"], cwd=folder, env=env, text=True,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE)
+    assert "creating" in apply.stderr.readline()
+    apply.stderr.close()
+    assert apply.wait(60) == 0, apply.returncode
+    assert not (folder / ".berth/terminal/journal").exists(), "the state was written"
+    assert "No changes." in plain("plan", "-detailed-exitcode").stdout
+    plain("destroy", "-auto-approve")
+
     if shutil.which("valgrind") is None:
         print("note: valgrind is not installed")
     else:
