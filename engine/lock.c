@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,12 +47,14 @@ int lock_take(const char *project_dir, const char *verb, struct lock **ret, char
     if (fd < 0)
         return err_set_errno(err, ERRC_IO, errno, "open %s", path);
     char holder[HOLDER_SIZE];
-    read_holder(fd, holder, sizeof holder);
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        int rc = errno == EWOULDBLOCK
+    bool taken = flock(fd, LOCK_EX | LOCK_NB) < 0;
+    int reason = errno;
+    read_holder(fd, holder, sizeof holder); /* only now: the last one wipes it before it lets go */
+    if (taken) {
+        int rc = reason == EWOULDBLOCK
                      ? err_set(err, ERRC_LOCKED, "somebody else is at work here: %s",
                                holder[0] != '\0' ? holder : "a run that has only just begun")
-                     : err_set_errno(err, ERRC_IO, errno, "lock %s", path);
+                     : err_set_errno(err, ERRC_IO, reason, "lock %s", path);
         if (rc == -ERRC_LOCKED)
             err_hint(err, "wait for it to end, then run again");
         close(fd);
