@@ -19,6 +19,8 @@ static int run(struct cmd *cmd) {
     int code = run_plan_approve(&s, "\nDestroy all of it? Only `yes` is taken for yes:", yes);
     if (code == EXIT_OK && plan_has_changes(&s.plan))
         code = run_plan_execute(&s);
+    else if (code == EXIT_OK && run_plan_refresh(&s, &err) < 0)
+        code = cmd_fail(cmd, &err);
     session_free(&s);
     return code;
 }

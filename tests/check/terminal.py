@@ -3,6 +3,7 @@ Ctrl-C, exit codes; no leak and no bad access on plan, apply and destroy. Usage:
 
 import fcntl
 import http.server
+import json
 import os
 import pathlib
 import pty
@@ -159,6 +160,14 @@ try:
     assert not (folder / ".berth/terminal/journal").exists(), "the state was written"
     assert "No changes." in plain("plan", "-detailed-exitcode").stdout
     plain("destroy", "-auto-approve")
+
+    # A run that died before its last word: what it did is written down by the next one.
+    private = folder / ".berth/terminal"
+    lineage = json.loads((private / "state.json").read_text())["lineage"]
+    (private / "journal").write_text(json.dumps({"lineage": lineage, "name": "terminal",
+                                                 "provider": "ec2", "region": "us-east-1"}) + "\n")
+    assert "Nothing to destroy." in plain("destroy", "-auto-approve").stdout
+    assert not (private / "journal").exists()
 
     if shutil.which("valgrind") is None:
         print("note: valgrind is not installed")
