@@ -73,7 +73,7 @@ int run_plan_execute(struct session *s) {
             code = EXIT_INTERRUPTED;
     } else {
         code = cmd_fail(cmd, &err);
-        if (outcome.done > 0)
+        if (outcome.done + outcome.failed > 0) /* a failed one may have begun */
             code = EXIT_PARTIAL;
     }
     outcome_free(&outcome);

@@ -36,8 +36,9 @@ struct outcome {
 };
 
 /* Runs the plan, writes the state at the end (also after failures). Returns 0 when all was done;
- * -ERRC_PARTIAL when something failed or was skipped; -ERRC_CANCELLED after Ctrl-C; the outcome is
- * filled in each case. Other errors: nothing was started. */
+ * -ERRC_PARTIAL when something failed or was skipped; -ERRC_CANCELLED after Ctrl-C. Other errors:
+ * nothing was started, or the state could not be written at the end; the journal then holds what
+ * was done. The outcome is filled in each case. */
 int execute_plan(struct plan *plan, struct state *state, struct sessions *sessions,
                  const struct kind *const *kinds, const struct run *run,
                  const struct progress *progress, struct outcome *ret, struct err *err);
