@@ -97,6 +97,20 @@ static void compare_changes(const cJSON *then, const cJSON *now, struct buf *out
     }
 }
 
+/* The text goes into an error, which holds so much: whole lines, and how many there are more. */
+static void cut_lines(struct buf *text, size_t max) {
+    enum { TAIL = 32 };
+    size_t end = max - TAIL, more = 0;
+    if (text->len <= max)
+        return;
+    while (end > 0 && text->ptr[end] != '\n')
+        end--;
+    for (size_t i = end; i < text->len; i++)
+        more += text->ptr[i] == '\n';
+    text->ptr[text->len = end] = '\0';
+    buf_addf(text, "\n  and %zu more", more);
+}
+
 /* What was shown and agreed to keeps its tokens, so that trying twice makes nothing twice. */
 static int take_tokens(const cJSON *changes, struct plan *plan) {
     for (size_t i = 0; i < plan->len; i++) {
@@ -116,7 +130,7 @@ int planfile_check(const struct planfile *file, struct plan *plan, struct err *e
                   {"live_sha256", "the live world"}};
     const char *const now[] = {plan->spec_sha256, plan->state_sha256, plan->live_sha256};
     const cJSON *then = cJSON_GetObjectItemCaseSensitive(file->json, "changes");
-    _cleanup_buf_ struct buf moved = BUF_INIT(800);
+    _cleanup_buf_ struct buf moved = BUF_INIT(BUF_MEDIUM);
     for (size_t i = 0; i < sizeof prints / sizeof prints[0]; i++)
         if (strcmp(text_of(file->json, prints[i].name), now[i]) != 0)
             buf_addf(&moved, "%s%s", moved.len == 0 ? "" : ", ", prints[i].words);
@@ -128,6 +142,7 @@ int planfile_check(const struct planfile *file, struct plan *plan, struct err *e
     buf_adds(&moved, " moved since the plan was made");
     compare_changes(then, cJSON_GetObjectItemCaseSensitive(json, "changes"), &moved);
     cJSON_Delete(json);
+    cut_lines(&moved, sizeof err->msg - 1);
     err_set(err, ERRC_STALE, "%s", buf_cstr(&moved));
     err_hint(err, "make the plan again, look at it, and apply that");
     return -ERRC_STALE;
