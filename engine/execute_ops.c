@@ -25,14 +25,18 @@ void executor_report(struct executor *x, enum progress_event event, const struct
 
 void executor_add_error(struct executor *x, const struct change *c, const struct err *err) {
     struct outcome *o = x->outcome;
-    struct change_error *items = arena_calloc(&o->arena, o->errors_len + 1, sizeof *items);
+    size_t len = o->errors_len;
     const char *address = arena_dup(&o->arena, c->address);
-    if (items == NULL || address == NULL)
-        return; /* it is counted all the same */
-    if (o->errors_len > 0)
-        memcpy(items, o->errors, o->errors_len * sizeof *items);
-    items[o->errors_len++] = (struct change_error){address, *err};
-    o->errors = items;
+    if ((len & (len - 1)) == 0) { /* the capacity is the next power of two */
+        struct change_error *items = arena_calloc(&o->arena, len == 0 ? 1 : len * 2, sizeof *items);
+        if (items == NULL)
+            return; /* it is counted all the same */
+        if (len > 0)
+            memcpy(items, o->errors, len * sizeof *items);
+        o->errors = items;
+    }
+    if (address != NULL)
+        o->errors[o->errors_len++] = (struct change_error){address, *err};
 }
 
 struct recorded executor_entry(const struct change *c, enum recorded_status status) {
