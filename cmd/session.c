@@ -170,7 +170,10 @@ static int check_same_region(const struct session *s, struct err *err) {
 }
 
 int session_open_state(struct session *s, bool lock, struct err *err) {
-    int rc = fs_mkdirs(s->project_dir, 0700, err);
+    struct err ignored = {0};
+    int rc = fs_mkdirs(s->project_dir, 0700, lock ? err : &ignored);
+    if (rc < 0 && !lock) /* a look can do without: it keeps nothing */
+        rc = 0;
     if (rc == 0 && lock) {
         char note[256] = "";
         rc = lock_take(s->project_dir, s->cmd->verb->name, &s->lock, note, err);
