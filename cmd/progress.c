@@ -13,6 +13,7 @@ enum { RUNNING_MAX = 256, SHOWN_MAX = 8, NOTE_SIZE = 160, TICK_MS = 200, NOTE_EV
 
 struct running {
     const struct change *change;
+    enum action action;          /* as it was shown; the engine may go on with another */
     struct timespec since, said; /* started; last line in a pipe */
     char note[NOTE_SIZE];
 };
@@ -76,7 +77,7 @@ static void draw(struct progress_view *v, struct buf *out) {
     for (size_t i = 0; i < shown; i++) {
         const struct running *r = &v->running[i];
         _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
-        buf_addf(&line, "  %s: %s, %.0f s%s%s", r->change->address, words[r->change->action].doing,
+        buf_addf(&line, "  %s: %s, %.0f s%s%s", r->change->address, words[r->action].doing,
                  seconds_since(&r->since), r->note[0] != '\0' ? ": " : "", r->note);
         add_cut(buf_str(&line), look->width > 1 ? look->width - 1 : 1, out);
         buf_addc(out, '\n');
@@ -163,6 +164,7 @@ static bool line_of(struct progress_view *v, enum progress_event event, const st
                     const char *text, double seconds, struct buf *line) {
     const struct look *look = &v->cmd->err_look;
     struct running *r = find(v, c);
+    enum action action = r != NULL ? r->action : c->action;
     struct str clean = str_of(text);
     if (c->with_parent && event != PROGRESS_FAILED && !v->cmd->args.verbose)
         return false; /* its server's line says it */
@@ -170,11 +172,11 @@ static bool line_of(struct progress_view *v, enum progress_event event, const st
     case PROGRESS_START:
         if (r == NULL && v->len < RUNNING_MAX) {
             r = &v->running[v->len++];
-            *r = (struct running){.change = c};
+            *r = (struct running){.change = c, .action = action};
             clock_gettime(CLOCK_MONOTONIC, &r->since);
         }
         if (!look->tty)
-            buf_addf(line, "%s: %s\n", c->address, words[c->action].doing);
+            buf_addf(line, "%s: %s\n", c->address, words[action].doing);
         return true;
     case PROGRESS_BEGUN:
         if (r != NULL) {
@@ -196,7 +198,7 @@ static bool line_of(struct progress_view *v, enum progress_event event, const st
     case PROGRESS_DONE:
         drop(v, c);
         buf_addf(line, "%s: ", c->address);
-        text_paint(look, PAINT_GREEN, words[c->action].done, line);
+        text_paint(look, PAINT_GREEN, words[action].done, line);
         buf_addf(line, " (%.1f s)\n", seconds);
         return true;
     case PROGRESS_FAILED:
