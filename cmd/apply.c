@@ -75,10 +75,10 @@ const struct verb verb_apply = {
     .name = "apply",
     .args = "[FILE]",
     .summary = "make the spec true: show the plan, ask, do it",
-    .details =
-        "Everything is recorded before and after it is done: after Ctrl-C, a failure or a\n"
-        "crash, the same command goes on. FILE is a plan that `berth plan -out FILE` wrote;\n"
-        "it is checked against spec, state and live world again, and done without asking.",
+    .details = "Everything is recorded before and after it is done: after Ctrl-C, a failure or\n"
+               "a crash, the same command goes on. FILE is a plan that `berth plan -out FILE`\n"
+               "wrote; it is checked against spec, state and live world again, and done without\n"
+               "asking.",
     .options = {&option_file, &option_auto_approve},
     .positional_max = 1,
     .run = run,

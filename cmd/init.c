@@ -93,9 +93,8 @@ const struct verb verb_init = {
     .name = "init",
     .args = "",
     .summary = "write a commented berth.yaml here",
-    .details =
-        "Never overwrites a spec. Also lists .berth/ in .gitignore: it will hold the private\n"
-        "key, the token and the state.",
+    .details = "Never overwrites a spec. Also lists .berth/ in .gitignore: it will hold the\n"
+               "private key, the token and the state.",
     .options = {&option_file, &option_name, &option_provider},
     .run = run,
 };

@@ -151,7 +151,7 @@ static int run(struct cmd *cmd) {
 const struct verb verb_output = {
     .name = "output",
     .args = "[NAME]",
-    .summary = "print what others need: url, address, user, ssh, id, key, ca, token",
+    .summary = "print what others use: url, address, user, ssh, id, key, ca, token",
     .details = "With NAME: that value alone, a line each server; with -json a list. The token is\n"
                "printed only when it is asked for by name. Reads the project folder only.",
     .options = {&option_file, &option_json},

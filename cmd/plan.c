@@ -39,10 +39,9 @@ const struct verb verb_plan = {
     .name = "plan",
     .args = "",
     .summary = "say what differs between the spec and the world, and why",
-    .details =
-        "Reads the spec, the state and the live world, the servers included; changes nothing.\n"
-        "Fields are marked (spec) when you changed them, (drift) when somebody else did.\n"
-        "What cannot be read is shown as unknown, never as unchanged.",
+    .details = "Reads the spec, the state and the live world, the servers included; changes\n"
+               "nothing. Fields are marked (spec) when you changed them, (drift) when somebody\n"
+               "else did. What cannot be read is shown as unknown, never as unchanged.",
     .options = {&option_file, &option_out, &option_detailed_exitcode, &option_destroy,
                 &option_json},
     .run = run,

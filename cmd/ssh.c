@@ -128,10 +128,9 @@ const struct verb verb_ssh = {
     .name = "ssh",
     .args = "[SERVER] [-- COMMAND...]",
     .summary = "log in to a server, or run a command there",
-    .details =
-        "Runs the OpenSSH client with the project's key and the host key that apply pinned;\n"
-        "an unknown host key is refused. SERVER is server[1] or 1; not needed for one server.\n"
-        "The exit code is ssh's own.",
+    .details = "Runs the OpenSSH client with the project's key and the host key that apply\n"
+               "pinned; an unknown host key is refused. SERVER is server[1] or 1; not needed for\n"
+               "one server. The exit code is ssh's own.",
     .options = {&option_file},
     .positional_max = 1,
     .rest = true,

@@ -49,8 +49,8 @@ const struct verb verb_validate = {
     .name = "validate",
     .args = "[SPEC]",
     .summary = "check the spec; nothing is asked of any server",
-    .details = "Says all mistakes at once, each with its line, what was expected, and the nearest\n"
-               "valid name. Reads the spec only: no network, no state.",
+    .details = "Says all mistakes at once, each with its line, what was expected, and the\n"
+               "nearest valid name. Reads the spec only: no network, no state.",
     .options = {&option_file, &option_json},
     .positional_max = 1,
     .run = run,

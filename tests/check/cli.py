@@ -37,6 +37,7 @@ verbs = re.findall(r"^  (\w+) ", run("help").stdout, re.M)
 assert verbs == re.findall(r"^  (\w+) ", run().stdout, re.M) and len(verbs) >= 14, verbs
 for verb in verbs:
     help_text = run(verb, "--help", out=rf"^usage: berth {verb}").stdout
+    assert all(len(line) <= 80 for line in help_text.splitlines()), help_text
     assert help_text == run("help", verb).stdout == run(verb, "-h").stdout
 run("--version", out=r"^berth \d+\.\d+\.\d+$")
 run("version", "-json", out=r'"version"')
