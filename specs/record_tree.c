@@ -41,16 +41,18 @@ static void check_bounds(const struct fill *x, const struct field *f, const stru
     void (*print)(int64_t, struct buf *) = f->type == FIELD_SIZE       ? unit_print_size
                                            : f->type == FIELD_DURATION ? unit_print_duration
                                                                        : NULL;
-    buf_adds(&text, "expected ");
+    buf_adds(&text, f->max == INT64_MAX ? "expected at least " : "expected ");
     if (print != NULL)
         print(f->min, &text);
     else
         buf_addf(&text, "%lld", (long long)f->min);
-    buf_adds(&text, " to ");
-    if (print != NULL)
-        print(f->max, &text);
-    else
-        buf_addf(&text, "%lld", (long long)f->max);
+    if (f->max != INT64_MAX) {
+        buf_adds(&text, " to ");
+        if (print != NULL)
+            print(f->max, &text);
+        else
+            buf_addf(&text, "%lld", (long long)f->max);
+    }
     diag_add(x->diags, t->mark, buf_cstr(&text), "`%s` is out of bounds", f->name);
 }
 
@@ -182,7 +184,7 @@ static void fill_secret_ref(const struct fill *x, const struct field *f, const s
                             const char **ret) {
     static const char form[] = "{ env: NAME } or { file: PATH }: a secret is never written here";
     const struct tree *value = t->type == TREE_MAP && t->len == 1 ? t->items[0] : NULL;
-    if (value == NULL || value->type != TREE_SCALAR ||
+    if (value == NULL || value->type != TREE_SCALAR || value->text.len == 0 ||
         (!str_eqc(t->keys[0], "env") && !str_eqc(t->keys[0], "file"))) {
         /* Not echoed: it may be the secret itself. */
         char help[128];
