@@ -139,6 +139,21 @@ static void render_place(const struct diags *d, const struct diag *item, bool co
     buf_adds(out, color ? "\033[0m\n" : "\n");
 }
 
+/* Broken between words, so that no line is wider than `width`. */
+static void render_help(struct str text, size_t width, struct buf *out) {
+    size_t room = width > 40 ? width - INDENT : 40, col = 0;
+    struct str word;
+    while (str_split(&text, ' ', &word)) {
+        size_t cols = count_columns(word);
+        bool fits = col > 0 && col + 1 + cols <= room;
+        buf_addn(out, '\n', col > 0 && !fits);
+        buf_addn(out, ' ', fits ? 1 : INDENT);
+        buf_addstr(out, word);
+        col = fits ? col + 1 + cols : cols;
+    }
+    buf_addc(out, '\n');
+}
+
 static void render(const struct diags *d, const struct diag *item, bool color, size_t width,
                    struct buf *out) {
     static const char *const words[] = {[DIAG_ERROR] = "error", [DIAG_WARNING] = "warning"};
@@ -151,11 +166,8 @@ static void render(const struct diags *d, const struct diag *item, bool color, s
              color ? "\033[0m" : "", item->msg);
     if (item->mark.line > 0)
         render_place(d, item, color, width, out);
-    if (item->help != NULL && item->help[0] != '\0') {
-        buf_addn(out, ' ', INDENT);
-        buf_adds(out, item->help);
-        buf_addc(out, '\n');
-    }
+    if (item->help != NULL && item->help[0] != '\0')
+        render_help(str_of(item->help), width, out);
 }
 
 void diags_render(const struct diags *d, bool color, size_t width, struct buf *out) {

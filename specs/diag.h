@@ -55,5 +55,6 @@ __attribute__((format(printf, 4, 5))) void diag_add_hidden(struct diags *d, stru
  *         imgae: debian-12
  *         ^~~~~
  *         did you mean `image`?
- * `color` adds ANSI colours. Long source lines are cut around the caret to `width` columns. */
+ * `color` adds ANSI colours. Long source lines are cut around the caret to `width` columns, and
+ * the help is wrapped to them. */
 void diags_render(const struct diags *d, bool color, size_t width, struct buf *out);
