@@ -128,8 +128,11 @@ static void show_server(struct session *s, const struct server_view *v, const st
     if (v->id != NULL)
         buf_addf(out, "  %s", v->id);
     buf_addc(out, '\n');
-    if (v->live != NULL && v->live->err.msg[0] != '\0')
-        buf_addf(out, "  %s\n", v->live->err.msg);
+    if (v->live != NULL && v->live->err.msg[0] != '\0') {
+        buf_adds(out, "  ");
+        text_wrap(look, str_of(v->live->err.msg), 2, 4, out);
+        buf_addc(out, '\n');
+    }
     if (v->host != NULL)
         buf_addf(out, "  address  %s\n", v->host);
     if (jupyter != NULL) {
