@@ -3,6 +3,7 @@
 #include "cmd/look.h"
 #include "cmd/verbs.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +32,16 @@ static int run_verb(struct cmd *cmd, int argc, char **argv) {
     return cmd->verb->run(cmd);
 }
 
+/* A closed stream must not become the number of a file that is opened later: the plan would be
+ * printed into the journal. Open for reading only, so that what is printed is still an error. */
+static void hold_streams(void) {
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd)
+            abort();
+}
+
 int main(int argc, char **argv) {
+    hold_streams();
     struct cmd cmd = {.kinds = registry_kinds, .verbs = verbs_table, .out = stdout, .err = stderr};
     const char *name = argc < 2 ? "help" : argv[1];
     if (strcmp(name, "--version") == 0 || strcmp(name, "-version") == 0)

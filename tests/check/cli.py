@@ -139,5 +139,14 @@ with open(private / "lock", "w") as lock:
 full = subprocess.run([berth, "help"], stdout=open("/dev/full", "w"), stderr=subprocess.PIPE,
                       text=True)
 assert full.returncode == 1 and "could not be written" in full.stderr, full
+
+# Closed streams are not mistaken for files that berth opens itself.
+for stream, code in ((0, 0), (1, 1), (2, 0)):
+    shut = subprocess.run(["sh", "-c", f'"$0" validate {stream}>&-', berth], cwd=project, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert shut.returncode == code, (stream, shut)
+assert "could not be written" in subprocess.run(["sh", "-c", '"$0" init -file shut.yaml >&-', berth],
+                                                cwd=project, stderr=subprocess.PIPE, text=True).stderr
+assert (project / "shut.yaml").read_text().startswith("# What the server is")
 subprocess.run(["rm", "-rf", str(folder)], check=True)
 print(f"{cases} cases passed")
