@@ -1,5 +1,6 @@
 #include "cmd/session.h"
 #include "cmd/show_plan.h"
+#include "cmd/text.h"
 #include "cmd/verbs.h"
 #include "engine/planfile.h"
 
@@ -9,9 +10,11 @@ static int print_plan(struct session *s) {
         return cmd_print_json(cmd, plan_to_json(&s->plan));
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_LARGE);
     show_plan(&s->plan, session_spec_name(s), &cmd->out_look, &text);
-    if (cmd->args.out != NULL)
-        buf_addf(&text, "\nWritten to %s. To do just this: berth apply %s\n", cmd->args.out,
-                 cmd->args.out);
+    if (cmd->args.out != NULL) {
+        buf_addf(&text, "\nWritten to %s. To do just this: berth apply ", cmd->args.out);
+        text_shell_word(str_of(cmd->args.out), &text);
+        buf_addc(&text, '\n');
+    }
     return cmd_print(cmd, &text);
 }
 

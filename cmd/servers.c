@@ -1,5 +1,6 @@
 #include "cmd/servers.h"
 
+#include "cmd/text.h"
 #include "specs/fs.h"
 #include "specs/sections/sections.h"
 
@@ -133,7 +134,9 @@ int servers_login_url(const struct session *s, const struct server_view *server,
 const char *servers_file_option(struct session *s) {
     if (s->spec_path == NULL || strcmp(s->spec_path, "berth.yaml") == 0)
         return "";
-    const char *text = arena_printf(&s->arena, " -file %s", s->spec_path);
+    _cleanup_buf_ struct buf word = BUF_INIT(BUF_SMALL);
+    text_shell_word(str_of(s->spec_path), &word);
+    const char *text = arena_printf(&s->arena, " -file %s", buf_cstr(&word));
     return text == NULL ? "" : text;
 }
 

@@ -26,6 +26,25 @@ void text_add_clean(struct str text, struct buf *out) {
     }
 }
 
+void text_shell_word(struct str text, struct buf *out) {
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-";
+    size_t n = 0;
+    while (n < text.len && text.ptr[n] != '\0' && strchr(safe, text.ptr[n]) != NULL)
+        n++;
+    if (n == text.len && n > 0) {
+        buf_addstr(out, text);
+        return;
+    }
+    buf_addc(out, '\'');
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '\'')
+            buf_adds(out, "'\\''");
+        else
+            buf_addc(out, text.ptr[i]);
+    }
+    buf_addc(out, '\'');
+}
+
 static bool is_continuation(char c) { return ((unsigned char)c & 0xc0) == 0x80; }
 
 size_t text_columns(struct str text) {

@@ -10,6 +10,8 @@ void text_paint(const struct look *look, enum paint paint, const char *text, str
 /* Bytes from elsewhere (a host, AWS): control characters become "?", so that they cannot move the
  * cursor or forge lines. */
 void text_add_clean(struct str text, struct buf *out);
+/* As one word of a shell, quoted where it has to be. */
+void text_shell_word(struct str text, struct buf *out);
 /* Columns that UTF-8 text takes, one a code point. */
 size_t text_columns(struct str text);
 /* "->" or "→". */

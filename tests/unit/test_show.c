@@ -106,10 +106,25 @@ static void test_my_ip(void **state) {
     assert_string_equal(cidr, "10.0.0.0/8");
 }
 
+static void test_shell_word(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {{"plans/a-1_b.yaml", "plans/a-1_b.yaml"},
+                                           {"my spec.yaml", "'my spec.yaml'"},
+                                           {"it's", "'it'\\''s'"},
+                                           {"$HOME", "'$HOME'"},
+                                           {"", "''"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        _cleanup_buf_ struct buf out = BUF_INIT(BUF_SMALL);
+        text_shell_word(str_of(cases[i][0]), &out);
+        assert_string_equal(buf_cstr(&out), cases[i][1]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_error),  cmocka_unit_test(test_wrap),  cmocka_unit_test(test_diff),
-        cmocka_unit_test(test_groups), cmocka_unit_test(test_my_ip),
+        cmocka_unit_test(test_error), cmocka_unit_test(test_wrap),
+        cmocka_unit_test(test_diff),  cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_my_ip), cmocka_unit_test(test_shell_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
