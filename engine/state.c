@@ -178,7 +178,7 @@ static int make_lineage(int (*random)(void *, size_t), char *ret, size_t size, s
 }
 
 static int refuse(const char *path, struct err *err) {
-    char backup[PATH_SIZE];
+    char backup[PATH_SIZE + sizeof ".backup"];
     snprintf(backup, sizeof backup, "%s.backup", path);
     err_wrap(err, "the state %s cannot be used", path);
     if (fs_exists(backup))
@@ -200,7 +200,13 @@ static int replay(const char *project_dir, const struct kind *const *kinds, stru
         rc = journal_replay(buf_str(&text), kinds, state, err);
     if (rc == 0)
         state->replayed = text.len > 0;
-    return rc < 0 ? refuse(path, err) : 0;
+    if (rc == 0)
+        return 0;
+    err_wrap(err, "the journal %s cannot be used", path);
+    err_hint(err,
+             "nothing was overwritten; it holds what an interrupted run did since the state was "
+             "written: with it moved away, what that run made is found again by its tags");
+    return -err->code;
 }
 
 int state_open(const char *project_dir, const struct kind *const *kinds,

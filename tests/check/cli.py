@@ -112,6 +112,13 @@ for text, words in (('{"version": 1, "ser', "cannot be used"),
             err=rf"{words}(.|\n)*state\.json\.backup")
     assert (private / "state.json").read_text() == text
     assert (private / "state.json.backup").read_text() == "good"
+(private / "state.json").unlink()
+(private / "journal").write_text('{"remove": 5}\n')
+for verb in ("plan", "apply", "show", "destroy"):
+    run(verb, "-file", "two.yaml", cwd=project, code=1, env=keys,
+        err=r"the journal .*/?journal cannot be used: a line says nothing\n  try: nothing was over")
+assert (private / "journal").read_text() == '{"remove": 5}\n'
+(private / "journal").unlink()
 
 # A state belongs to one region: what lives there must not pass for vanished.
 (private / "state.json").write_text(json.dumps(
