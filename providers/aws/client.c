@@ -43,6 +43,7 @@ struct attempt {
     char url[REQUEST_URL_SIZE];
     int number;    /* from 1 */
     int last_cost; /* of the quota, for the last retry */
+    long skew_s;   /* what it was signed with */
     bool running, finished;
     double not_before_s;
     CURLcode code;
@@ -179,7 +180,8 @@ static int start_attempt(struct attempt *a, CURLM *multi, struct err *err) {
     a->easy = curl_easy_init();
     buf_reset(&a->body);
     a->date[0] = a->request_id[0] = '\0';
-    time_t when = c->in.now(c->in.clock_ctx) + (time_t)atomic_load(&c->skew_s);
+    a->skew_s = atomic_load(&c->skew_s);
+    time_t when = c->in.now(c->in.clock_ctx) + (time_t)a->skew_s;
     int rc = request_make(c->in.config, a->call, when, &request, err);
     if (rc == 0 && (a->easy == NULL || list_headers(a, &request) < 0))
         rc = err_set(err, ERRC_NOMEM, "out of memory");
@@ -250,14 +252,14 @@ static void transport_error(const struct attempt *a, struct err *err) {
                  config->endpoint_ec2 != NULL ? ", and the endpoint that is set" : "");
 }
 
-/* Learns AWS's clock from the Date header; true when ours is so far off that signing again may
- * help. */
+/* Learns AWS's clock from the Date header; true when the one that this try was signed by is so far
+ * off that signing again may help: a call beside it may have learned it meanwhile. */
 static bool correct_skew(struct attempt *a) {
     time_t theirs = curl_getdate(a->date, NULL);
     if (theirs == (time_t)-1)
         return false;
     long skew = (long)(theirs - a->client->in.now(a->client->in.clock_ctx));
-    if (labs(skew - atomic_load(&a->client->skew_s)) < SKEW_MAX_S)
+    if (labs(skew - a->skew_s) < SKEW_MAX_S)
         return false;
     atomic_store(&a->client->skew_s, skew);
     return true;

@@ -22,6 +22,7 @@ struct answer {
 struct server {
     struct answer answers[ANSWERS_MAX]; /* the last one repeats */
     size_t len, taken;
+    size_t gathers; /* so many connections are there before the first is answered */
     char requests[ANSWERS_MAX][REQUEST_MAX];
     int listener;
     char url[64];
@@ -60,22 +61,39 @@ static void answer_one(struct server *s, int fd) {
     (void)!send(fd, text, (size_t)len, MSG_NOSIGNAL);
 }
 
+static void close_one(int fd) {
+    shutdown(fd, SHUT_RDWR);
+    close(fd);
+}
+
+/* Calls that are under way together: nobody's answer comes before the others were sent. */
+static void answer_together(struct server *s) {
+    int fds[ANSWERS_MAX];
+    size_t n = 0;
+    while (n < s->gathers && (fds[n] = accept(s->listener, NULL, NULL)) >= 0)
+        n++;
+    for (size_t i = 0; i < n; i++) {
+        answer_one(s, fds[i]);
+        close_one(fds[i]);
+    }
+}
+
 static void *serve(void *arg) {
     struct server *s = arg;
+    answer_together(s);
     for (;;) {
         int fd = accept(s->listener, NULL, NULL);
         if (fd < 0)
             return NULL;
         answer_one(s, fd);
-        shutdown(fd, SHUT_RDWR);
-        close(fd);
+        close_one(fd);
     }
 }
 
-static void start(struct server *s, const struct answer *answers, size_t len) {
+static void start(struct server *s, const struct answer *answers, size_t len, size_t gathers) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
-    *s = (struct server){.len = len};
+    *s = (struct server){.len = len, .gathers = gathers};
     memcpy(s->answers, answers, len * sizeof *answers);
     s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(s->listener >= 0);
@@ -157,7 +175,7 @@ static void expect(const struct answer *answers, size_t len, bool once, int code
     struct rig r;
     struct err err;
     assert_non_null(s);
-    start(s, answers, len);
+    start(s, answers, len, 0);
     open_rig(&r, s->url);
     int rc = call(&r, once, &err);
     stop(s);
@@ -216,7 +234,7 @@ static void test_skew(void **state) {
     struct rig r;
     struct err err;
     assert_non_null(s);
-    start(s, answers, 2);
+    start(s, answers, 2, 0);
     open_rig(&r, s->url);
     assert_int_equal(call(&r, true, &err), 0);
     assert_int_equal(call(&r, true, &err), 0);
@@ -232,6 +250,37 @@ static void test_skew(void **state) {
            {400, "Date: Sun, 30 Aug 2015 12:36:30 GMT\r\n", REFUSAL("SignatureDoesNotMatch")});
 }
 
+/* A plan's four calls, all signed before anybody knew: each is signed again. */
+static void test_skew_side_by_side(void **state) {
+    (void)state;
+    static const char date[] = "Date: Sun, 30 Aug 2015 13:36:00 GMT\r\n";
+    const struct answer answers[] = {{400, date, REFUSAL("RequestExpired")},
+                                     {400, date, REFUSAL("RequestExpired")},
+                                     {400, date, REFUSAL("RequestExpired")},
+                                     {400, date, REFUSAL("RequestExpired")},
+                                     {200, date, GOOD}};
+    struct server *s = calloc(1, sizeof *s);
+    struct aws_call calls[4];
+    struct rig r;
+    struct err err = {0};
+    assert_non_null(s);
+    start(s, answers, 5, 4);
+    open_rig(&r, s->url);
+    for (size_t i = 0; i < 4; i++)
+        calls[i] = (struct aws_call){.service = AWS_EC2,
+                                     .action = "DescribeX",
+                                     .body = STR("Action=DescribeX"),
+                                     .arena = &r.arena};
+    if (aws_call_many(r.client, calls, 4, &err) < 0)
+        fail_msg("%s", err.msg);
+    stop(s);
+    assert_int_equal(s->taken, 8);
+    for (size_t i = 0; i < 4; i++)
+        buf_free(&calls[i].answer);
+    close_rig(&r);
+    free(s);
+}
+
 static void test_endpoint_down(void **state) {
     (void)state;
     struct server *s = calloc(1, sizeof *s);
@@ -239,7 +288,7 @@ static void test_endpoint_down(void **state) {
     struct err err;
     const struct answer none = {0, NULL, NULL};
     assert_non_null(s);
-    start(s, &none, 1); /* to have a port that nothing listens on afterwards */
+    start(s, &none, 1, 0); /* to have a port that nothing listens on afterwards */
     stop(s);
     open_rig(&r, s->url);
     assert_int_equal(call(&r, true, &err), -ERRC_NET); /* unsent: tried again all the same */
@@ -263,7 +312,7 @@ static void test_many(void **state) {
     struct err err = {0};
     size_t good = 0;
     assert_non_null(s);
-    start(s, answers, 3);
+    start(s, answers, 3, 0);
     open_rig(&r, s->url);
     for (size_t i = 0; i < 3; i++)
         calls[i] = (struct aws_call){.service = i == 2 ? AWS_SSM : AWS_EC2,
@@ -285,9 +334,13 @@ static void test_many(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_retries),       cmocka_unit_test(test_once),
-        cmocka_unit_test(test_credentials),   cmocka_unit_test(test_skew),
-        cmocka_unit_test(test_endpoint_down), cmocka_unit_test(test_many),
+        cmocka_unit_test(test_retries),
+        cmocka_unit_test(test_once),
+        cmocka_unit_test(test_credentials),
+        cmocka_unit_test(test_skew),
+        cmocka_unit_test(test_skew_side_by_side),
+        cmocka_unit_test(test_endpoint_down),
+        cmocka_unit_test(test_many),
     };
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return 1;
