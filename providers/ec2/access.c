@@ -34,6 +34,14 @@ static int ask(const struct spec *spec, struct inputs *inputs) {
     return wanted ? inputs_ask(inputs, INPUT_MY_IP, "", "access", true) : 0;
 }
 
+/* EC2 keeps the network of a block: 203.0.113.7/24 is 203.0.113.0/24 to it. */
+static void clear_host_bits(unsigned char *bytes, int64_t bytes_len, int64_t bits) {
+    for (int64_t i = bits / 8; i < bytes_len; i++) {
+        int kept = i == bits / 8 ? (int)(bits % 8) : 0;
+        bytes[i] = (unsigned char)(bytes[i] >> (8 - kept) << (8 - kept));
+    }
+}
+
 void access_canonical_cidr(struct str cidr, char *ret, size_t size) {
     unsigned char bytes[16];
     char text[64], address[INET6_ADDRSTRLEN];
@@ -42,10 +50,13 @@ void access_canonical_cidr(struct str cidr, char *ret, size_t size) {
     if (!str_split(&prefix, '/', &head) || prefix.ptr == NULL || head.len >= sizeof text)
         return;
     snprintf(text, sizeof text, "%.*s", STR_FMT(head));
-    int family = memchr(head.ptr, ':', head.len) != NULL ? AF_INET6 : AF_INET;
+    bool v6 = memchr(head.ptr, ':', head.len) != NULL;
+    int family = v6 ? AF_INET6 : AF_INET;
     int64_t bits;
-    if (inet_pton(family, text, bytes) == 1 && str_to_i64(prefix, 0, 128, &bits) &&
-        inet_ntop(family, bytes, address, sizeof address) != NULL)
+    if (inet_pton(family, text, bytes) != 1 || !str_to_i64(prefix, 0, v6 ? 128 : 32, &bits))
+        return;
+    clear_host_bits(bytes, v6 ? 16 : 4, bits);
+    if (inet_ntop(family, bytes, address, sizeof address) != NULL)
         snprintf(ret, size, "%s/%lld", address, (long long)bits);
 }
 
@@ -177,10 +188,22 @@ int access_read_live(struct ec2_session *s, const struct observe_in *in, const s
     return 0;
 }
 
+/* "22", "8000-8010"; ICMP's type and code may be -1, which means any: "-1", "8--1". */
+static void add_ports(struct query *q, size_t n, struct str ports) {
+    char from[32], to[32];
+    const char *dash = ports.len < 2 ? NULL : memchr(ports.ptr + 1, '-', ports.len - 1);
+    struct str first = {ports.ptr, dash == NULL ? ports.len : (size_t)(dash - ports.ptr)};
+    struct str last = dash == NULL ? ports : (struct str){dash + 1, ports.len - first.len - 1};
+    snprintf(from, sizeof from, "%.*s", STR_FMT(first));
+    snprintf(to, sizeof to, "%.*s", STR_FMT(last));
+    query_add_at(q, "IpPermissions.%zu.FromPort", n, from);
+    query_add_at(q, "IpPermissions.%zu.ToPort", n, to);
+}
+
 /* "tcp 22 203.0.113.7/32" → IpPermissions.N.… */
 static void add_permission(struct query *q, size_t n, const char *rule) {
     struct str rest = str_of(rule);
-    struct str protocol = {NULL, 0}, ports = {NULL, 0}, source = {NULL, 0}, extra;
+    struct str protocol = {NULL, 0}, ports = {NULL, 0}, source = {NULL, 0};
     char text[128];
     str_split(&rest, ' ', &protocol);
     str_split(&rest, ' ', &ports);
@@ -191,13 +214,8 @@ static void add_permission(struct query *q, size_t n, const char *rule) {
     bool all = str_eqc(protocol, "all");
     snprintf(text, sizeof text, "%.*s", STR_FMT(protocol));
     query_add_at(q, "IpPermissions.%zu.IpProtocol", n, all ? "-1" : text);
-    if (ports.ptr != NULL && str_split(&ports, '-', &extra)) {
-        snprintf(text, sizeof text, "%.*s", STR_FMT(extra));
-        query_add_at(q, "IpPermissions.%zu.FromPort", n, text);
-        if (ports.ptr != NULL)
-            snprintf(text, sizeof text, "%.*s", STR_FMT(ports));
-        query_add_at(q, "IpPermissions.%zu.ToPort", n, text);
-    }
+    if (ports.ptr != NULL)
+        add_ports(q, n, ports);
     snprintf(text, sizeof text, "%.*s", STR_FMT(source));
     const char *key =
         str_starts(source, STR("sg-"))   ? "IpPermissions.%zu.Groups.1.GroupId"

@@ -77,7 +77,8 @@ extern const char *const server_live_states[];
 
 /* Adds `IpPermissions.N.…` of the rules of `from` that `other` lacks; how many. */
 size_t access_add_rules(struct query *q, const struct strlist *from, const struct strlist *other);
-/* A CIDR block as EC2 writes it (2001:DB8:0::/64 → 2001:db8::/64); as it is when it is none. */
+/* A CIDR block as EC2 writes it (2001:DB8:0::/64 → 2001:db8::/64), without host bits; as it is when
+ * it is none. */
 void access_canonical_cidr(struct str cidr, char *ret, size_t size);
 
 /* The one-time host key of a launch, from the project's secret and the launch's token, so that a
