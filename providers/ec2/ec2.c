@@ -202,24 +202,29 @@ static int untagged_servers(struct ec2_session *s, const struct observe_in *in, 
     return rc;
 }
 
+static int add_one_unreadable(const struct kind *kind, const char *address, const struct err *why,
+                              struct observed *out) {
+    if (observed_find(out, address) != NULL)
+        return 0;
+    struct live *live = observed_add(out, kind, address, LIVE_UNREADABLE);
+    if (live == NULL)
+        return -ERRC_NOMEM;
+    live->err = *why;
+    return 0;
+}
+
 /* Nobody can say how the nodes of this kind are, nor the recorded ones: those that nothing is known
  * of are unreadable. */
 static int add_unreadable(const struct kind *kind, const struct observe_in *in, bool recorded_too,
                           const struct err *why, struct observed *out) {
-    size_t n = in->nodes->len;
-    for (size_t i = 0; i < n + (recorded_too ? in->recorded->len : 0); i++) {
-        const struct node *node = i < n ? &in->nodes->items[i] : NULL;
-        const struct recorded *recorded = i < n ? NULL : &in->recorded->items[i - n];
-        const char *address = node != NULL ? node->address : recorded->address;
-        if ((node != NULL ? node->kind : recorded->kind) != kind ||
-            observed_find(out, address) != NULL)
-            continue;
-        struct live *live = observed_add(out, kind, address, LIVE_UNREADABLE);
-        if (live == NULL)
-            return -ERRC_NOMEM;
-        live->err = *why;
-    }
-    return 0;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < in->nodes->len; i++)
+        if (in->nodes->items[i].kind == kind)
+            rc = add_one_unreadable(kind, in->nodes->items[i].address, why, out);
+    for (size_t i = 0; rc == 0 && recorded_too && i < in->recorded->len; i++)
+        if (in->recorded->items[i].kind == kind)
+            rc = add_one_unreadable(kind, in->recorded->items[i].address, why, out);
+    return rc;
 }
 
 /* A server that is to be made from an image that is not published cannot be: said in the plan. */
