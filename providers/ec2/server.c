@@ -365,13 +365,26 @@ static int read_instance(struct ec2_session *s, const struct observe_in *in, con
     return 0;
 }
 
+/* Is there anything to say of it? Not of one that has ended, nor twice of the same: pages that move
+ * while they are read may repeat one, which must not pass for a second. */
+static bool is_news(const struct xml *item, const struct observed *out) {
+    const char *id = xml_text(item, "instanceId");
+    const char *state = xml_text(item, "instanceState/name");
+    if (id == NULL || cstr_eq(state, "shutting-down") || cstr_eq(state, "terminated"))
+        return false;
+    for (size_t i = 0; i < out->len; i++)
+        if (out->items[i].kind == &server_kind && cstr_eq(out->items[i].id, id))
+            return false;
+    return true;
+}
+
 int server_read_live(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
                      struct observed *out, struct err *err) {
     for (const struct xml *reservation = xml_first_item(xml, "reservationSet"); reservation != NULL;
          reservation = xml_next_item(reservation))
         for (const struct xml *item = xml_first_item(reservation, "instancesSet"); item != NULL;
              item = xml_next_item(item))
-            if (read_instance(s, in, item, out) < 0)
+            if (is_news(item, out) && read_instance(s, in, item, out) < 0)
                 return err_set(err, ERRC_NOMEM, "out of memory");
     return 0;
 }
