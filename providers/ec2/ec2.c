@@ -173,35 +173,6 @@ static int more_servers(struct ec2_session *s, const struct observe_in *in, cons
     return 0;
 }
 
-enum { FILTER_VALUES_MAX = 200 }; /* EC2's own limit */
-
-/* Recorded servers that the tag did not find: somebody may have taken the tag off. */
-static int untagged_servers(struct ec2_session *s, const struct observe_in *in, struct arena *arena,
-                            struct observed *out, struct err *err) {
-    const char *ids[FILTER_VALUES_MAX + 1];
-    size_t n = 0;
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i <= in->recorded->len; i++) {
-        const struct recorded *r = i < in->recorded->len ? &in->recorded->items[i] : NULL;
-        if (r != NULL && r->kind == &server_kind && r->id != NULL &&
-            observed_find(out, r->address) == NULL)
-            ids[n++] = r->id;
-        if (n == 0 || (n < FILTER_VALUES_MAX && r != NULL))
-            continue;
-        struct query q;
-        struct xml *xml = NULL;
-        ids[n] = NULL;
-        n = 0;
-        query_init(&q, "DescribeInstances");
-        query_add_filter(&q, 1, "instance-id", ids);
-        query_add_filter(&q, 2, "instance-state-name", server_live_states);
-        rc = ec2_call(s, &q, "DescribeInstances", false, arena, &xml, err);
-        if (rc == 0)
-            rc = server_read_live(s, in, xml, out, err);
-    }
-    return rc;
-}
-
 static int add_one_unreadable(const struct kind *kind, const char *address, const struct err *why,
                               struct observed *out) {
     if (observed_find(out, address) != NULL)
@@ -262,7 +233,7 @@ static int read_answer(struct ec2_session *s, const struct observe_in *in, size_
         rc = server_read_live(s, in, call->xml, out, err);
         if (rc == 0)
             rc = more_servers(s, in, xml_text(call->xml, "nextToken"), arena, out, err);
-        return rc < 0 ? rc : untagged_servers(s, in, arena, out, err);
+        return rc < 0 ? rc : server_find_rest(s, in, arena, out, err);
     case CALL_KEY_PAIR:
         return key_pair_read_live(s, in, call->xml, out, err);
     case CALL_ACCESS:

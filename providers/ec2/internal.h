@@ -42,6 +42,11 @@ int access_read_live(struct ec2_session *s, const struct observe_in *in, const s
 void server_ask_live(struct ec2_session *s, struct query *q, const char *next_token);
 int server_read_live(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
                      struct observed *out, struct err *err);
+/* Recorded servers that are not in `out` yet: somebody may have taken the tag off. A run that was
+ * cut may have made one a moment ago, and EC2 is eventually consistent: such a one is asked for
+ * again for some seconds before it is taken to have vanished. */
+int server_find_rest(struct ec2_session *s, const struct observe_in *in, struct arena *arena,
+                     struct observed *out, struct err *err);
 /* One instance element → record; strings live in `arena`. */
 int server_record_of(const struct xml *item, struct arena *arena, struct server_record *ret);
 

@@ -365,6 +365,28 @@ def faults(p, moto, proxy):
     check(len(moto.instances()) == 1 and p.plan() == {}, "one server, nothing left to do")
 
 
+def settling(p, moto, proxy):
+    step("EC2 does not show at once what was made")
+    nothing = b"<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>"
+    moto.ec2.terminate_instances(InstanceIds=[moto.instances()[0]["InstanceId"]])
+    launched = []
+    proxy.faults.append(lambda call: launched.append(call) if call.action == "RunInstances" else
+                        refusal("UnauthorizedOperation", status=403)
+                        if launched and call.action == "DescribeInstances" else None)
+    result = p.run("apply", "-auto-approve", check_code=None)
+    check(launched and "UnauthorizedOperation" in result.stderr, "cut after the launch",
+          result.stderr)
+    proxy.faults.clear()
+    made = moto.instances()[0]["InstanceId"]
+    unseen = [once(at("DescribeInstances", (200, nothing))) for _ in range(3)]
+    proxy.faults.extend(unseen)
+    check(p.plan() == {}, "asked for again, not made again")
+    proxy.faults.clear()
+    p.apply()
+    check([i["InstanceId"] for i in moto.instances()] == [made], "the same server")
+    check(p.plan() == {}, "nothing left to do")
+
+
 def unreadable(p, moto, proxy):
     step("what may not be read is unknown, the rest is planned")
     denied = at("DescribeKeyPairs", refusal("UnauthorizedOperation", status=403))
@@ -438,6 +460,7 @@ def main():
         resize_and_scale(p, moto, proxy)
         lost_state(p, moto, proxy)
         faults(p, moto, proxy)
+        settling(p, moto, proxy)
         unreadable(p, moto, proxy)
         destroy(p, moto, proxy)
         step("a session token is sent and signed")
