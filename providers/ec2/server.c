@@ -62,7 +62,7 @@ static const struct field fields[] = {
                 .type = FIELD_STR,
                 .offset = offsetof(RECORD, imds)},
     {.name = "power",
-     .doc = "Running or stopped.",
+     .doc = "Running, pending or stopped.",
      .type = FIELD_STR,
      .offset = offsetof(RECORD, power)},
     {.name = "user",
@@ -287,11 +287,15 @@ static int read_groups(const struct xml *item, struct arena *arena, RECORD *r) {
 int server_record_of(const struct xml *item, struct arena *arena, RECORD *r) {
     const char *state = xml_text(item, "instanceState/name");
     const char *index = xml_text(item, "amiLaunchIndex");
+    const char *ip = xml_text(item, "ipAddress");
+    /* One that starts gets its public address some seconds later: until then nobody knows where to
+     * reach it, and its private address is no place to try. */
+    bool coming = cstr_eq(state, "pending") && (ip == NULL || ip[0] == '\0');
     bool up = cstr_eq(state, "running") || cstr_eq(state, "pending");
     r->type = text_or_null(arena, item, "instanceType");
     r->key_name = text_or_null(arena, item, "keyName");
     r->imds = text_or_null(arena, item, "metadataOptions/httpTokens");
-    r->power = up ? "running" : "stopped";
+    r->power = coming ? "pending" : up ? "running" : "stopped";
     r->ami = text_or_null(arena, item, "imageId");
     r->public_ip = text_or_null(arena, item, "ipAddress");
     r->private_ip = text_or_null(arena, item, "privateIpAddress");

@@ -152,8 +152,11 @@ static int update(struct ec2_session *s, struct change *c, const struct apply_op
     const char *id = id_of(c);
     RECORD seen = *before;
     bool resize = !cstr_eq(before->type, after->type);
-    bool runs = cstr_eq(before->power, "running");
-    int rc = update_running(s, id, before, after, arena, err);
+    bool comes = cstr_eq(before->power, "pending");
+    bool runs = comes || cstr_eq(before->power, "running");
+    int rc = comes ? wait_for_one(s, WAIT_RUNNING, c, id, &seen, ops, arena, err) : 0;
+    if (rc == 0)
+        rc = update_running(s, id, before, after, arena, err);
     if (rc == 0 && runs && resize)
         rc = stop(s, c, id, ops, arena, err);
     else if (rc == 0 && !runs) /* it may be stopping still */

@@ -382,8 +382,22 @@ def settling(p, moto, proxy):
     proxy.faults.extend(unseen)
     check(p.plan() == {}, "asked for again, not made again")
     proxy.faults.clear()
+
+    def comes(call):  # starting still, and without its public address
+        if call.action != "DescribeInstances":
+            return None
+        body = proxy.pass_on(call)[1].replace(b"<name>running</name>", b"<name>pending</name>")
+        return 200, re.sub(rb"<ipAddress>.*?</ipAddress>", b"", body)
+    proxy.faults.append(once(comes))
+    plan = p.plan()
+    check(set(changes_of(plan, "server[0]")) == {"power"}, "waits for it", plan)
+    proxy.faults[:] = [once(comes)]
+    proxy.take()
     p.apply()
+    done = [a for a in actions(proxy.take()) if not a.startswith(("Describe", "Get"))]
+    check(done == [], "and for nothing else", done)
     check([i["InstanceId"] for i in moto.instances()] == [made], "the same server")
+    check("public_ip" in json.dumps(p.state()), "with its address", p.state())
     check(p.plan() == {}, "nothing left to do")
 
 

@@ -1,0 +1,74 @@
+/* What EC2 says of an instance, as a record. */
+#include "providers/ec2/internal.h"
+#include "tests/unit/cm.h"
+
+static struct server_record record_of(struct arena *arena, const char *state, const char *rest) {
+    struct server_record r = {0};
+    struct err err = {0};
+    char text[2048];
+    snprintf(text, sizeof text,
+             "<item><instanceId>i-1</instanceId><instanceState><code>0</code><name>%s</name>"
+             "</instanceState><privateIpAddress>172.31.0.9</privateIpAddress>%s</item>",
+             state, rest);
+    const struct xml *item = xml_parse(arena, str_of(text), &err);
+    assert_non_null(item);
+    assert_int_equal(server_record_of(item, arena, &r), 0);
+    return r;
+}
+
+/* Nobody is sent to the private address of a server that is to get a public one. */
+static void test_power(void **state) {
+    (void)state;
+    static const struct {
+        const char *state, *rest, *power;
+        bool running;
+    } cases[] = {
+        {"pending", "", "pending", false},
+        {"pending", "<ipAddress/>", "pending", false},
+        {"pending", "<ipAddress>203.0.113.9</ipAddress>", "running", true},
+        {"running", "<ipAddress>203.0.113.9</ipAddress>", "running", true},
+        {"running", "", "running", true}, /* in a private subnet */
+        {"stopping", "", "stopped", false},
+        {"stopped", "", "stopped", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        _cleanup_arena_ struct arena arena = {0};
+        const struct server_record r = record_of(&arena, cases[i].state, cases[i].rest);
+        struct endpoint endpoint;
+        assert_string_equal(r.power, cases[i].power);
+        assert_int_equal(server_kind.endpoint(&r, "p", &arena, &endpoint), 0);
+        assert_int_equal(endpoint.running, cases[i].running);
+    }
+}
+
+static void test_fields(void **state) {
+    (void)state;
+    _cleanup_arena_ struct arena arena = {0};
+    const struct server_record r = record_of(
+        &arena, "running",
+        "<imageId>ami-1</imageId><instanceType>t3.small</instanceType><keyName>k</keyName>"
+        "<amiLaunchIndex>2</amiLaunchIndex><dnsName/><metadataOptions><httpTokens>optional"
+        "</httpTokens></metadataOptions><placement><availabilityZone>us-east-1a</availabilityZone>"
+        "</placement><groupSet><item><groupId>sg-2</groupId></item><item><groupId>sg-1</groupId>"
+        "</item></groupSet><tagSet><item><key>team</key><value>growth</value></item><item>"
+        "<key>Name</key><value>n</value></item><item><key>berth:name</key><value>n</value></item>"
+        "<item><key>aws:x</key><value>y</value></item></tagSet>");
+    assert_string_equal(r.ami, "ami-1");
+    assert_string_equal(r.type, "t3.small");
+    assert_string_equal(r.key_name, "k");
+    assert_int_equal(r.launch_index, 2);
+    assert_null(r.public_dns);
+    assert_string_equal(r.imds, "optional");
+    assert_string_equal(r.zone, "us-east-1a");
+    assert_string_equal(r.group_id, "sg-1,sg-2"); /* another group than ours is drift */
+    assert_int_equal(r.tags.len, 1);              /* the user's own */
+    assert_string_equal(strmap_get(&r.tags, "team"), "growth");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_power),
+        cmocka_unit_test(test_fields),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
