@@ -156,11 +156,10 @@ static int read_ami(struct ec2_session *s, const struct aws_call *call) {
 /* The other pages of the answer in hand. */
 static int more_servers(struct ec2_session *s, const struct observe_in *in, const char *token,
                         struct arena *arena, struct observed *out, struct err *err) {
-    enum { PAGES_MAX = 1000 };
     for (int page = 1; token != NULL && token[0] != '\0'; page++) {
         struct query q;
         struct xml *xml = NULL;
-        if (page == PAGES_MAX)
+        if (page == SERVER_PAGES_MAX)
             return err_set(err, ERRC_LIMIT, "DescribeInstances: the answer does not end");
         server_ask_live(s, &q, token);
         int rc = ec2_call(s, &q, "DescribeInstances", false, arena, &xml, err);

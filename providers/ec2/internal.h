@@ -5,7 +5,7 @@
 #include "providers/aws/query.h"
 #include "providers/ec2/ec2.h"
 
-enum { NAME_SIZE = 64, SERVER_IDS_MAX = 1000 };
+enum { NAME_SIZE = 64, SERVER_IDS_MAX = 1000, SERVER_PAGES_MAX = 1000 };
 
 struct ec2_session {
     const struct run *run;
@@ -47,6 +47,8 @@ int server_read_live(struct ec2_session *s, const struct observe_in *in, const s
  * again for some seconds before it is taken to have vanished. */
 int server_find_rest(struct ec2_session *s, const struct observe_in *in, struct arena *arena,
                      struct observed *out, struct err *err);
+/* The index in the spec that an instance element was launched for, or -1 without our tag. */
+int64_t server_index_of(const struct xml *item);
 /* One instance element → record; strings live in `arena`. */
 int server_record_of(const struct xml *item, struct arena *arena, struct server_record *ret);
 

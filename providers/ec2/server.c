@@ -8,6 +8,8 @@
 
 #define RECORD struct server_record
 
+enum { INDEX_MAX = 100000 };
+
 static const struct field disk_fields[] = {
     {.name = "size",
      .doc = "Size.",
@@ -284,9 +286,22 @@ static int read_groups(const struct xml *item, struct arena *arena, RECORD *r) {
     return 0;
 }
 
+static int64_t launch_index_of(const struct xml *item) {
+    const char *text = xml_text(item, "amiLaunchIndex");
+    int64_t index;
+    return text != NULL && str_to_i64(str_of(text), 0, INDEX_MAX, &index) ? index : 0;
+}
+
+int64_t server_index_of(const struct xml *item) {
+    const char *base = tag_of(item, "berth:index");
+    int64_t index;
+    if (base == NULL || !str_to_i64(str_of(base), 0, INDEX_MAX, &index))
+        return -1;
+    return index + launch_index_of(item);
+}
+
 int server_record_of(const struct xml *item, struct arena *arena, RECORD *r) {
     const char *state = xml_text(item, "instanceState/name");
-    const char *index = xml_text(item, "amiLaunchIndex");
     const char *ip = xml_text(item, "ipAddress");
     /* One that starts gets its public address some seconds later: until then nobody knows where to
      * reach it, and its private address is no place to try. */
@@ -301,25 +316,22 @@ int server_record_of(const struct xml *item, struct arena *arena, RECORD *r) {
     r->private_ip = text_or_null(arena, item, "privateIpAddress");
     r->public_dns = text_or_null(arena, item, "dnsName");
     r->zone = text_or_null(arena, item, "placement/availabilityZone");
-    if (index == NULL || !str_to_i64(str_of(index), 0, 100000, &r->launch_index))
-        r->launch_index = 0;
+    r->launch_index = launch_index_of(item);
     int rc = read_groups(item, arena, r);
     return rc < 0 ? rc : read_tags(item, arena, r);
 }
 
-/* Whose is this instance? By id, by token and launch index, by tag and launch index. */
+/* Whose is this instance? By id, or by tag and launch index. */
 static const char *address_of(const struct observe_in *in, const struct xml *item,
-                              struct observed *out, int64_t launch_index) {
+                              struct observed *out) {
     const char *id = xml_text(item, "instanceId");
     for (size_t i = 0; i < in->recorded->len; i++)
         if (in->recorded->items[i].kind == &server_kind && cstr_eq(in->recorded->items[i].id, id))
             return in->recorded->items[i].address;
-    const char *base_text = tag_of(item, "berth:index");
-    int64_t base = 0;
-    if (base_text == NULL || !str_to_i64(str_of(base_text), 0, 100000, &base))
+    int64_t index = server_index_of(item);
+    if (index < 0)
         return arena_printf(&out->arena, "orphan.%s", id);
-    base += launch_index;
-    const char *address = arena_printf(&out->arena, "server[%lld]", (long long)base);
+    const char *address = arena_printf(&out->arena, "server[%lld]", (long long)index);
     const struct recorded *known = recorded_find(in->recorded, address);
     bool taken = known != NULL && known->id != NULL; /* by another instance */
     return taken || observed_find(out, address) != NULL ? arena_printf(&out->arena, "orphan.%s", id)
@@ -334,7 +346,7 @@ static int read_instance(struct ec2_session *s, const struct observe_in *in, con
     r->disk.size_gib = FIELD_UNSET;
     if (server_record_of(item, &out->arena, r) < 0)
         return -ERRC_NOMEM;
-    const char *address = address_of(in, item, out, r->launch_index);
+    const char *address = address_of(in, item, out);
     struct live *live =
         address == NULL ? NULL : observed_add(out, &server_kind, address, LIVE_OURS);
     if (live == NULL)

@@ -171,28 +171,36 @@ static int send_launch(struct ec2_session *s, struct launch *l, const char *ami,
     return run_instances(s, l, ami, device, arena, ret, err);
 }
 
-static bool has_token(const struct xml *xml, const char *token) {
+/* Is one of the servers of this launch there? They carry its token; by tag and launch index they
+ * are told from others that the same launch made and that have their records. */
+static bool has_launched(const struct xml *xml, const struct launch *l) {
     for (const struct xml *r = xml_first_item(xml, "reservationSet"); r != NULL;
          r = xml_next_item(r))
         for (const struct xml *item = xml_first_item(r, "instancesSet"); item != NULL;
-             item = xml_next_item(item))
-            if (cstr_eq(xml_text(item, "clientToken"), token))
-                return true;
+             item = xml_next_item(item)) {
+            int64_t index = server_index_of(item);
+            for (size_t i = 0; i < l->len && cstr_eq(xml_text(item, "clientToken"), l->token); i++)
+                if (index == index_of(l->changes[i]->address))
+                    return true;
+        }
     return false;
 }
 
-/* Did a launch of this token leave servers that are still there? They carry our tags. */
-static int is_launched(struct ec2_session *s, const char *token, struct arena *arena, bool *ret,
-                       struct err *err) {
+/* Did this launch leave servers that are still there? They carry our tags. */
+static int is_launched(struct ec2_session *s, const struct launch *l, struct arena *arena,
+                       bool *ret, struct err *err) {
     const char *next = NULL;
+    int page = 0;
     do {
         struct query q;
         struct xml *xml = NULL;
+        if (page++ == SERVER_PAGES_MAX)
+            return err_set(err, ERRC_LIMIT, "DescribeInstances: the answer does not end");
         server_ask_live(s, &q, next);
         int rc = ec2_call(s, &q, "DescribeInstances", false, arena, &xml, err);
         if (rc < 0)
             return rc;
-        *ret = has_token(xml, token);
+        *ret = has_launched(xml, l);
         next = xml_text(xml, "nextToken");
     } while (!*ret && next != NULL && next[0] != '\0');
     return 0;
@@ -214,7 +222,7 @@ static int renew_token(struct ec2_session *s, struct launch *l, struct arena *ar
                        struct err *err) {
     struct err refusal = *err;
     bool there = false;
-    int rc = is_launched(s, l->token, arena, &there, err);
+    int rc = is_launched(s, l, arena, &there, err);
     if (rc < 0)
         return rc;
     if (there) {

@@ -365,6 +365,36 @@ def faults(p, moto, proxy):
     check(len(moto.instances()) == 1 and p.plan() == {}, "one server, nothing left to do")
 
 
+def siblings(p, moto, proxy):
+    step("one of two of a launch has its record, the other ended before it got one")
+    p.edit_spec("count: 1", "count: 3")
+    p.apply()
+    token = next(c for c in proxy.take() if c.action == "RunInstances").form["ClientToken"]
+    path = p.dir / ".berth" / "moto" / "state.json"
+    state = json.loads(path.read_text())
+    entry = next(n for n in state["nodes"] if n["address"] == "server[2]")
+    check(entry["token"] == token, "one token for the launch", entry)
+    moto.ec2.terminate_instances(InstanceIds=[entry.pop("id")])
+    entry["status"] = "pending"
+    del entry["attributes"]
+    path.write_text(json.dumps(state))
+
+    def with_token(call):  # moto does not tell it
+        if call.action != "DescribeInstances":
+            return None
+        return 200, proxy.pass_on(call)[1].replace(
+            b"<amiLaunchIndex>", f"<clientToken>{token}</clientToken><amiLaunchIndex>".encode())
+    proxy.faults += [with_token, lambda call: refusal("IdempotentParameterMismatch")
+                     if call.form.get("ClientToken") == token else None]
+    p.apply()
+    proxy.faults.clear()
+    sent = [c.form["ClientToken"] for c in proxy.take() if c.action == "RunInstances"]
+    check(len(sent) == 2 and sent[0] == token != sent[1], "a new token", sent)
+    check(len(moto.instances()) == 3 and p.plan() == {}, "three servers, nothing left to do")
+    p.edit_spec("count: 3", "count: 1")
+    p.apply()
+
+
 def settling(p, moto, proxy):
     step("EC2 does not show at once what was made")
     nothing = b"<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>"
@@ -474,6 +504,7 @@ def main():
         resize_and_scale(p, moto, proxy)
         lost_state(p, moto, proxy)
         faults(p, moto, proxy)
+        siblings(p, moto, proxy)
         settling(p, moto, proxy)
         unreadable(p, moto, proxy)
         destroy(p, moto, proxy)
