@@ -296,13 +296,16 @@ static bool wants_retry(struct attempt *a, long status, long request_size) {
     return true;
 }
 
-/* Every refusal that may be the credentials' fault says where those came from. */
-static void add_source(const struct attempt *a, long status, struct err *err) {
-    if (status != 401 && status != 403 && !retry_is_skew(err->aws_code))
-        return;
+/* What more is to be said of an answer that stands: how often it came, and for every refusal that
+ * may be the credentials' fault, where those came from. */
+static void add_details(const struct attempt *a, struct err *err) {
     size_t used = strlen(err->msg);
-    snprintf(err->msg + used, sizeof err->msg - used, " (credentials from %s)",
-             a->client->in.config->source);
+    if (a->code == CURLE_OK && a->number > 1)
+        snprintf(err->msg + used, sizeof err->msg - used, " (after %d tries)", a->number);
+    used = strlen(err->msg);
+    if (aws_blames_credentials(err))
+        snprintf(err->msg + used, sizeof err->msg - used, " (credentials from %s)",
+                 a->client->in.config->source);
 }
 
 /* Good XML of somebody else, a proxy's login page, must not pass for an empty list. */
@@ -354,7 +357,7 @@ static void judge(struct attempt *a, CURLM *multi) {
     if (wants_retry(a, status, request_size))
         a->finished = false;
     else
-        add_source(a, status, &call->err);
+        add_details(a, &call->err);
 }
 
 /* ---- Running several */

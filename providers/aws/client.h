@@ -49,3 +49,5 @@ size_t aws_client_calls(const struct aws_client *client); /* sent so far, retrie
 /* What a failed answer means: code, message and request id from its body (EC2's XML or SSM's JSON),
  * and a hint of what to do for the codes that people meet. */
 void aws_read_error(const char *action, long status, struct str body, struct err *err);
+/* May a refusal be the fault of the credentials, or of what they are allowed? */
+bool aws_blames_credentials(const struct err *err);

@@ -1,6 +1,8 @@
 /* What AWS means by a refusal, and what its user can do about it. */
 #include "providers/aws/client.h"
 
+#include "providers/aws/retry.h"
+
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,8 +17,12 @@ static const struct {
     {"InvalidClientTokenId", "the access key is unknown; check the keys"},
     {"UnrecognizedClientException", "the access key is unknown; check the keys"},
     {"SignatureDoesNotMatch", "the secret key is wrong, or this machine's clock is off"},
-    {"RequestExpired", "this machine's clock is off; set it"},
+    {"InvalidSignatureException", "the secret key is wrong, or this machine's clock is off"},
+    /* EC2's word for both. */
+    {"RequestExpired",
+     "the session has ended: log in again; or this machine's clock is off: set it"},
     {"ExpiredToken", "the session has ended; log in again"},
+    {"ExpiredTokenException", "the session has ended; log in again"},
     {"UnauthorizedOperation", "these credentials may not do this; ask for the permission"},
     {"AccessDeniedException", "these credentials may not do this; ask for the permission"},
     {"OptInRequired", "the account must first accept the terms, or enable the region"},
@@ -80,4 +86,20 @@ void aws_read_error(const char *action, long status, struct str body, struct err
     for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
         if (strcmp(code, hints[i].code) == 0)
             err_hint(err, "%s", hints[i].hint);
+}
+
+bool aws_blames_credentials(const struct err *err) {
+    /* SSM says with a 400 what others say with a 403. */
+    static const char *const codes[] = {
+        "AccessDeniedException",       "ExpiredToken",
+        "ExpiredTokenException",       "IncompleteSignatureException",
+        "InvalidClientTokenId",        "MissingAuthenticationTokenException",
+        "UnrecognizedClientException",
+    };
+    if (err->aws_http_status == 401 || err->aws_http_status == 403 || retry_is_skew(err->aws_code))
+        return true;
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+        if (strcmp(err->aws_code, codes[i]) == 0)
+            return true;
+    return false;
 }

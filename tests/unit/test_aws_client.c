@@ -205,7 +205,8 @@ static void test_retries(void **state) {
     EXPECT(false, ERRC_AWS, 1, "the message", {400, NULL, REFUSAL("InvalidParameterValue")});
     EXPECT(false, 0, 2, NULL, {0, NULL, NULL}, {200, NULL, GOOD});
     EXPECT(false, ERRC_NET, 3, "after 3 tries", {0, NULL, NULL});
-    EXPECT(false, ERRC_NET, 3, "HTTP 502 and not AWS's", {502, NULL, "<html>proxy</html>"});
+    EXPECT(false, ERRC_NET, 3, "HTTP 502 and not AWS's (after 3 tries)",
+           {502, NULL, "<html>proxy</html>"});
     EXPECT(false, ERRC_NET, 1, "not good XML", {200, NULL, "<html>proxy"});
     EXPECT(false, ERRC_NET, 1, "the answer is not AWS's", {200, NULL, "<html>proxy</html>"});
 }
@@ -223,6 +224,9 @@ static void test_credentials(void **state) {
     EXPECT(false, ERRC_AWS, 1, "(credentials from a test)", {401, NULL, REFUSAL("AuthFailure")});
     EXPECT(false, ERRC_AWS, 1, "(credentials from a test)",
            {403, NULL, REFUSAL("UnauthorizedOperation")});
+    EXPECT(false, ERRC_AWS, 1, "(credentials from a test)",
+           {400, NULL, REFUSAL("AccessDeniedException")});
+    EXPECT(false, ERRC_AWS, 1, "(credentials from a test)", {400, NULL, REFUSAL("RequestExpired")});
 }
 
 /* The clock is wrong by an hour: signed again by AWS's, and from then on at once. */

@@ -95,6 +95,24 @@ static void test_ssm_error(void **state) {
     assert_non_null(strstr(err.hint, "permission"));
 }
 
+/* EC2's word for a session that has ended is the same as for a clock that is off. */
+static void test_expired(void **state) {
+    (void)state;
+    struct err err = {0};
+    aws_read_error("DescribeInstances", 400,
+                   STR("<Response><Errors><Error><Code>RequestExpired</Code><Message>Request has "
+                       "expired.</Message></Error></Errors><RequestID>r</RequestID></Response>"),
+                   &err);
+    assert_non_null(strstr(err.hint, "log in again"));
+    assert_non_null(strstr(err.hint, "clock"));
+    assert_true(aws_blames_credentials(&err));
+    aws_read_error("DescribeInstances", 400,
+                   STR("<Response><Errors><Error><Code>InvalidParameterValue</Code><Message>m"
+                       "</Message></Error></Errors><RequestID>r</RequestID></Response>"),
+                   &err);
+    assert_false(aws_blames_credentials(&err));
+}
+
 /* Whatever stands in front of AWS may answer in its own words. */
 static void test_not_aws(void **state) {
     (void)state;
@@ -135,10 +153,10 @@ static void test_long_error(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cost),       cmocka_unit_test(test_quota),
-        cmocka_unit_test(test_pause),      cmocka_unit_test(test_ec2_error),
-        cmocka_unit_test(test_ssm_error),  cmocka_unit_test(test_not_aws),
-        cmocka_unit_test(test_long_error),
+        cmocka_unit_test(test_cost),      cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_pause),     cmocka_unit_test(test_ec2_error),
+        cmocka_unit_test(test_ssm_error), cmocka_unit_test(test_expired),
+        cmocka_unit_test(test_not_aws),   cmocka_unit_test(test_long_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
