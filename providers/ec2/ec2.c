@@ -133,11 +133,18 @@ void ec2_add_tags(struct query *q, size_t spec, const char *resource, const stru
 
 enum { CALL_SERVERS, CALL_KEY_PAIR, CALL_ACCESS, CALL_AMI, CALL_COUNT };
 
-static const char *ami_parameter(const struct observe_in *in) {
+/* The image that the spec names; NULL where it writes an ami-… id, or wants no server. */
+static const struct image *named_image(const struct observe_in *in, const char **ret_type) {
     const struct node *node = nodes_find(in->nodes, "server[0]");
     const struct server_record *r = node == NULL ? NULL : node->desired;
-    const struct image *image = r == NULL ? NULL : image_find(r->image);
-    return image == NULL ? NULL : image_parameter(image, r->type);
+    *ret_type = r == NULL ? NULL : r->type;
+    return r == NULL ? NULL : image_find(r->image);
+}
+
+static const char *ami_parameter(const struct observe_in *in) {
+    const char *type;
+    const struct image *image = named_image(in, &type);
+    return image == NULL ? NULL : image_parameter(image, type);
 }
 
 /* SSM answers unknown names in a list of their own, not as an error. */
@@ -201,11 +208,17 @@ static int add_unreadable(const struct kind *kind, const struct observe_in *in, 
 static int refuse_unknown_image(struct ec2_session *s, const struct observe_in *in,
                                 struct observed *out) {
     struct err why = s->ami_err;
-    const struct node *node = nodes_find(in->nodes, "server[0]");
-    const struct server_record *r = node == NULL ? NULL : node->desired;
-    if (why.code == 0) {
-        err_set(&why, ERRC_NOTFOUND, "no AMI is published for %s in %s",
-                r == NULL ? "it" : r->image, s->config.region);
+    const char *type;
+    const struct image *image = named_image(in, &type);
+    if (image == NULL || (s->ami != NULL && s->ami[0] != '\0'))
+        return 0;
+    if (image_parameter(image, type) == NULL) {
+        err_set(&why, ERRC_NOTFOUND, "%s is not published for the processors of %s", image->name,
+                type);
+        err_hint(&why, "choose another image or type, or write an ami-… id");
+    } else if (why.code == 0) {
+        err_set(&why, ERRC_NOTFOUND, "no AMI is published for %s in %s", image->name,
+                s->config.region);
         err_hint(&why, "choose another image, or write an ami-… id");
     }
     return add_unreadable(&server_kind, in, false, &why, out);
@@ -266,7 +279,7 @@ static int read_answers(struct ec2_session *s, const struct observe_in *in, stru
     int rc = 0;
     for (size_t i = n; rc == 0 && i > 0; i--)
         rc = read_answer(s, in, i - 1, &calls[i - 1], arena, out, err);
-    if (rc == 0 && n > CALL_AMI && s->ami[0] == '\0' && refuse_unknown_image(s, in, out) < 0)
+    if (rc == 0 && refuse_unknown_image(s, in, out) < 0)
         rc = err_set(err, ERRC_NOMEM, "out of memory");
     return rc;
 }

@@ -459,6 +459,11 @@ def unreadable(p, moto, proxy):
         result = q.run("plan", check_code=None)
         check("no AMI is published for debian-12" in result.stdout + result.stderr,
               "an image that is not there", result.stdout, result.stderr)
+        q.edit_spec("debian-12", "deep-learning-ubuntu-24.04")
+        q.edit_spec("t3.small", "t4g.small")
+        result = q.run("plan", check_code=None)
+        check("not published for the processors of t4g.small" in result.stdout + result.stderr,
+              "said in the plan, before anything is made", result.stdout, result.stderr)
 
 
 def destroy(p, moto, proxy):
