@@ -64,6 +64,9 @@ int server_apply(struct ec2_session *s, struct batch *batch, const struct apply_
 size_t server_launch_len(struct change *const *changes, size_t len);
 void server_launch_all(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
                        struct err *err);
+/* Is the image there that this record would be launched from? */
+int server_check_launch(struct ec2_session *s, const struct server_record *wanted,
+                        struct arena *arena, struct err *err);
 /* The wanted record with what EC2 computed. */
 struct server_record server_merge(const struct server_record *wanted,
                                   const struct server_record *seen);

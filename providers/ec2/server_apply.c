@@ -188,7 +188,9 @@ int server_apply(struct ec2_session *s, struct batch *batch, const struct apply_
         struct change *c = batch->changes[i];
         struct batch one = {&batch->changes[i], 1, batch->arena};
         if (c->action == ACTION_REPLACE) {
-            if (terminate(s, &c, 1, ops, batch->arena, err) < 0)
+            /* Nothing is given up for a successor that cannot be. */
+            if (server_check_launch(s, c->after, batch->arena, err) < 0 ||
+                terminate(s, &c, 1, ops, batch->arena, err) < 0)
                 ops->failed(ops->ctx, c, err);
             else
                 server_launch_all(s, &one, ops, err);

@@ -106,6 +106,13 @@ static int root_device(struct ec2_session *s, const char *ami, struct arena *are
     return 0;
 }
 
+int server_check_launch(struct ec2_session *s, const RECORD *wanted, struct arena *arena,
+                        struct err *err) {
+    const char *ami = NULL, *device = NULL;
+    int rc = find_ami(s, wanted, &ami, err);
+    return rc < 0 ? rc : root_device(s, ami, arena, &device, err);
+}
+
 static int run_instances(struct ec2_session *s, struct launch *l, const char *ami,
                          const char *device, struct arena *arena, struct xml **ret,
                          struct err *err) {

@@ -317,6 +317,13 @@ def lost_state(p, moto, proxy):
     moto.ec2.delete_tags(Resources=before, Tags=[dict(Key="berth:name")])
     check("server[0]" not in p.plan(), "found by its id")
     moto.ec2.create_tags(Resources=before, Tags=[dict(Key="berth:name", Value="moto")])
+    p.edit_spec("amazon-linux-2023", "debian-12")
+    result = p.run("apply", "-auto-approve", check_code=None)
+    check("no AMI is published for debian-12" in result.stderr, "it cannot be replaced",
+          result.stderr)
+    check([i["InstanceId"] for i in moto.instances()] == before, "so it stays")
+    p.edit_spec("debian-12", "amazon-linux-2023")
+    check(p.plan() == {}, "as it was")
     step("the private half is lost: a new pair")
     (p.dir / ".berth" / "moto" / "id_ed25519").unlink()
     (p.dir / ".berth" / "moto" / "id_ed25519.pub").unlink()
