@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WAIT_MAX_S = 600, SETTLE_MAX_S = 60 };
+enum { WAIT_MAX_S = 600, SETTLE_MAX_S = 60, START_SETTLE_S = 3 };
 
 struct waiter {
     struct ec2_session *s;
@@ -30,17 +30,23 @@ static bool is_there(enum server_wait want, const char *state, const struct xml 
     return false;
 }
 
+/* A start that comes to nothing (no capacity, a key that may not be used) goes back to stopped and
+ * says why. Just after the call, state and reason may still be those of before it. */
+static bool has_fallen_back(const struct waiter *w, const char *state, const char *code) {
+    return w->want == WAIT_RUNNING && w->waited_s >= START_SETTLE_S && cstr_eq(state, "stopped") &&
+           code != NULL && code[0] != '\0' && strncmp(code, "Client.UserInitiated", 20) != 0 &&
+           strcmp(code, "Client.InstanceInitiatedShutdown") != 0;
+}
+
 /* Will it never get there? `err` then says why, in AWS's words. */
-static bool is_lost(enum server_wait want, const char *id, const struct xml *item,
+static bool is_lost(const struct waiter *w, const char *id, const struct xml *item,
                     struct err *err) {
     const char *state = xml_text(item, "instanceState/name");
     const char *reason = xml_text(item, "stateReason/message");
     const char *code = xml_text(item, "stateReason/code");
     bool ended = cstr_eq(state, "terminated") || cstr_eq(state, "shutting-down");
-    /* A start that finds no capacity goes back to stopped, with AWS's own fault as the reason. */
-    bool fell_back = want == WAIT_RUNNING && cstr_eq(state, "stopped") && code != NULL &&
-                     strncmp(code, "Server.", 7) == 0;
-    if (want == WAIT_TERMINATED || (!ended && !fell_back))
+    bool fell_back = has_fallen_back(w, state, code);
+    if (w->want == WAIT_TERMINATED || (!ended && !fell_back))
         return false;
     err_set(err, ERRC_AWS, "%s %s: %s", id,
             ended ? "ended while it was waited for" : "did not start",
@@ -59,7 +65,7 @@ static int look_at(struct waiter *w, size_t i, const struct xml *item, bool *ski
         w->ready[i] = true;
         return w->records == NULL ? 0 : server_record_of(item, arena, &w->records[i]);
     }
-    if (is_lost(w->want, w->ids[i], item, &why)) {
+    if (is_lost(w, w->ids[i], item, &why)) {
         skip[i] = true;
         w->ops->failed(w->ops->ctx, w->changes[i], &why);
     }

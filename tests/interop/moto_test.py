@@ -434,6 +434,29 @@ def settling(p, moto, proxy):
     done = [a for a in actions(proxy.take()) if not a.startswith(("Describe", "Get"))]
     check(done == [], "and for nothing else", done)
     check([i["InstanceId"] for i in moto.instances()] == [made], "the same server")
+    # What is seen just after a start may be what was before it; later it is the answer.
+    started = []
+
+    def no_capacity(call):
+        if call.action == "StartInstances":
+            started.append(call)
+        if call.action != "DescribeInstances" or not started:
+            return None
+        body = proxy.pass_on(call)[1].replace(b"<name>running</name>", b"<name>stopped</name>")
+        reason = (b"<stateReason><code>Server.InsufficientInstanceCapacity</code>"
+                  b"<message>none left</message></stateReason><imageId>")
+        return 200, re.sub(rb"(?s)<stateReason>.*?</stateReason>", b"", body).replace(
+            b"<imageId>", reason)
+    moto.ec2.stop_instances(InstanceIds=[made])
+    proxy.faults[:] = [once(no_capacity)]
+    p.apply()
+    moto.ec2.stop_instances(InstanceIds=[made])
+    started.clear()
+    proxy.faults[:] = [no_capacity]
+    result = p.run("apply", "-auto-approve", check_code=None)
+    check("none left" in result.stderr and "Server.InsufficientInstanceCapacity" in result.stderr,
+          "why it did not start", result.stderr)
+    proxy.faults.clear()
     check("public_ip" in json.dumps(p.state()), "with its address", p.state())
     check(p.plan() == {}, "nothing left to do")
 
