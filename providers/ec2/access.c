@@ -270,10 +270,28 @@ static int send_rules(struct ec2_session *s, const char *action, const char *gro
     return n == 1 ? 0 : send_singly(s, action, group_id, from, other, arena, err);
 }
 
+/* A group of the name is there. A run that was cut may have made it, and EC2 did not show it yet
+ * when this one looked: then it is ours. Else `err` stays as it is. */
+static int find_made(struct ec2_session *s, struct arena *arena, const char **ret_id,
+                     struct err *err) {
+    struct err refusal = *err;
+    struct query q;
+    struct xml *xml = NULL;
+    access_ask_live(s, &q);
+    int rc = ec2_call(s, &q, "DescribeSecurityGroups", false, arena, &xml, err);
+    for (const struct xml *item = rc < 0 ? NULL : xml_first_item(xml, "securityGroupInfo");
+         item != NULL; item = xml_next_item(item))
+        if (is_ours(item, s->run) && (*ret_id = xml_text(item, "groupId")) != NULL)
+            return 0;
+    *err = refusal;
+    return -err->code;
+}
+
 static int create(struct ec2_session *s, struct change *c, RECORD *record, struct arena *arena,
                   const struct apply_ops *ops, struct err *err) {
     struct query q;
     struct xml *xml;
+    const char *id = NULL;
     int rc = ops->intent(ops->ctx, c, err);
     if (rc < 0)
         return rc;
@@ -282,9 +300,13 @@ static int create(struct ec2_session *s, struct change *c, RECORD *record, struc
     query_addf(&q, "GroupDescription", "Access to %s, kept by berth", s->run->name);
     ec2_add_tags(&q, 1, "security-group", s->run, "access", 0, NULL);
     rc = ec2_call(s, &q, "CreateSecurityGroup", true, arena, &xml, err);
+    if (rc == 0)
+        id = xml_text(xml, "groupId");
+    else if (ec2_is(err, "InvalidGroup.Duplicate"))
+        rc = find_made(s, arena, &id, err);
     if (rc < 0)
         return rc;
-    record->group_id = arena_dup(arena, xml_text(xml, "groupId"));
+    record->group_id = arena_dup(arena, id);
     if (record->group_id == NULL)
         return err_set(err, ERRC_NET, "CreateSecurityGroup: the answer has no id");
     return ops->created(ops->ctx, c, record->group_id, record, err);

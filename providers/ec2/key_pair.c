@@ -160,6 +160,26 @@ static int make_local(struct ec2_session *s, RECORD *record, struct arena *arena
     return 0;
 }
 
+/* A pair of the name is there. A run that was cut may have imported it, and EC2 did not show it yet
+ * when this one looked: then it is ours, of this very key. Else `err` stays as it is. */
+static int find_imported(struct ec2_session *s, const RECORD *record, struct arena *arena,
+                         const struct xml **ret, struct err *err) {
+    struct err refusal = *err;
+    struct query q;
+    struct xml *xml = NULL;
+    RECORD found = {0};
+    key_pair_ask_live(s, &q);
+    int rc = ec2_call(s, &q, "DescribeKeyPairs", false, arena, &xml, err);
+    const struct xml *item = rc < 0 ? NULL : xml_first_item(xml, "keySet");
+    if (item != NULL && is_ours(item, s->run) && record_of(item, arena, &found) == 0 &&
+        cstr_eq(found.public_key, record->public_key)) {
+        *ret = item;
+        return 0;
+    }
+    *err = refusal;
+    return -err->code;
+}
+
 static int import(struct ec2_session *s, struct change *c, RECORD *record, struct arena *arena,
                   const struct apply_ops *ops, struct err *err) {
     _cleanup_buf_ struct buf material = BUF_INIT(BUF_SMALL);
@@ -181,10 +201,13 @@ static int import(struct ec2_session *s, struct change *c, RECORD *record, struc
     query_add(&q, "PublicKeyMaterial", buf_cstr(&material));
     ec2_add_tags(&q, 1, "key-pair", s->run, "key_pair", 0, NULL);
     rc = ec2_call(s, &q, "ImportKeyPair", true, arena, &xml, err);
+    const struct xml *pair = xml;
+    if (rc < 0 && ec2_is(err, "InvalidKeyPair.Duplicate"))
+        rc = find_imported(s, record, arena, &pair, err);
     if (rc < 0)
         return rc;
-    record->key_pair_id = arena_dup(arena, xml_text(xml, "keyPairId"));
-    record->fingerprint = arena_dup(arena, xml_text(xml, "keyFingerprint"));
+    record->key_pair_id = arena_dup(arena, xml_text(pair, "keyPairId"));
+    record->fingerprint = arena_dup(arena, xml_text(pair, "keyFingerprint"));
     if (record->key_pair_id == NULL)
         return err_set(err, ERRC_NET, "ImportKeyPair: the answer has no id");
     return ops->created(ops->ctx, c, record->key_pair_id, record, err);

@@ -341,6 +341,7 @@ def faults(p, moto, proxy):
     check(not moto.instances() and not moto.groups() and not moto.keys(), "a clean start")
     # The answer to a call that is not idempotent is lost: not sent twice; found by its tag later.
     proxy.after.append(once(at("CreateSecurityGroup", (0, b""))))
+    proxy.after.append(once(at("ImportKeyPair", (0, b""))))
     proxy.faults.append(once(at("ImportKeyPair", refusal("RequestLimitExceeded", status=503))))
     proxy.take()
     result = p.run("apply", "-auto-approve", check_code=None)
@@ -349,11 +350,17 @@ def faults(p, moto, proxy):
     check(sent.count("CreateSecurityGroup") == 1, "sent once", sent)
     check(sent.count("ImportKeyPair") == 2, "throttled: sent again", sent)
     check("RunInstances" not in sent, "what depends on it was not started", sent)
+    # The next run looks before EC2 shows them, and finds that they exist when it makes them.
+    for what in ("KeyPairs", "SecurityGroups"):
+        nothing = f"<Describe{what}Response/>".encode()
+        proxy.faults.append(once(at(f"Describe{what}", (200, nothing))))
     proxy.faults.append(once(at("RunInstances", refusal("InvalidGroup.NotFound"))))
     p.apply()
+    check(len(rules_of(moto.groups()[0])) == 2, "with its rules", moto.groups())
     sent = [c for c in proxy.take() if c.action == "RunInstances"]
     check(len(sent) == 2 and sent[0].body == sent[1].body, "asked again while EC2 settles", sent)
-    check(len(moto.groups()) == 1 and len(moto.instances()) == 1, "one of each", str(moto.groups()))
+    check(len(moto.groups()) == len(moto.instances()) == len(moto.keys()) == 1, "one of each",
+          str(moto.groups()))
     # The rule is there already; the other one must be sent all the same.
     group = moto.groups()[0]["GroupId"]
     p.edit_spec("203.0.113.7/32", "203.0.113.8/32, 203.0.113.9/32")
