@@ -96,6 +96,31 @@ int sshkey_from_seed(const unsigned char seed[SSHKEY_SEED_SIZE], const char *com
     return failed ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
 }
 
+bool sshkey_public_of(struct str private_text, struct buf *out) {
+    /* openssh-key-v1, no cipher, no key derivation with no options, one key; then its public half
+     */
+    static const char head[] = "openssh-key-v1\0\0\0\0\4none\0\0\0\4none\0\0\0\0\0\0\0\1\0\0\0\63"
+                               "\0\0\0\13ssh-ed25519\0\0\0\40";
+    enum { HEAD_SIZE = sizeof head - 1, BLOB_SIZE = 51 };
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf bytes = BUF_INIT(BUF_SMALL);
+    struct str line;
+    while (str_split(&private_text, '\n', &line))
+        if (!str_starts(line, STR("-----")))
+            buf_addstr(&text, str_trim(line));
+    bool good = buf_add_base64_decoded(&bytes, buf_str(&text)) &&
+                bytes.len >= HEAD_SIZE + PUBLIC_SIZE && memcmp(bytes.ptr, head, HEAD_SIZE) == 0;
+    if (good) {
+        buf_adds(out, "ssh-ed25519 ");
+        buf_add_base64(out, bytes.ptr + HEAD_SIZE + PUBLIC_SIZE - BLOB_SIZE, BLOB_SIZE);
+    }
+    if (text.ptr != NULL)
+        OPENSSL_cleanse(text.ptr, text.len);
+    if (bytes.ptr != NULL)
+        OPENSSL_cleanse(bytes.ptr, bytes.len);
+    return good && !out->failed;
+}
+
 static bool split_line(struct str line, struct str *type, struct str *blob) {
     line = str_trim(line);
     struct str rest = line;

@@ -11,6 +11,9 @@ enum { SSHKEY_SEED_SIZE = 32 };
  * (comment "" for none). The caller wipes `private_text`. */
 int sshkey_from_seed(const unsigned char seed[SSHKEY_SEED_SIZE], const char *comment,
                      struct buf *private_text, struct buf *public_line, struct err *err);
+/* The public line, without a comment, of a private key file as sshkey_from_seed writes it; false
+ * when it is none. */
+bool sshkey_public_of(struct str private_text, struct buf *out);
 /* "SHA256:…" of a public key line, as ssh-keygen -l prints it; false when it is not a key line. */
 bool sshkey_fingerprint(struct str public_line, struct buf *out);
 /* Type and base64 of a public key line, without its comment: "ssh-ed25519 AAAA…". */

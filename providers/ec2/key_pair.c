@@ -133,27 +133,53 @@ int key_pair_read_live(struct ec2_session *s, const struct observe_in *in, const
     return 0;
 }
 
-/* Makes the key pair's files; the private half is on disk before anything speaks of it. */
-static int make_local(struct ec2_session *s, RECORD *record, struct arena *arena, struct err *err) {
+static int new_pair(struct ec2_session *s, const RECORD *record, const char *path,
+                    struct buf *public, struct err *err) {
     unsigned char seed[SSHKEY_SEED_SIZE];
-    char path[4096];
     _cleanup_buf_ struct buf private = BUF_INIT(BUF_SMALL);
-    _cleanup_buf_ struct buf public = BUF_INIT(BUF_SMALL);
-    _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
     if (s->run->random(seed, sizeof seed) < 0)
         return err_set(err, ERRC_INTERNAL, "no random numbers to be had");
-    int rc = sshkey_from_seed(seed, record->name, &private, &public, err);
+    int rc = sshkey_from_seed(seed, record->name, &private, public, err);
     OPENSSL_cleanse(seed, sizeof seed);
-    snprintf(path, sizeof path, "%s/" LOCAL_PRIVATE, s->run->project_dir);
     if (rc == 0)
         rc = fs_write(path, buf_str(&private), 0600, err);
     if (private.ptr != NULL)
         OPENSSL_cleanse(private.ptr, private.len);
+    return rc;
+}
+
+/* The public half of a private one that is there: a run was cut between the two files, or somebody
+ * removed the .pub. Servers may have been made with it; it is never overwritten. -ERRC_NOTFOUND
+ * when there is no private half. */
+static int public_of_local(const char *path, struct buf *public, struct err *err) {
+    _cleanup_buf_ struct buf private = BUF_INIT(BUF_SMALL);
+    int rc = fs_read(path, &private, err);
+    if (rc == 0 && !sshkey_public_of(buf_str(&private), public)) {
+        rc = err_set(err, ERRC_CONFLICT, "%s is no key of berth's making", path);
+        err_hint(err, "move it away: a new key pair is made");
+    }
+    if (private.ptr != NULL)
+        OPENSSL_cleanse(private.ptr, private.len);
+    return rc;
+}
+
+/* Makes the key pair's files; the private half is on disk before anything speaks of it. */
+static int make_local(struct ec2_session *s, RECORD *record, struct arena *arena, struct err *err) {
+    char path[4096];
+    struct err why = {0};
+    _cleanup_buf_ struct buf public = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
+    snprintf(path, sizeof path, "%s/" LOCAL_PRIVATE, s->run->project_dir);
+    int rc = public_of_local(path, &public, &why);
+    if (rc == -ERRC_NOTFOUND)
+        rc = new_pair(s, record, path, &public, &why);
     snprintf(path, sizeof path, "%s/" LOCAL_PUBLIC, s->run->project_dir);
     if (rc == 0)
-        rc = fs_write(path, buf_str(&public), 0644, err);
-    if (rc < 0)
+        rc = fs_write(path, buf_str(&public), 0644, &why);
+    if (rc < 0) {
+        *err = why;
         return rc;
+    }
     if (!sshkey_strip(buf_str(&public), &line) ||
         (record->public_key = arena_dup_str(arena, buf_str(&line))) == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");

@@ -333,6 +333,13 @@ def lost_state(p, moto, proxy):
     check(p.plan() == {}, "nothing left to do")
     public = (p.dir / ".berth" / "moto" / "id_ed25519.pub").read_text().split()[:2]
     check(public == moto.keys()[0]["PublicKey"].split()[:2], "EC2 has the new one")
+    step("the public half is lost: the same pair")
+    private = (p.dir / ".berth" / "moto" / "id_ed25519").read_text()
+    (p.dir / ".berth" / "moto" / "id_ed25519.pub").unlink()
+    p.apply()
+    check(p.plan() == {}, "nothing left to do")
+    check((p.dir / ".berth" / "moto" / "id_ed25519").read_text() == private, "not overwritten")
+    check(public == moto.keys()[0]["PublicKey"].split()[:2], "EC2 has the same one")
 
 
 def faults(p, moto, proxy):
