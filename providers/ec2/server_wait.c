@@ -77,8 +77,10 @@ void server_mark_missing(const struct err *err, const char *const *ids, size_t l
         gone[i] |= ids[i] != NULL && strstr(err->msg, ids[i]) != NULL;
 }
 
-/* One DescribeInstances for all that are not ready. Each failure is answered for here. */
+/* One DescribeInstances for all that are not ready. Each failure is answered for here. The answer
+ * is forgotten at once: a long wait for many has many, of megabytes each. */
 static int poll_once(struct waiter *w, bool *skip, struct arena *arena, struct err *err) {
+    _cleanup_arena_ struct arena answer = {0};
     struct query q;
     struct xml *xml = NULL;
     size_t n = 0;
@@ -86,7 +88,7 @@ static int poll_once(struct waiter *w, bool *skip, struct arena *arena, struct e
     for (size_t i = 0; i < w->len && n < SERVER_IDS_MAX; i++)
         if (!w->ready[i] && !skip[i])
             query_add_at(&q, "InstanceId.%zu", ++n, w->ids[i]);
-    int rc = ec2_call(w->s, &q, "DescribeInstances", false, arena, &xml, err);
+    int rc = ec2_call(w->s, &q, "DescribeInstances", false, &answer, &xml, err);
     if (rc < 0 && ec2_is(err, "InvalidInstanceID.NotFound")) {
         /* Long gone, which is what a terminate wants: of those that it names; the others are looked
          * at next time. Or just made and not yet everywhere. */

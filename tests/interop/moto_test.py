@@ -34,6 +34,7 @@ server:
 access: { ssh: [203.0.113.7/32, "2001:DB8:0::/64"] }
 """
 MEMORY_MAX_KB, PLAN_MAX_S, PLAN_MAX_CALLS = 15 * 1024, 0.060, 4
+ELEMENTS, WAIT_MAX_KB = 400000, 100 * 1024  # of an answer; of all the answers of a wait
 SETUP_CALLS = 4  # before moto checks signatures: those that make the user whose keys we take
 
 
@@ -209,21 +210,22 @@ def no_changes(p, proxy, figures):
         start = time.monotonic()
         p.run("plan", "-detailed-exitcode", env={"AWS_ENDPOINT_URL": figures["direct"]})
         best = min(best, time.monotonic() - start)
-    peak = memory_of(p, figures["direct"])
+    peak, _ = memory_of(p, figures["direct"], "plan")
     print(f"no-op plan: {best * 1000:.0f} ms, {peak / 1024:.1f} MB, 4 calls", flush=True)
     check(peak <= MEMORY_MAX_KB, f"peak memory {peak} KB")
     if best > PLAN_MAX_S:  # a figure, not a verdict: the machine may be busy
         print(f"note: over {PLAN_MAX_S * 1000:.0f} ms on this machine, now", flush=True)
 
 
-def memory_of(p, url):
-    """Peak resident size of one plan, by a child of our own: rusage keeps the largest of all."""
-    script = ("import os, resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, "
-              "stdout=subprocess.DEVNULL); "
+def memory_of(p, url, *args):
+    """Peak resident size in KB of one run, by a child of our own: rusage keeps the largest of all.
+    And what it said on stderr."""
+    script = ("import resource, subprocess, sys; "
+              "subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL); "
               "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
-    result = subprocess.run([sys.executable, "-c", script, p.berth, "plan"], cwd=p.dir, text=True,
+    result = subprocess.run([sys.executable, "-c", script, p.berth, *args], cwd=p.dir, text=True,
                             env=dict(p.env, AWS_ENDPOINT_URL=url), capture_output=True, check=True)
-    return int(result.stdout)
+    return int(result.stdout), result.stderr
 
 
 def drift(p, moto, proxy):
@@ -459,17 +461,18 @@ def settling(p, moto, proxy):
         body = proxy.pass_on(call)[1].replace(b"<name>running</name>", b"<name>stopped</name>")
         reason = (b"<stateReason><code>Server.InsufficientInstanceCapacity</code>"
                   b"<message>none left</message></stateReason><imageId>")
-        return 200, re.sub(rb"(?s)<stateReason>.*?</stateReason>", b"", body).replace(
-            b"<imageId>", reason)
+        body = re.sub(rb"(?s)<stateReason>.*?</stateReason>", b"", body)
+        return 200, body.replace(b"<imageId>", b"<x/>" * ELEMENTS + reason)
     moto.ec2.stop_instances(InstanceIds=[made])
     proxy.faults[:] = [once(no_capacity)]
     p.apply()
     moto.ec2.stop_instances(InstanceIds=[made])
     started.clear()
     proxy.faults[:] = [no_capacity]
-    result = p.run("apply", "-auto-approve", check_code=None)
-    check("none left" in result.stderr and "Server.InsufficientInstanceCapacity" in result.stderr,
-          "why it did not start", result.stderr)
+    peak, said = memory_of(p, proxy.url, "apply", "-auto-approve")
+    check("none left" in said and "Server.InsufficientInstanceCapacity" in said,
+          "why it did not start", said)
+    check(peak < WAIT_MAX_KB, f"a wait that keeps its answers: {peak} KB")
     proxy.faults.clear()
     check("public_ip" in json.dumps(p.state()), "with its address", p.state())
     check(p.plan() == {}, "nothing left to do")
