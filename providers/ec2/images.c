@@ -27,7 +27,7 @@ const struct image *image_find(const char *name) {
 }
 
 /* Graviton families carry a g behind their generation: t4g, m7gd, c6gn; a1 is the first. */
-static bool is_arm(const char *type) {
+bool image_is_arm(const char *type) {
     if (strncmp(type, "a1.", 3) == 0)
         return true;
     const char *digit = strpbrk(type, "0123456789");
@@ -37,5 +37,5 @@ static bool is_arm(const char *type) {
 }
 
 const char *image_parameter(const struct image *image, const char *instance_type) {
-    return is_arm(instance_type) ? image->ssm_arm : image->ssm_x86;
+    return image_is_arm(instance_type) ? image->ssm_arm : image->ssm_x86;
 }

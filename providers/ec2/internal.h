@@ -104,4 +104,5 @@ struct image {
     const char *ssm_x86, *ssm_arm; /* parameter names; NULL where there is none */
 };
 const struct image *image_find(const char *name); /* NULL for an ami-… id */
+bool image_is_arm(const char *instance_type);     /* AWS's own ARM processors */
 const char *image_parameter(const struct image *image, const char *instance_type);

@@ -143,6 +143,16 @@ static int update_running(struct ec2_session *s, const char *id, const RECORD *b
     return rc;
 }
 
+/* Asked before it is stopped for it: EC2 refuses only afterwards, and leaves it stopped. */
+static int check_resize(const RECORD *before, const RECORD *after, struct err *err) {
+    if (before->type == NULL || image_is_arm(before->type) == image_is_arm(after->type))
+        return 0;
+    err_set(err, ERRC_UNSUPPORTED, "its disk does not boot on the processors of %s", after->type);
+    err_hint(err, "choose a type with the processors of %s; to move, destroy and apply",
+             before->type);
+    return -ERRC_UNSUPPORTED;
+}
+
 /* 0, 1 when the change has been answered for, or -code. A step that is done already (the run before
  * was interrupted) is left out, since `before` is what is live. */
 static int update(struct ec2_session *s, struct change *c, const struct apply_ops *ops,
@@ -154,7 +164,9 @@ static int update(struct ec2_session *s, struct change *c, const struct apply_op
     bool resize = !cstr_eq(before->type, after->type);
     bool comes = cstr_eq(before->power, "pending");
     bool runs = comes || cstr_eq(before->power, "running");
-    int rc = comes ? wait_for_one(s, WAIT_RUNNING, c, id, &seen, ops, arena, err) : 0;
+    int rc = check_resize(before, after, err);
+    if (rc == 0 && comes)
+        rc = wait_for_one(s, WAIT_RUNNING, c, id, &seen, ops, arena, err);
     if (rc == 0)
         rc = update_running(s, id, before, after, arena, err);
     if (rc == 0 && runs && resize)

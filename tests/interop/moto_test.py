@@ -276,6 +276,12 @@ def resize_and_scale(p, moto, proxy):
     done = [a for a in actions(proxy.take()) if not a.startswith("Describe") and a != "GetParameters"]
     check(done == ["StopInstances", "ModifyInstanceAttribute", "StartInstances"], "in order", done)
     check(moto.instances()[0]["InstanceType"] == "t3.medium", "the type")
+    p.edit_spec("t3.medium", "t4g.medium")
+    result = p.run("apply", "-auto-approve", check_code=None)
+    check("processors of t4g.medium" in result.stderr, "an x86 disk does not boot on ARM",
+          result.stderr)
+    check("StopInstances" not in actions(proxy.take()), "and nothing stopped for it")
+    p.edit_spec("t4g.medium", "t3.medium")
     p.edit_spec("count: 1", "count: 3")
     p.apply()
     launches = [c for c in proxy.take() if c.action == "RunInstances"]
