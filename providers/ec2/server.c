@@ -338,6 +338,19 @@ static const char *address_of(const struct observe_in *in, const struct xml *ite
                                                         : address;
 }
 
+/* The AMI in hand is of the spec's image and type. What was made from another image, or for other
+ * processors, is no older one of it. */
+static bool has_newer_ami(const struct ec2_session *s, const struct observe_in *in,
+                          const RECORD *r) {
+    const struct node *node = nodes_find(in->nodes, "server[0]");
+    const RECORD *wanted = node == NULL ? NULL : node->desired;
+    if (wanted == NULL || wanted->type == NULL || r->type == NULL || r->ami == NULL ||
+        s->ami == NULL || s->ami[0] == '\0')
+        return false;
+    return !cstr_eq(s->ami, r->ami) && (r->image == NULL || cstr_eq(r->image, wanted->image)) &&
+           image_is_arm(r->type) == image_is_arm(wanted->type);
+}
+
 static int read_instance(struct ec2_session *s, const struct observe_in *in, const struct xml *item,
                          struct observed *out) {
     RECORD *r = ARENA_NEW(&out->arena, RECORD);
@@ -375,7 +388,7 @@ static int read_instance(struct ec2_session *s, const struct observe_in *in, con
                           ? NULL
                           : server_host_key(s, live->token, &out->arena, NULL, &ignored);
     }
-    if (s->ami != NULL && s->ami[0] != '\0' && r->ami != NULL && !cstr_eq(s->ami, r->ami))
+    if (has_newer_ami(s, in, r))
         live->note =
             arena_printf(&out->arena, "a newer image exists: %s (it runs %s)", s->ami, r->ami);
     return 0;

@@ -325,7 +325,16 @@ def lost_state(p, moto, proxy):
     moto.ec2.delete_tags(Resources=before, Tags=[dict(Key="berth:name")])
     check("server[0]" not in p.plan(), "found by its id")
     moto.ec2.create_tags(Resources=before, Tags=[dict(Key="berth:name", Value="moto")])
+    def newer(call):
+        return (200, b'{"Parameters":[{"Name":"x","Value":"ami-00000000000000001"}]}') \
+            if call.action == "GetParameters" else None
+    proxy.faults.append(newer)
+    check("a newer image exists: ami-00000000000000001" in p.run("plan").stdout, "a note of it")
+    check(p.plan() == {}, "and nothing but a note")
     p.edit_spec("amazon-linux-2023", "debian-12")
+    result = p.run("plan")
+    check("newer image" not in result.stdout, "another image is no newer one", result.stdout)
+    proxy.faults.remove(newer)
     result = p.run("apply", "-auto-approve", check_code=None)
     check("no AMI is published for debian-12" in result.stderr, "it cannot be replaced",
           result.stderr)
