@@ -266,13 +266,16 @@ static int read_answers(struct ec2_session *s, const struct observe_in *in, stru
                         size_t n, struct arena *arena, struct observed *out, struct err *err) {
     size_t denied = 0;
     for (size_t i = 0; i < n; i++) {
-        if (calls[i].rc < 0 && !is_denied(&calls[i])) {
-            *err = calls[i].err;
-            return calls[i].rc;
+        const struct aws_call *call = &calls[i];
+        /* Without an AMI nothing is unreadable but servers that are to be made. */
+        bool spared = i == CALL_AMI && call->err.code != ERRC_CANCELLED;
+        if (call->rc < 0 && !spared && !is_denied(call)) {
+            *err = call->err;
+            return call->rc;
         }
-        denied += calls[i].rc < 0;
+        denied += i < CALL_AMI && call->rc < 0;
     }
-    if (denied == n) {
+    if (denied == CALL_AMI) {
         *err = calls[0].err;
         return calls[0].rc;
     }

@@ -85,6 +85,10 @@ static int find_ami(struct ec2_session *s, const RECORD *r, const char **ret, st
         return 0;
     }
     *ret = s->ami;
+    if (s->ami_err.code != 0) {
+        *err = s->ami_err;
+        return -err->code;
+    }
     if (s->ami == NULL || s->ami[0] == '\0')
         return err_set(err, ERRC_NOTFOUND, "no AMI is published for %s in %s", r->image,
                        s->config.region);

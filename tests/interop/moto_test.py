@@ -505,6 +505,16 @@ def unreadable(p, moto, proxy):
     proxy.faults.append(denied)
     check(p.plan() == {}, "the servers are there: no AMI is needed")
     proxy.faults.remove(denied)
+    down = {"AWS_ENDPOINT_URL_SSM": f"http://127.0.0.1:{free_port()}", "AWS_MAX_ATTEMPTS": "1"}
+    p.run("plan", "-detailed-exitcode", env=down)
+    p.edit_spec("count: 1", "count: 2")
+    result = p.run("plan", "-json", "-detailed-exitcode", check_code=2, env=down)
+    plan = {c["address"]: c["action"] for c in json.loads(result.stdout)["changes"]}
+    check(plan["server[0]"] == "no-op" and plan["server[1]"] == "unknown", "but here it is", plan)
+    result = p.run("plan", env=down)
+    check(down["AWS_ENDPOINT_URL_SSM"] in result.stdout + result.stderr, "which was down",
+          result.stdout, result.stderr)
+    p.edit_spec("count: 2", "count: 1")
     portal = (200, b"<html><body>Log in to the hotel's network</body></html>")
     proxy.faults.append(at("DescribeInstances", portal))
     result = p.run("plan", check_code=1)
