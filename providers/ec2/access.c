@@ -146,7 +146,7 @@ static int record_of(const struct xml *item, struct arena *arena, RECORD *ret) {
             return -ERRC_NOMEM;
     }
     strlist_sort(&ret->rules);
-    return ret->name == NULL || ret->group_id == NULL ? -ERRC_NOMEM : 0;
+    return ret->group_id == NULL ? -ERRC_NOMEM : 0;
 }
 
 static bool is_ours(const struct xml *item, const struct run *run) {
@@ -170,9 +170,13 @@ int access_read_live(struct ec2_session *s, const struct observe_in *in, const s
             foreign = item;
             continue;
         }
-        struct live *live = observed_add(out, &access_kind, "access", LIVE_OURS);
+        if (id == NULL)
+            return err_set(err, ERRC_NET, "DescribeSecurityGroups: %s has no id", s->object_name);
         RECORD *record = ARENA_NEW(&out->arena, RECORD);
-        if (live == NULL || record == NULL || record_of(item, &out->arena, record) < 0)
+        if (record == NULL || record_of(item, &out->arena, record) < 0)
+            return err_set(err, ERRC_NOMEM, "out of memory");
+        struct live *live = observed_add(out, &access_kind, "access", LIVE_OURS);
+        if (live == NULL)
             return err_set(err, ERRC_NOMEM, "out of memory");
         live->record = record;
         live->id = record->group_id;
@@ -184,7 +188,7 @@ int access_read_live(struct ec2_session *s, const struct observe_in *in, const s
         return err_set(err, ERRC_NOMEM, "out of memory");
     if (foreign != NULL)
         err_set(&live->err, ERRC_CONFLICT, "a security group named %s (%s)", s->object_name,
-                xml_text(foreign, "groupId"));
+                xml_text(foreign, "groupId") == NULL ? "?" : xml_text(foreign, "groupId"));
     return 0;
 }
 

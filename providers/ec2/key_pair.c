@@ -120,7 +120,7 @@ int key_pair_read_live(struct ec2_session *s, const struct observe_in *in, const
     live->id = record->key_pair_id;
     if (!ours) {
         err_set(&live->err, ERRC_CONFLICT, "a key pair named %s (%s)", record->name,
-                record->key_pair_id);
+                record->key_pair_id == NULL ? "?" : record->key_pair_id);
         return 0;
     }
     live->record = record;
