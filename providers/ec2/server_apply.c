@@ -13,11 +13,12 @@ static const char *id_of(const struct change *c) {
                                                   : NULL;
 }
 
-/* One missing id fails the whole call and nothing is terminated: those that it names are left out
- * of the next, and marked. */
+/* One missing id fails the whole call and nothing is terminated: those that it names, and after
+ * some seconds still (they were just seen, and EC2 is eventually consistent), are left out of the
+ * next, and marked. */
 static int send_terminate(struct ec2_session *s, const char *const *ids, size_t len, bool *gone,
                           struct arena *arena, struct err *err) {
-    for (;;) {
+    for (bool first = true;; first = false) {
         struct query q;
         struct xml *xml;
         size_t n = 0, left = 0;
@@ -29,7 +30,8 @@ static int send_terminate(struct ec2_session *s, const char *const *ids, size_t 
             query_free(&q);
             return 0;
         }
-        int rc = ec2_call(s, &q, "TerminateInstances", false, arena, &xml, err);
+        int rc = (first ? ec2_call_settling : ec2_call)(s, &q, "TerminateInstances", false, arena,
+                                                        &xml, err);
         if (rc == 0 || !ec2_is(err, "InvalidInstanceID.NotFound"))
             return rc;
         server_mark_missing(err, ids, len, gone);
