@@ -1,6 +1,8 @@
 #include "specs/sections/check.h"
 #include "specs/sections/sections.h"
 
+#include <string.h>
+
 static const struct field python_fields[] = {
     {.name = "version",
      .doc = "Python version; without it the distribution's, where that is new enough.",
@@ -25,7 +27,7 @@ static const struct field python_fields[] = {
      .type = FIELD_STR,
      .offset = offsetof(struct python_section, index_url),
      .check = check_http_url,
-     .pattern = "^https?://"},
+     .pattern = "^https?://[^/@]+(/.*)?$"},
     {.name = "exact", .doc = "Remove what the spec does not name.", .flags = FIELD_LATER},
     FIELD_END,
 };
@@ -47,11 +49,27 @@ static const struct field packages_fields[] = {
     FIELD_END,
 };
 
+/* It would stand in plans and in the state. */
+static void check_packages(const struct spec *spec, const void *record, struct tree *tree,
+                           struct diags *diags) {
+    (void)spec;
+    const struct packages_section *packages = record;
+    struct str url = str_of(packages->python.index_url);
+    struct str scheme, empty, authority;
+    if (url.len == 0 || !str_split(&url, '/', &scheme) || !str_split(&url, '/', &empty) ||
+        !str_split(&url, '/', &authority) || memchr(authority.ptr, '@', authority.len) == NULL)
+        return;
+    diag_add_hidden(diags, tree_get(tree, "python.index_url")->mark,
+                    "leave user and password out for now",
+                    "a login in `index_url` is not supported yet");
+}
+
 const struct section section_packages = {
     .name = "packages",
     .doc = "What is installed.",
     .fields = packages_fields,
     .size = sizeof(struct packages_section),
+    .check = check_packages,
 };
 
 const struct packages_section *spec_packages(const struct spec *spec) {

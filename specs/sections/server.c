@@ -3,7 +3,8 @@
 
 static const char *const images[] = {"debian-12", "ubuntu-24.04", "amazon-linux-2023",
                                      "deep-learning-ubuntu-24.04", NULL};
-static const char *const disk_types[] = {"gp3", "gp2", "io1", "io2", "st1", "standard", NULL};
+static const char *const disk_types[] = {"gp3", "gp2", "standard", NULL};
+static const char *const later_disk_types[] = {"io1", "io2", NULL}; /* they need IOPS as well */
 
 static const struct field disk_fields[] = {
     {.name = "size",
@@ -18,6 +19,7 @@ static const struct field disk_fields[] = {
      .type = FIELD_STR,
      .offset = offsetof(struct server_disk, type),
      .choices = disk_types,
+     .later = later_disk_types,
      .def = "gp3"},
     {.name = "encrypted",
      .doc = "Encrypt the root disk.",
