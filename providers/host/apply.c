@@ -24,6 +24,7 @@ struct convergence {
     enum step_status *status;
     size_t current;   /* that the host is at; SIZE_MAX between steps */
     size_t restarter; /* whose step ends with a restart of Jupyter; SIZE_MAX: none */
+    bool restarted;   /* and that step went well */
     struct buf tail;  /* end of the current step's output */
     struct err err;   /* of a callback into the engine: the disk is full, say */
 };
@@ -98,8 +99,10 @@ static void on_control(struct convergence *x, struct str line) {
                str_to_i64(text, 0, 255, &status)) {
         x->current = SIZE_MAX;
         if (status == 0) {
-            if ((size_t)i != x->restarter) /* that one waits for Jupyter, when the host is done */
+            if ((size_t)i != x->restarter)
                 succeed(x, (size_t)i);
+            else /* that one waits for Jupyter, when the host is done */
+                x->restarted = true;
             return;
         }
         struct err err;
@@ -249,7 +252,7 @@ static void run_script(struct convergence *x) {
         memset(script.ptr, 0, script.len);
     if (rc == 0)
         err_set(&err, ERRC_HOST, "the host stopped (exit %d): %.400s", status, buf_cstr(&errors));
-    if (rc == 0 && x->restarter != SIZE_MAX && x->status[x->restarter] == STEP_WAITING)
+    if (rc == 0 && x->restarted && x->status[x->restarter] == STEP_WAITING)
         await_jupyter(x);
     for (size_t i = 0; i < x->batch->len; i++)
         if (host_kind_of(x->batch->changes[i]->kind)->step != NULL)

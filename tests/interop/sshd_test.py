@@ -41,7 +41,7 @@ class Host:
         self.process = None
         self.project = self.root / "project"
         self.etc = self.root / "etc_ssh"
-        self.to = self.root / "to"
+        self.to, self.more = self.root / "to", self.root / "more"
         (self.project / "from").mkdir(parents=True)
         self.etc.mkdir()
         (self.project / "from" / "a.txt").write_text("hello\n")
@@ -52,6 +52,7 @@ class Host:
         self.wrapper = self.root / "wrapper"
         self.authorize(self.root / "user.pub")
         (self.root / "bin").mkdir()
+        (self.root / "run").mkdir()
         self.write(self.root / "bin" / "sudo", '#!/bin/sh\nshift\nexec "$@"\n')
         self.write(self.root / "systemctl", f"#!/bin/sh\nkill -HUP $(cat {self.root}/sshd.pid)\n")
         # Bind mounts hide the machine's own; $SSH_ORIGINAL_COMMAND is what berth asked for.
@@ -82,6 +83,7 @@ class Host:
         self.write(self.root / "inside",
                    f"#!/bin/sh\nmount --bind {self.etc} /etc/ssh\n"
                    f"mount --bind {self.root}/systemctl {systemctl}\n"
+                   f"mount --bind {self.root}/run /run\n"
                    f"PATH={self.root}/bin:$PATH\n{command}\n")
         self.write(self.wrapper, f"#!/bin/sh\nexec unshare -m {self.root}/inside\n")
 
@@ -108,6 +110,14 @@ class Host:
         return dict(os.environ, BERTH_HOST_ADDRESS="127.0.0.1", BERTH_HOST_PORT=str(self.port),
                     BERTH_HOST_USER="root", BERTH_HOST_IDENTITY=str(self.root / "user"),
                     BERTH_HOST_KEY=" ".join(key[:2]), BERTH_MY_IP="127.0.0.1/32", NO_COLOR="1")
+
+    def spec(self, files=("from",), python=False):
+        text = SPEC.replace("TO", str(self.to))
+        if "more" in files:
+            text = text.replace("}]", f"}}, {{ from: from, to: {self.more} }}]")
+        if python:
+            text += 'packages: { python: { packages: ["none-such"] } }\n'
+        (self.project / "berth.yaml").write_text(text)
 
     def run(self, *args, timeout=60):
         return subprocess.run([self.berth, *args], cwd=self.project, env=self.environment(),
@@ -225,6 +235,17 @@ def main():
         host.unreadable("a password is required", "sudo without a password")
         host.wrap('echo nonsense')
         host.unreadable("something else than was asked")
+        host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
+
+        step("a host that stops before its first step has done none")
+        host.spec(files=["from", "more"], python=True)
+        host.wrap('case $SSH_ORIGINAL_COMMAND in *" -s") s=$(cat); case $s in *"begin 0"*) '
+                  'echo "no room" >&2; exit 1;; esac; printf "%s" "$s" | exec sh -s;; esac')
+        result = host.apply(code=3)
+        for node in ("server[0].python", "server[0].python.packages"):
+            check(f"{node}: created" not in result.stderr, f"{node} failed", result.stderr)
+        check("no room" in result.stderr, "and why", result.stderr)
+        host.spec(files=["from", "more"])
         host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
 
         step("nobody listens; and somebody listens who says nothing")
