@@ -23,7 +23,11 @@ enum {
     REFUSED_S = 30,   /* that logins are refused while a server boots */
     IDLE_MS = 900000, /* a step that says nothing for that long is stuck */
     POLL_MS = 100,
-    FRESH_S = 45, /* firewalls forget idle connections after a minute or more */
+    FRESH_S = 45,     /* firewalls forget idle connections after a minute or more */
+    KEEPALIVE_S = 30, /* a step may be silent for longer than that */
+    ASIDE_S = 10,
+    KEEPALIVES = 4,     /* unanswered ones until the peer is gone */
+    UNSENT_MS = 120000, /* so are bytes that nobody acknowledges */
     ERRORS_MAX = 16384
 };
 
@@ -81,6 +85,22 @@ failed:
     return -1;
 }
 
+/* Keeps routers in between from forgetting a silent connection, and finds out when it is dead. */
+static void tune(int fd) {
+    static const struct {
+        int level, name, value;
+    } options[] = {
+        {IPPROTO_TCP, TCP_NODELAY, 1},
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+        {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S},
+        {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_S},
+        {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVES},
+        {IPPROTO_TCP, TCP_USER_TIMEOUT, UNSENT_MS},
+    };
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+        setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
+}
+
 static int connect_tcp(const struct ssh_in *in, struct err *err) {
     char port[16];
     snprintf(port, sizeof port, "%d", in->endpoint->port);
@@ -96,9 +116,7 @@ static int connect_tcp(const struct ssh_in *in, struct err *err) {
     int problem = errno;
     freeaddrinfo(list);
     if (fd >= 0) {
-        int on = 1;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+        tune(fd);
         return fd;
     }
     if (problem == ECANCELED)
