@@ -19,9 +19,9 @@
 enum {
     CONNECT_MS = 4000, /* one try */
     HANDSHAKE_MS = 15000,
-    TRY_S = 8,        /* one try, connection, keys and login */
-    REFUSED_S = 30,   /* that logins are refused while a server boots */
-    IDLE_MS = 900000, /* a step that says nothing for that long is stuck */
+    TRY_S = 8,         /* one try, connection and keys; and as much for the login */
+    REFUSED_S = 30,    /* that logins are refused while a server boots */
+    IDLE_MS = 3600000, /* a step that says nothing for that long is stuck */
     POLL_MS = 100,
     FRESH_S = 45,     /* firewalls forget idle connections after a minute or more */
     KEEPALIVE_S = 30, /* a step may be silent for longer than that */
@@ -158,6 +158,12 @@ static int ssh_error(struct ssh *s, enum err_code code, const char *what, struct
         (rc) = (call);                                                                             \
     } while ((rc) == LIBSSH2_ERROR_EAGAIN && wait_io((s), (until)))
 
+static bool is_closed(int fd) {
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
 static int verify_key(struct ssh *s, const struct ssh_in *in, size_t *ret_key, struct err *err) {
     size_t len = 0;
     int type = 0;
@@ -193,8 +199,15 @@ static int log_in(struct ssh *s, const struct endpoint *e, double until, struct 
                                                  NULL, e->key_path, ""));
     if (rc == 0)
         return 0;
+    if (rc == LIBSSH2_ERROR_EAGAIN && now_s() >= until)
+        return err_set(err, ERRC_TIMEOUT, "%s: the login is not answered", s->where);
+    if (is_closed(s->fd)) /* a host that is busy or about to go down */
+        return ssh_error(s, ERRC_NET, "the connection was lost at login", err);
     ssh_error(s, ERRC_AUTH, "the login was refused", err);
-    err_hint(err, "the key is %s; libssh2 before 1.11 cannot log in with RSA keys", e->key_path);
+    err_hint(err,
+             "the key is %s; keys with a passphrase cannot be used, nor RSA keys with libssh2 "
+             "before 1.11",
+             e->key_path);
     return -err->code;
 }
 
@@ -203,6 +216,10 @@ static int handshake(struct ssh *s, const struct ssh_in *in, double deadline, si
                      struct err *err) {
     double until = deadline;
     int rc;
+    if (rc == LIBSSH2_ERROR_EAGAIN && now_s() >= until)
+        return err_set(err, ERRC_TIMEOUT, "%s: the login is not answered", s->where);
+    if (is_closed(s->fd)) /* a host that is busy or about to go down */
+        return ssh_error(s, ERRC_NET, "the connection was lost at login", err);
     s->session = libssh2_session_init();
     if (s->session == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
@@ -214,7 +231,7 @@ static int handshake(struct ssh *s, const struct ssh_in *in, double deadline, si
     if (rc != 0)
         return ssh_error(s, ERRC_NET, "the SSH handshake failed", err);
     rc = verify_key(s, in, ret_key, err);
-    return rc < 0 ? rc : log_in(s, in->endpoint, until, err);
+    return rc < 0 ? rc : log_in(s, in->endpoint, now_s() + TRY_S, err);
 }
 
 static int try_once(const struct ssh_in *in, double deadline, struct ssh **ret, size_t *ret_key,
@@ -283,10 +300,7 @@ void ssh_close(struct ssh *s) {
 }
 
 bool ssh_is_alive(const struct ssh *s) {
-    char byte;
-    ssize_t n = recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    bool open = n > 0 || (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK));
-    return open && now_s() - s->used_s < FRESH_S;
+    return !is_closed(s->fd) && now_s() - s->used_s < FRESH_S;
 }
 
 /* ---- One command */
