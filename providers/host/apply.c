@@ -31,6 +31,11 @@ struct convergence {
 
 static bool is_removal(const struct change *c) { return c->action == ACTION_DESTROY; }
 
+/* Nothing new is to start. */
+static bool is_cancelled(const struct convergence *x) {
+    return atomic_load(x->session->run->cancel) > 0;
+}
+
 static void fail(struct convergence *x, size_t i, const struct err *err) {
     if (x->status[i] != STEP_WAITING)
         return;
@@ -215,11 +220,23 @@ static void await_jupyter(struct convergence *x) {
         succeed(x, x->restarter);
 }
 
+/* All that the host has not answered for. */
+static void fail_steps(struct convergence *x, const struct err *err) {
+    for (size_t i = 0; i < x->batch->len; i++)
+        if (host_kind_of(x->batch->changes[i]->kind)->step != NULL)
+            fail(x, i, err);
+}
+
 static void run_script(struct convergence *x) {
     _cleanup_buf_ struct buf script = BUF_INIT(4 * (size_t)BUF_LARGE);
     _cleanup_buf_ struct buf errors = BUF_INIT(BUF_SMALL);
     struct err err = {0};
     size_t steps = 0;
+    if (is_cancelled(x)) {
+        err_set(&err, ERRC_CANCELLED, "interrupted");
+        fail_steps(x, &err);
+        return;
+    }
     buf_adds(&script, script_common);
     for (size_t i = 0; script_converge[i] != NULL; i++)
         buf_adds(&script, script_converge[i]);
@@ -247,16 +264,18 @@ static void run_script(struct convergence *x) {
     int status = 0;
     int rc = script.failed ? err_set(&err, ERRC_LIMIT, "there is more to send than fits in memory")
                            : ssh_run(x->connection->ssh, "sudo -n sh -s", buf_str(&script), on_line,
-                                     x, NULL, &errors, &status, &err);
+                                     x, NULL, &errors, script_stop, &status, &err);
     if (script.ptr != NULL)
         memset(script.ptr, 0, script.len);
-    if (rc == 0)
+    if (rc < 0)
+        host_disconnect(x->session, x->connection);
+    else if (is_cancelled(x))
+        err_set(&err, ERRC_CANCELLED, "interrupted");
+    else
         err_set(&err, ERRC_HOST, "the host stopped (exit %d): %.400s", status, buf_cstr(&errors));
     if (rc == 0 && x->restarted && x->status[x->restarter] == STEP_WAITING)
         await_jupyter(x);
-    for (size_t i = 0; i < x->batch->len; i++)
-        if (host_kind_of(x->batch->changes[i]->kind)->step != NULL)
-            fail(x, i, &err);
+    fail_steps(x, &err);
 }
 
 /* Steps that are taken from here. `before`: those that stand before every step on the host. */
@@ -272,6 +291,11 @@ static void run_local(struct convergence *x, bool before) {
             continue;
         }
         struct err err = {0};
+        if (is_cancelled(x)) {
+            err_set(&err, ERRC_CANCELLED, "interrupted");
+            fail(x, i, &err);
+            continue;
+        }
         x->ops->begun(x->ops->ctx, x->batch->changes[i]);
         if (kind->local(&x->steps[i], x->connection, x->ops, &err) < 0)
             fail(x, i, &err);
@@ -316,6 +340,9 @@ static int prepare(struct convergence *x, struct err *err) {
     return 0;
 }
 
+/* Nothing has been started on a host that is yet to be reached. */
+static bool is_given_up(void *ctx) { return is_cancelled(ctx); }
+
 static int connect(struct convergence *x, const char *parent, struct err *err) {
     struct endpoint endpoint;
     struct arena *arena = x->batch->arena;
@@ -327,8 +354,8 @@ static int connect(struct convergence *x, const char *parent, struct err *err) {
     const struct host_keys keys = host_keys_of(x->session->run, parent, &endpoint, record, arena);
     for (size_t i = 0; i < x->batch->len; i++)
         x->ops->progress(x->ops->ctx, x->batch->changes[i], i == 0 ? "connecting" : "waiting");
-    return host_connect(x->session, parent, &endpoint, &keys, BOOT_S, NULL, NULL, &x->connection,
-                        err);
+    return host_connect(x->session, parent, &endpoint, &keys, BOOT_S, is_given_up, x,
+                        &x->connection, err);
 }
 
 int host_apply(void *session, struct batch *batch, const struct apply_ops *ops, struct err *err) {

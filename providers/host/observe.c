@@ -156,8 +156,8 @@ static int probe(struct target *t, struct err *err) {
     rc = compose(t, &script);
     if (rc < 0)
         return err_set(err, ERRC_NOMEM, "out of memory");
-    rc =
-        ssh_run(c->ssh, "sudo -n sh -s", buf_str(&script), NULL, NULL, &out, &errors, &status, err);
+    rc = ssh_run(c->ssh, "sudo -n sh -s", buf_str(&script), NULL, NULL, &out, &errors, NULL,
+                 &status, err);
     if (rc < 0) {
         host_disconnect(t->session, c);
         return rc;

@@ -172,4 +172,7 @@ static const char python[] =
     /* So that %pip works in a notebook. */
     "own_environment() { find " HOST_ENV " ! -user \"$1\" -exec chown -h \"$1:\" {} +; }\n";
 
+const char script_stop[] =
+    "sudo -n sh -c 'for d in /run/berth.??????; do [ ! -d \"$d\" ] || : >\"$d/gone\"; done'";
+
 const char *const script_converge[] = {protocol, environment, packages, python, NULL};

@@ -127,7 +127,14 @@ static int connect_tcp(const struct ssh_in *in, struct err *err) {
 
 /* ---- libssh2 without blocking */
 
-/* Waits until libssh2 can go on; false on a time-out or a stop. */
+static int cancel_level(const struct ssh *s) {
+    return s->cancel == NULL ? 0 : atomic_load(s->cancel);
+}
+
+static bool is_cancelled(const struct ssh *s) { return cancel_level(s) > 1; }
+
+/* Waits until libssh2 can go on, or the user wants less than before; false on a time-out or a
+ * stop. */
 static bool wait_io(struct ssh *s, double until_s) {
     int directions = libssh2_session_block_directions(s->session);
     struct pollfd p = {.fd = s->fd};
@@ -135,10 +142,13 @@ static bool wait_io(struct ssh *s, double until_s) {
         p.events |= POLLIN;
     if (directions & LIBSSH2_SESSION_BLOCK_OUTBOUND)
         p.events |= POLLOUT;
+    int level = cancel_level(s);
     while (now_s() < until_s) {
         if (poll(&p, 1, POLL_MS) > 0)
             return true;
-        if (s->cancel != NULL && atomic_load(s->cancel) > 1)
+        if (level == 0 && cancel_level(s) == 1)
+            return true;
+        if (is_cancelled(s))
             return false;
     }
     return false;
@@ -147,7 +157,7 @@ static bool wait_io(struct ssh *s, double until_s) {
 static int ssh_error(struct ssh *s, enum err_code code, const char *what, struct err *err) {
     char *text = NULL;
     libssh2_session_last_error(s->session, &text, NULL, 0);
-    if (s->cancel != NULL && atomic_load(s->cancel) > 1)
+    if (is_cancelled(s))
         return err_set(err, ERRC_CANCELLED, "interrupted");
     return err_set(err, code, "%s: %s: %s", s->where, what,
                    text == NULL || text[0] == '\0' ? "the connection broke" : text);
@@ -216,10 +226,6 @@ static int handshake(struct ssh *s, const struct ssh_in *in, double deadline, si
                      struct err *err) {
     double until = deadline;
     int rc;
-    if (rc == LIBSSH2_ERROR_EAGAIN && now_s() >= until)
-        return err_set(err, ERRC_TIMEOUT, "%s: the login is not answered", s->where);
-    if (is_closed(s->fd)) /* a host that is busy or about to go down */
-        return ssh_error(s, ERRC_NET, "the connection was lost at login", err);
     s->session = libssh2_session_init();
     if (s->session == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
@@ -292,6 +298,7 @@ void ssh_close(struct ssh *s) {
         return;
     if (s->session != NULL) {
         libssh2_session_disconnect(s->session, "done");
+        shutdown(s->fd, SHUT_RDWR); /* else it would wait for channels that are open, and give up */
         libssh2_session_free(s->session);
     }
     if (s->fd >= 0)
@@ -313,6 +320,7 @@ struct exchange {
     void (*on_line)(void *ctx, struct str line);
     void *ctx;
     struct buf *out, *errors;
+    const char *stop; /* still to be run aside at the first Ctrl-C, or NULL */
 };
 
 static void take_output(struct exchange *r, const char *bytes, size_t len) {
@@ -391,56 +399,98 @@ static bool is_queued(LIBSSH2_CHANNEL *channel) {
     return queued > 0 || libssh2_channel_eof(channel);
 }
 
-static int run_channel(struct ssh *s, const char *command, struct exchange *r, int *ret_status,
-                       struct err *err) {
-    double until = now_s() + HANDSHAKE_MS / 1000.0;
+static int open_channel(struct ssh *s, const char *command, double until, LIBSSH2_CHANNEL **ret,
+                        struct err *err) {
     int rc;
     do {
-        r->channel = libssh2_channel_open_session(s->session);
-    } while (r->channel == NULL && libssh2_session_last_errno(s->session) == LIBSSH2_ERROR_EAGAIN &&
+        *ret = libssh2_channel_open_session(s->session);
+    } while (*ret == NULL && libssh2_session_last_errno(s->session) == LIBSSH2_ERROR_EAGAIN &&
              wait_io(s, until));
-    if (r->channel == NULL)
+    if (*ret == NULL)
         return ssh_error(s, ERRC_NET, "cannot open a channel", err);
-    RETRY(rc, s, until, libssh2_channel_exec(r->channel, command));
-    if (rc != 0)
-        return ssh_error(s, ERRC_NET, "cannot run a command", err);
-    until = now_s() + IDLE_MS / 1000.0;
+    RETRY(rc, s, until, libssh2_channel_exec(*ret, command));
+    return rc == 0 ? 0 : ssh_error(s, ERRC_NET, "cannot run a command", err);
+}
+
+static void free_channel(struct ssh *s, LIBSSH2_CHANNEL *channel) {
+    int rc;
+    double until = now_s() + 1;
+    if (channel != NULL)
+        RETRY(rc, s, until, libssh2_channel_free(channel));
+}
+
+/* The exit status; a command that a signal ended has none, and did not succeed. */
+static int take_status(struct ssh *s, LIBSSH2_CHANNEL *channel, int *ret_status, struct err *err) {
+    char *name = NULL;
+    libssh2_channel_get_exit_signal(channel, &name, NULL, NULL, NULL, NULL, NULL);
+    if (name != NULL) {
+        err_set(err, ERRC_HOST, "%s: the command was ended by SIG%s", s->where, name);
+        libssh2_free(s->session, name);
+        return -ERRC_HOST;
+    }
+    *ret_status = libssh2_channel_get_exit_status(channel);
+    return 0;
+}
+
+/* Beside the command that runs. Best effort: it is the user's hurry, not the world's. */
+static void run_aside(struct ssh *s, const char *command) {
+    LIBSSH2_CHANNEL *channel = NULL;
+    struct err ignored;
+    double until = now_s() + ASIDE_S;
+    if (open_channel(s, command, until, &channel, &ignored) == 0)
+        while (!libssh2_channel_eof(channel) && wait_io(s, until)) {
+            char text[512];
+            if (libssh2_channel_read(channel, text, sizeof text) < 0 &&
+                libssh2_session_last_errno(s->session) != LIBSSH2_ERROR_EAGAIN)
+                break;
+        }
+    free_channel(s, channel);
+}
+
+static int run_channel(struct ssh *s, const char *command, struct exchange *r, int *ret_status,
+                       struct err *err) {
+    int ended;
+    int rc = open_channel(s, command, now_s() + HANDSHAKE_MS / 1000.0, &r->channel, err);
+    if (rc < 0)
+        return rc;
+    double until = now_s() + IDLE_MS / 1000.0;
     while (!libssh2_channel_eof(r->channel)) {
         int moved = pump(r);
-        if (moved < 0)
+        if (moved < 0 || is_cancelled(s))
             return ssh_error(s, ERRC_NET, "the connection was lost", err);
+        if (r->out != NULL && r->out->failed)
+            return err_set(err, ERRC_LIMIT, "%s: the output is too long", s->where);
+        if (r->stop != NULL && r->input_ended && cancel_level(s) > 0) {
+            run_aside(s, r->stop);
+            r->stop = NULL;
+        }
         if (moved > 0)
             until = now_s() + IDLE_MS / 1000.0;
         else if (!is_queued(r->channel) && !wait_io(s, until))
             return ssh_error(s, ERRC_TIMEOUT, "the host said nothing for a long time", err);
     }
     until = now_s() + HANDSHAKE_MS / 1000.0;
-    RETRY(rc, s, until, libssh2_channel_close(r->channel));
+    RETRY(ended, s, until, libssh2_channel_close(r->channel));
     if (r->on_line != NULL && r->line.len > 0)
         r->on_line(r->ctx, buf_str(&r->line));
-    *ret_status = libssh2_channel_get_exit_status(r->channel);
-    return 0;
+    return take_status(s, r->channel, ret_status, err);
 }
 
 enum { LINE_MAX_BYTES = 24 * 1024 * 1024 };
 
 int ssh_run(struct ssh *s, const char *command, struct str input,
             void (*on_line)(void *line_ctx, struct str line), void *line_ctx, struct buf *out,
-            struct buf *errors, int *ret_status, struct err *err) {
+            struct buf *errors, const char *stop, int *ret_status, struct err *err) {
     struct exchange r = {.input = input,
                          .line = BUF_INIT(LINE_MAX_BYTES),
                          .on_line = on_line,
                          .ctx = line_ctx,
                          .out = out,
-                         .errors = errors};
+                         .errors = errors,
+                         .stop = stop};
     int rc = run_channel(s, command, &r, ret_status, err);
     s->used_s = now_s();
-    if (r.channel != NULL) {
-        int ended;
-        double until = now_s() + 1;
-        RETRY(ended, s, until, libssh2_channel_free(r.channel));
-        (void)ended;
-    }
+    free_channel(s, r.channel);
     buf_free(&r.line);
     if (rc == 0 && out != NULL && out->failed)
         return err_set(err, ERRC_LIMIT, "%s: the output is too long", s->where);

@@ -27,8 +27,9 @@ void ssh_close(struct ssh *ssh);
 bool ssh_is_alive(const struct ssh *ssh);
 
 /* Run a command; `input` is streamed to it. Each line of its output goes to on_line (NULL: to
- * `out`); its stderr's last part to `errors`. 0 with the exit status in *ret_status, or an error of
- * the connection. `out->max` bounds the output. */
+ * `out`); its stderr's last part to `errors`. `stop`: a command that is run beside it at the first
+ * Ctrl-C, so that it ends early; NULL for none. 0 with the exit status in *ret_status, -ERRC_HOST
+ * when a signal ended it, or an error of the connection. `out->max` bounds the output. */
 int ssh_run(struct ssh *ssh, const char *command, struct str input,
             void (*on_line)(void *line_ctx, struct str line), void *line_ctx, struct buf *out,
-            struct buf *errors, int *ret_status, struct err *err);
+            struct buf *errors, const char *stop, int *ret_status, struct err *err);

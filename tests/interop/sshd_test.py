@@ -119,6 +119,19 @@ class Host:
             text += 'packages: { python: { packages: ["none-such"] } }\n'
         (self.project / "berth.yaml").write_text(text)
 
+    def interrupt(self, after_s, times=1):
+        """An apply that gets Ctrl-C: its exit code, output, and how long it took from then on."""
+        process = subprocess.Popen([self.berth, "apply", "-auto-approve"], cwd=self.project,
+                                   env=self.environment(), text=True, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        time.sleep(after_s)
+        started = time.monotonic()
+        for _ in range(times):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        output, _ = process.communicate(timeout=60)
+        return process.returncode, output, time.monotonic() - started
+
     def run(self, *args, timeout=60):
         return subprocess.run([self.berth, *args], cwd=self.project, env=self.environment(),
                               text=True, capture_output=True, timeout=timeout,
@@ -235,7 +248,37 @@ def main():
         host.unreadable("a password is required", "sudo without a password")
         host.wrap('echo nonsense')
         host.unreadable("something else than was asked")
+
+        step("a probe that a signal ends has not read anything")
+        host.wrap('cat >/dev/null; kill -9 $$')
+        host.unreadable("SIGKILL")
         host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
+
+        step("the first Ctrl-C: the step that runs is finished, no other begins")
+        host.spec(files=["from", "more"])
+        (host.project / "from" / "a.txt").write_text("new\n")
+        host.wrap('case $SSH_ORIGINAL_COMMAND in *" -s") '
+                  'sed "s/; then begin 0$/&; sleep 4/" | exec sh -s;; '
+                  '*) exec sh -c "$SSH_ORIGINAL_COMMAND";; esac')
+        code, output, took = host.interrupt(after_s=2)
+        check(code == 130, "it says that it was interrupted", code, output)
+        check(took < 8, f"soon ({took:.1f} s)", output)
+        check((host.to / "a.txt").read_text() == "new\n", "the first was finished", output)
+        check(not host.more.exists(), "the second was not begun", output)
+        host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
+        host.apply()
+        check((host.more / "a.txt").read_text() == "new\n", "the next apply goes on")
+        check(host.plan() == {}, "and then all is done", host.plan())
+
+        step("the second Ctrl-C: at once")
+        (host.project / "from" / "a.txt").write_text("newer\n")
+        host.wrap('case $SSH_ORIGINAL_COMMAND in *" -s") '
+                  'sed "s/; then begin 0$/&; sleep 4/" | exec sh -s;; esac')
+        code, output, took = host.interrupt(after_s=2, times=2)
+        check(code == 130 and took < 4, f"interrupted ({took:.1f} s)", code, output)
+        host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
+        host.apply()
+        check(host.plan() == {}, "and then all is done", host.plan())
 
         step("a host that stops before its first step has done none")
         host.spec(files=["from", "more"], python=True)
