@@ -67,13 +67,21 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     return 0;
 }
 
-static const char make_key[] = "d=/etc/ssh/berth\n"
+/* Named last: a key without its public half, left by a run that was cut, is not taken up. */
+static const char make_key[] = "set -e\n"
+                               "d=/etc/ssh/berth\n"
                                "mkdir -p -m 700 $d\n"
-                               "[ -s $d/key ] || ssh-keygen -q -t ed25519 -N '' -C '' -f $d/key\n"
+                               "if ! [ -s $d/key ] || ! [ -s $d/key.pub ]; then\n"
+                               "rm -f $d/key $d/new $d/new.pub\n"
+                               "ssh-keygen -q -t ed25519 -N '' -C '' -f $d/new\n"
+                               "mv -f $d/new.pub $d/key.pub\n"
+                               "mv -f $d/new $d/key\n"
+                               "fi\n"
                                "cut -d' ' -f1,2 $d/key.pub\n";
 
 /* The one-time key is overwritten, so that sshd's own configuration need not be touched. */
 static const char use_key[] =
+    "set -e\n"
     "d=/etc/ssh/berth\n"
     "install -m 600 $d/key /etc/ssh/ssh_host_ed25519_key.new\n"
     "install -m 644 $d/key.pub /etc/ssh/ssh_host_ed25519_key.pub\n"
@@ -105,8 +113,12 @@ static int remember(const struct run *run, const char *parent, const char *one_t
     snprintf(path, sizeof path, "%s/host_keys", run->project_dir);
     _cleanup_buf_ struct buf old = BUF_INIT(BUF_MEDIUM);
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
-    struct err ignored;
-    fs_read(path, &old, &ignored);
+    struct err why = {0};
+    int rc = fs_read(path, &old, &why);
+    if (rc < 0 && rc != -ERRC_NOTFOUND) { /* the other servers' pins are not given up */
+        *err = why;
+        return rc;
+    }
     struct str rest = buf_str(&old);
     struct str line;
     while (str_split(&rest, '\n', &line)) {

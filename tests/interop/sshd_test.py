@@ -173,6 +173,8 @@ def main():
     host = Host(str(pathlib.Path(sys.argv[1]).resolve()))
     try:
         step("apply starts before sshd does: it waits")
+        (host.etc / "berth").mkdir()
+        (host.etc / "berth" / "key").write_text("what a run that was cut left behind")
         starter = subprocess.Popen([host.berth, "apply", "-auto-approve"], cwd=host.project,
                                    env=host.environment(), text=True, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
@@ -290,6 +292,21 @@ def main():
         check("no room" in result.stderr, "and why", result.stderr)
         host.spec(files=["from", "more"])
         host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
+
+        step("a host key that cannot be put in place is not taken for pinned")
+        host.stop()
+        shutil.rmtree(host.project / ".berth")
+        shutil.rmtree(host.etc / "berth")
+        (host.etc / "ssh_host_ed25519_key.pub").unlink()
+        host.show_key(host.root / "onetime")
+        host.start()
+        host.write(host.root / "bin" / "install", "#!/bin/sh\necho 'disk is full' >&2\nexit 1\n")
+        check("disk is full" in host.apply(code=3).stderr, "it says why")
+        check(fingerprint(pinned) == fingerprint(host.root / "onetime"), "the key stands")
+        (host.root / "bin" / "install").unlink()
+        host.apply()
+        check(fingerprint(pinned) != fingerprint(host.root / "onetime"), "another key")
+        check(host.plan() == {}, "and all is done", host.plan())
 
         step("nobody listens; and somebody listens who says nothing")
         host.stop()
