@@ -1,6 +1,6 @@
 /* Version comparison as PEP 440 has it, for what a plan must know: is what is installed what is
  * asked for? Epochs, releases, pre/post/dev parts and == with a trailing .*; local versions are
- * ignored. https://peps.python.org/pep-0440/ */
+ * ignored unless they are asked for. https://peps.python.org/pep-0440/ */
 #include "providers/host/internal.h"
 
 #include <ctype.h>
@@ -127,6 +127,19 @@ static bool is_pre(const struct version *v) {
     return v->phase < PHASE_FINAL || v->dev != INT64_MAX;
 }
 
+/* "2.1.0+cu118" asks for that build; "2.1.0" for any. */
+static bool same_local(const char *version, const char *wish) {
+    const char *a = strchr(version, '+'), *b = strchr(wish, '+');
+    if (a == NULL || b == NULL)
+        return b == NULL;
+    for (; *a != '\0' && *b != '\0'; a++, b++) {
+        bool separators = strchr("-_.", *a) != NULL && strchr("-_.", *b) != NULL;
+        if (!separators && tolower((unsigned char)*a) != tolower((unsigned char)*b))
+            return false;
+    }
+    return *a == *b;
+}
+
 static bool matches_one(const char *raw, const struct version *v, struct str clause) {
     static const char *const operators[] = {"===", "==", "!=", "<=", ">=", "~=", "<", ">"};
     char text[128];
@@ -155,9 +168,9 @@ static bool matches_one(const char *raw, const struct version *v, struct str cla
         return strncasecmp(raw, text, len) == 0 && raw[len] == '\0';
     }
     case 1:
-        return wild ? same_prefix(v, &want, want.release_len) : c == 0;
+        return wild ? same_prefix(v, &want, want.release_len) : c == 0 && same_local(raw, text);
     case 2:
-        return wild ? !same_prefix(v, &want, want.release_len) : c != 0;
+        return wild ? !same_prefix(v, &want, want.release_len) : c != 0 || !same_local(raw, text);
     case 3:
         return c <= 0;
     case 4:
