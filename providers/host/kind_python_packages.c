@@ -51,6 +51,8 @@ static int add_requirement(struct arena *arena, struct strmap *map, struct str t
             continue;
         if (!extras && strchr("._", c) != NULL)
             c = '-';
+        if (!extras && c == '-' && n > 0 && name[n - 1] == '-')
+            continue;
         name[n++] = extras ? c : (char)tolower((unsigned char)c);
         if (c == ']') {
             i++;
@@ -135,6 +137,20 @@ static int probe(const struct host_node *node, struct buf *script) {
     return 0;
 }
 
+/* PEP 503: case, and runs of "-", "_" and ".", do not tell names apart. */
+static bool is_name(struct str text, const char *canonical, size_t len) {
+    size_t k = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i] == '_' || text.ptr[i] == '.' ? '-' : text.ptr[i];
+        if (c == '-' && k > 0 && canonical[k - 1] == '-')
+            continue;
+        if (k == len || (char)tolower((unsigned char)c) != canonical[k])
+            return false;
+        k++;
+    }
+    return k == len;
+}
+
 /* Version of a package by its canonical name, or NULL. */
 static const char *installed(const struct host_node *node, const struct facts *facts,
                              const char *name) {
@@ -144,16 +160,7 @@ static const char *installed(const struct host_node *node, const struct facts *f
         if (strcmp(f->key, "dist") != 0 || strcmp(f->node, node->address) != 0)
             continue;
         const char *dash = strchr(f->value, '-');
-        if (dash == NULL || (size_t)(dash - f->value) != len)
-            continue;
-        size_t k = 0;
-        while (k < len) {
-            char c = f->value[k] == '_' || f->value[k] == '.' ? '-' : f->value[k];
-            if ((char)tolower((unsigned char)c) != name[k])
-                break;
-            k++;
-        }
-        if (k == len)
+        if (dash != NULL && is_name((struct str){f->value, (size_t)(dash - f->value)}, name, len))
             return dash + 1;
     }
     return NULL;
@@ -195,6 +202,8 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
 }
 
 static int add_install(const RECORD *r, struct buf *script) {
+    if (r->packages.len == 0) /* an environment may be all that is wanted */
+        return 0;
     buf_adds(script, "pip_install");
     if (r->index_url != NULL) {
         buf_adds(script, " --index-url ");

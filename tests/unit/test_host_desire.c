@@ -50,7 +50,7 @@ static void test_plain(void **state) {
 static void test_python_only(void **state) {
     (void)state;
     struct world_of w;
-    desire_all(&w, HEAD "packages: { python: { packages: [\"Scikit_Learn[x] ==1.5.*\"] } }\n",
+    desire_all(&w, HEAD "packages: { python: { packages: [\"Scikit__.Learn[x] ==1.5.*\"] } }\n",
                NULL);
     assert_int_equal(w.nodes.len, 6);
     assert_non_null(nodes_find(&w.nodes, "server[1].host_key"));

@@ -1,0 +1,94 @@
+/* What steps send to a host, and what is read of odd answers. */
+#include "providers/host/internal.h"
+#include "tests/unit/cm.h"
+
+#include <string.h>
+
+struct stepping {
+    struct arena arena;
+    struct host_connection connection;
+    struct live live;
+    struct change change;
+    struct host_node node;
+    struct host_step step;
+    struct buf script;
+};
+
+/* A step from what is there (NULL: nothing) to what is wanted; the script is to be freed. */
+static void run_step(struct stepping *s, const struct host_kind *kind, void *live, void *after,
+                     const void *extra) {
+    struct err err = {0};
+    *s = (struct stepping){.connection = {.endpoint = {.user = "admin", .address = "192.0.2.1"}},
+                           .script = BUF_INIT(BUF_MEDIUM)};
+    s->live.record = live;
+    s->change = (struct change){.kind = kind->kind, .live = live == NULL ? NULL : &s->live};
+    s->node = (struct host_node){.address = "server[0].x",
+                                 .desired = after,
+                                 .extra = extra,
+                                 .connection = &s->connection,
+                                 .arena = &s->arena};
+    s->step = (struct host_step){
+        .node = &s->node, .change = &s->change, .before = live, .after = after, .record = after};
+    assert_int_equal(kind->step(&s->step, &s->script, &err), 0);
+}
+
+static void done(struct stepping *s) {
+    buf_free(&s->script);
+    arena_free(&s->arena);
+}
+
+/* An environment may be all that is wanted: neither uv nor pip takes an empty list. */
+static void test_no_python_packages(void **state) {
+    (void)state;
+    struct stepping s;
+    struct host_python_packages_record none = {0}, one = {0};
+    run_step(&s, &host_python_packages_host, NULL, &none, NULL);
+    assert_null(strstr(buf_cstr(&s.script), "pip_install"));
+    done(&s);
+    _cleanup_arena_ struct arena arena = {0};
+    assert_int_equal(strmap_set(&arena, &one.packages, "pandas", "==2.*"), 0);
+    run_step(&s, &host_python_packages_host, &one, &none, NULL);
+    assert_null(strstr(buf_cstr(&s.script), "pip_install"));
+    assert_non_null(strstr(buf_cstr(&s.script), "pip_uninstall 'pandas'"));
+    done(&s);
+    run_step(&s, &host_python_packages_host, NULL, &one, NULL);
+    assert_non_null(strstr(buf_cstr(&s.script), "pip_install 'pandas==2.*'"));
+    done(&s);
+}
+
+static void check_installed(const char *answer, const char *name, const char *expected) {
+    _cleanup_arena_ struct arena arena = {0};
+    struct facts facts = {0};
+    struct err err = {0};
+    struct host_python_packages_record wish = {0}, live = {0};
+    enum presence presence;
+    assert_int_equal(strmap_set(&arena, &wish.packages, name, "any"), 0);
+    const struct host_node node = {
+        .address = "n", .desired = &wish, .recorded = &wish, .arena = &arena};
+    assert_int_equal(facts_parse(str_of(answer), &facts, &err), 0);
+    assert_int_equal(host_python_packages_host.read(&node, &facts, &live, &presence, &err), 0);
+    if (expected == NULL)
+        assert_null(strmap_get(&live.packages, name));
+    else
+        assert_string_equal(strmap_get(&live.packages, name), expected);
+    facts_free(&facts);
+}
+
+static void test_names(void **state) {
+    (void)state;
+    check_installed("n\tdist\tRuamel.YAML-0.18\n", "ruamel-yaml", "any");
+    check_installed("n\tdist\tfoo__bar-1\n", "foo-bar", "any");
+    check_installed("n\tdist\tfoo_barn-1\n", "foo-bar", NULL);
+    check_installed("n\tdist\tfoo-1\n", "foo-bar", NULL);
+    check_installed("n\tdist\t*.dist-info\n", "foo", NULL);
+    check_installed("n\tdist\t\nn\tdist\t-\n", "foo", NULL);
+    check_installed("n\tdist\tuvicorn-1\n", "uvicorn[standard]", "any");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_python_packages),
+        cmocka_unit_test(test_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
