@@ -340,8 +340,8 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     buf_addf(script, "home_dirs %s ", user);
     shell_quote(script, root);
     buf_adds(script, "/.\n");
+    buf_adds(script, "stale_jupyter\n"); /* before: this run may be cut */
     shell_write_file(script, HOST_CONFIG, buf_str(&config), user, "600");
-    buf_adds(script, "stale_jupyter\n");
     OPENSSL_cleanse(config.ptr, config.len);
     OPENSSL_cleanse(token.ptr, token.len);
     return 0;

@@ -224,7 +224,8 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     const RECORD *before = s->change->live == NULL ? NULL : s->change->live->record;
     const RECORD *after = s->after;
     if (after == NULL)
-        return 0; /* they go with their environment */
+        return 0;                        /* they go with their environment */
+    buf_adds(script, "stale_jupyter\n"); /* before: this run may be cut */
     /* A wish that cannot be met fails before anything is taken away. */
     int rc = add_install(after, script);
     bool any = false;
@@ -245,7 +246,7 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
         buf_addc(script, '\n');
         rc = add_install(after, script);
     }
-    buf_addf(script, "own_environment %s\nstale_jupyter\n", s->node->connection->endpoint.user);
+    buf_addf(script, "own_environment %s\n", s->node->connection->endpoint.user);
     return rc < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
 }
 

@@ -136,9 +136,9 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
                                             &is_signed, &days, &record->expires) < 0)
         return err_set(err, ERRC_INTERNAL, "the certificate that was made cannot be read");
     const char *user = s->node->connection->endpoint.user;
+    buf_adds(script, "stale_jupyter\n"); /* before: this run may be cut */
     shell_write_file(script, HOST_KEY, buf_str(&key), user, "600");
     shell_write_file(script, HOST_CERT, buf_str(&cert), "root", "644");
-    buf_adds(script, "stale_jupyter\n");
     if (key.ptr != NULL)
         memset(key.ptr, 0, key.len);
     return 0;

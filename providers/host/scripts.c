@@ -63,7 +63,7 @@ static const char protocol[] =
     "home_dirs() { d=${2%/*}; [ -d \"$d\" ] || runuser -u \"$1\" -- mkdir -p \"$d\" 2>/dev/null || "
     "{ mkdir -p \"$d\" && chown \"$1:\" \"$d\"; }; }\n"
     /* Jupyter reads its files at start only; the mark outlives a run that is cut. */
-    "stale_jupyter() { [ ! -e " HOST_UNIT " ] || : >" HOST_STALE "; }\n"
+    "stale_jupyter() { [ ! -e " HOST_UNIT " ] || { mkdir -p " HOST_ETC "; : >" HOST_STALE "; }; }\n"
     "refresh_jupyter() { if [ -e " HOST_STALE " ]; then if systemctl is-active -q " HOST_SERVICE
     "; then systemctl restart " HOST_SERVICE "; fi; rm -f " HOST_STALE "; fi; }\n";
 

@@ -56,6 +56,22 @@ static void test_no_python_packages(void **state) {
     done(&s);
 }
 
+/* A run that is cut between a change and its mark would leave Jupyter with older packages. */
+static void test_marked_before(void **state) {
+    (void)state;
+    struct stepping s;
+    _cleanup_arena_ struct arena arena = {0};
+    struct host_python_packages_record r = {0};
+    assert_int_equal(strmap_set(&arena, &r.packages, "pandas", "any"), 0);
+    run_step(&s, &host_python_packages_host, NULL, &r, NULL);
+    const char *mark = strstr(buf_cstr(&s.script), "stale_jupyter");
+    const char *change = strstr(buf_cstr(&s.script), "pip_install");
+    assert_non_null(mark);
+    assert_non_null(change);
+    assert_true(mark < change);
+    done(&s);
+}
+
 static void check_installed(const char *answer, const char *name, const char *expected) {
     _cleanup_arena_ struct arena arena = {0};
     struct facts facts = {0};
@@ -88,6 +104,7 @@ static void test_names(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_python_packages),
+        cmocka_unit_test(test_marked_before),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
