@@ -43,6 +43,7 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
                : 0;
 }
 
+/* PATH by env: what EnvironmentFile says goes before Environment, and Ubuntu's sets a PATH. */
 static const char *unit_text(struct arena *arena, const char *user, const char *interface) {
     const char *program = cstr_eq(interface, "lab") ? "jupyter-lab" : "jupyter-notebook";
     return arena_printf(arena,
@@ -55,9 +56,10 @@ static const char *unit_text(struct arena *arena, const char *user, const char *
                         "User=%s\n"
                         "WorkingDirectory=~\n"
                         "EnvironmentFile=-/etc/environment\n"
-                        "Environment=TMPDIR=/var/tmp PATH=" HOST_ENV
-                        "/bin:/usr/local/bin:/usr/bin:/bin\n"
-                        "ExecStart=" HOST_ENV "/bin/%s --config=" HOST_CONFIG "\n"
+                        "Environment=TMPDIR=/var/tmp\n"
+                        "ExecStart=/usr/bin/env PATH=" HOST_ENV
+                        "/bin:/usr/local/bin:/usr/bin:/bin " HOST_ENV
+                        "/bin/%s --config=" HOST_CONFIG "\n"
                         "Restart=on-failure\n"
                         "RestartSec=2\n"
                         "OOMPolicy=continue\n"
