@@ -80,15 +80,28 @@ bool strlist_equal_set(const struct strlist *a, const struct strlist *b) {
     return contains_all(a, b) && contains_all(b, a);
 }
 
+static int compare_pairs(const void *a, const void *b) {
+    return strcmp(((const struct strpair *)a)->key, ((const struct strpair *)b)->key);
+}
+
+static struct strpair *find_pair(const struct strmap *m, const char *key) {
+    const struct strpair wish = {key, NULL};
+    if (!m->unsorted && m->len > 0)
+        return bsearch(&wish, m->items, m->len, sizeof *m->items, compare_pairs);
+    for (size_t i = 0; i < m->len; i++)
+        if (cstr_eq(m->items[i].key, key))
+            return &m->items[i];
+    return NULL;
+}
+
 int strmap_set(struct arena *a, struct strmap *m, const char *key, const char *value) {
     const char *copy = arena_dup(a, value);
     if (copy == NULL)
         return -ERRC_NOMEM;
-    for (size_t i = 0; i < m->len; i++) {
-        if (cstr_eq(m->items[i].key, key)) {
-            m->items[i].value = copy;
-            return 0;
-        }
+    struct strpair *known = find_pair(m, key);
+    if (known != NULL) {
+        known->value = copy;
+        return 0;
     }
     if (m->len == m->cap) {
         struct strpair *items = grown(a, m->items, m->len, sizeof *items, &m->cap);
@@ -99,24 +112,20 @@ int strmap_set(struct arena *a, struct strmap *m, const char *key, const char *v
     const char *key_copy = arena_dup(a, key);
     if (key_copy == NULL)
         return -ERRC_NOMEM;
+    m->unsorted |= m->len > 0 && strcmp(m->items[m->len - 1].key, key) > 0;
     m->items[m->len++] = (struct strpair){key_copy, copy};
     return 0;
 }
 
 const char *strmap_get(const struct strmap *m, const char *key) {
-    for (size_t i = 0; i < m->len; i++)
-        if (cstr_eq(m->items[i].key, key))
-            return m->items[i].value;
-    return NULL;
-}
-
-static int compare_pairs(const void *a, const void *b) {
-    return strcmp(((const struct strpair *)a)->key, ((const struct strpair *)b)->key);
+    const struct strpair *p = find_pair(m, key);
+    return p == NULL ? NULL : p->value;
 }
 
 void strmap_sort(struct strmap *m) {
     if (m->len > 1)
         qsort(m->items, m->len, sizeof *m->items, compare_pairs);
+    m->unsorted = false;
 }
 
 bool strmap_equal(const struct strmap *a, const struct strmap *b) {

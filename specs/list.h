@@ -23,6 +23,7 @@ struct strmap {
     struct strpair *items;
     size_t len;
     size_t cap;
+    bool unsorted; /* in order of their keys, items are found by halving: maps may be long */
 };
 
 /* Append; `item` is copied into the arena. 0 or -ERRC_NOMEM. */

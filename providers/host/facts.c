@@ -1,5 +1,6 @@
 #include "providers/host/internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static int add(struct facts *f, struct str node, struct str key, struct str value) {
@@ -18,6 +19,27 @@ static int add(struct facts *f, struct str node, struct str key, struct str valu
     if (fact.node == NULL || fact.key == NULL || fact.value == NULL)
         return -ERRC_NOMEM;
     f->items[f->len++] = fact;
+    return 0;
+}
+
+/* By node and key; of equals the first that came is the first. */
+static int compare(const void *left, const void *right) {
+    const struct fact *a = *(const struct fact *const *)left;
+    const struct fact *b = *(const struct fact *const *)right;
+    int c = strcmp(a->node, b->node);
+    if (c == 0)
+        c = strcmp(a->key, b->key);
+    return c != 0 ? c : (a > b) - (a < b);
+}
+
+static int sort(struct facts *f) {
+    f->sorted = arena_calloc(&f->arena, f->len + 1, sizeof *f->sorted);
+    if (f->sorted == NULL)
+        return -ERRC_NOMEM;
+    for (size_t i = 0; i < f->len; i++)
+        f->sorted[i] = &f->items[i];
+    if (f->len > 1)
+        qsort(f->sorted, f->len, sizeof *f->sorted, compare);
     return 0;
 }
 
@@ -42,6 +64,10 @@ int facts_parse(struct str text, struct facts *ret, struct err *err) {
             return rc;
         }
     }
+    if (sort(&f) < 0) {
+        arena_free(&f.arena);
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    }
     *ret = f;
     return 0;
 }
@@ -52,10 +78,20 @@ void facts_free(struct facts *facts) {
 }
 
 const char *facts_get(const struct facts *facts, const char *node, const char *key) {
-    for (size_t i = 0; i < facts->len; i++)
-        if (strcmp(facts->items[i].key, key) == 0 && strcmp(facts->items[i].node, node) == 0)
-            return facts->items[i].value;
-    return NULL;
+    size_t low = 0, high = facts->len;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct fact *f = facts->sorted[middle];
+        int c = strcmp(f->node, node);
+        if (c == 0)
+            c = strcmp(f->key, key);
+        if (c < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    const struct fact *f = low < facts->len ? facts->sorted[low] : NULL;
+    return f != NULL && strcmp(f->key, key) == 0 && strcmp(f->node, node) == 0 ? f->value : NULL;
 }
 
 bool facts_get_base64(const struct facts *facts, const char *node, const char *key,

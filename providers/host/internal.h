@@ -47,8 +47,9 @@ struct fact {
 
 struct facts {
     struct arena arena;
-    struct fact *items;
+    struct fact *items; /* as they came */
     size_t len, cap;
+    const struct fact **sorted; /* to look them up: hosts may have thousands of files */
 };
 
 enum { FACTS_MAX = 200000, PROBE_BYTES_MAX = 48 * 1024 * 1024 };

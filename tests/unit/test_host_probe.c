@@ -16,11 +16,24 @@ static void test_facts(void **state) {
     assert_string_equal(facts_get(&facts, "a", "k"), "v");
     assert_string_equal(facts_get(&facts, "b", "k"), "x\ty");
     assert_null(facts_get(&facts, "a", "none"));
+    assert_null(facts_get(&facts, "c", "k"));
+    assert_null(facts_get(&facts, "", "k"));
     _cleanup_buf_ struct buf out = BUF_INIT(BUF_SMALL);
     assert_true(facts_get_base64(&facts, "a", "k2", &out));
     assert_string_equal(buf_cstr(&out), "hi");
     buf_reset(&out);
     assert_false(facts_get_base64(&facts, "b", "k", &out));
+    facts_free(&facts);
+}
+
+static void test_facts_first(void **state) {
+    (void)state;
+    struct facts facts = {0};
+    struct err err = {0};
+    assert_int_equal(facts_parse(STR("b\tk\t1\na\tk\t2\nb\tk\t3\nb\tj\t4\n"), &facts, &err), 0);
+    assert_string_equal(facts_get(&facts, "b", "k"), "1");
+    assert_string_equal(facts_get(&facts, "b", "j"), "4");
+    assert_string_equal(facts_get(&facts, "a", "k"), "2");
     facts_free(&facts);
 }
 
@@ -82,9 +95,9 @@ static void test_tar(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_facts), cmocka_unit_test(test_facts_refused),
-        cmocka_unit_test(test_quote), cmocka_unit_test(test_remote_path),
-        cmocka_unit_test(test_tar),
+        cmocka_unit_test(test_facts),         cmocka_unit_test(test_facts_first),
+        cmocka_unit_test(test_facts_refused), cmocka_unit_test(test_quote),
+        cmocka_unit_test(test_remote_path),   cmocka_unit_test(test_tar),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

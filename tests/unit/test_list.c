@@ -39,6 +39,16 @@ static void test_map(void **state) {
     assert_true(strmap_equal(&x, &y));
     strmap_sort(&x);
     assert_string_equal(x.items[0].key, "a");
+    /* In order and not: each is found. */
+    assert_int_equal(strmap_set(&a, &x, "d", "4"), 0);
+    assert_int_equal(strmap_set(&a, &x, "c", "5"), 0);
+    assert_int_equal(strmap_set(&a, &x, "d", "6"), 0);
+    assert_int_equal(x.len, 4);
+    assert_string_equal(strmap_get(&x, "a"), "2");
+    assert_string_equal(strmap_get(&x, "c"), "5");
+    assert_string_equal(strmap_get(&x, "d"), "6");
+    assert_null(strmap_get(&x, ""));
+    assert_null(strmap_get(&x, "e"));
 }
 
 int main(void) {
