@@ -134,7 +134,7 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
         return -ERRC_NOMEM;
     extra->root_dir = spec_jupyter(in->spec)->root_dir;
     extra->secret = input_text(in->inputs, INPUT_LOCAL, "secret");
-    struct str token = input_text(in->inputs, INPUT_LOCAL, "token");
+    struct str token = str_trim(input_text(in->inputs, INPUT_LOCAL, "token"));
     if (password_input(in->spec, &type, &name))
         extra->password = str_trim(input_text(in->inputs, type, name));
     node->extra = extra;
@@ -151,9 +151,24 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
     return 0;
 }
 
+/* A variable that is set to nothing, an empty file: not what was meant by asking for a password. */
+static void check_password(const struct desire *in, struct diags *diags) {
+    enum input_type type;
+    const char *name;
+    if (!password_input(in->spec, &type, &name))
+        return;
+    const struct input *input = inputs_get(in->inputs, type, name);
+    if (input != NULL && input->found && str_trim(secret_reveal(&input->content)).len == 0)
+        diag_add(diags, spec_mark(in->spec, "jupyter.password"),
+                 "set it, or leave jupyter.password out and log in by token",
+                 "the password in %s %s is empty", type == INPUT_ENV ? "the variable" : "the file",
+                 name);
+}
+
 static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
-    (void)diags;
     static const char *const deps[] = {"python.packages", "tls", NULL};
+    if (spec_has(in->spec, &section_jupyter))
+        check_password(in, diags);
     return spec_has(in->spec, &section_jupyter)
                ? host_desire_each(in, out, &host_jupyter_kind, "jupyter", deps, fill, NULL)
                : 0;
@@ -253,9 +268,16 @@ static int ensure_token(const struct run *run, struct buf *token, struct err *er
     struct err why;
     snprintf(path, sizeof path, "%s/token", run->project_dir);
     int rc = fs_read(path, token, &why);
-    if (rc == 0)
+    struct str trimmed = str_trim(buf_str(token));
+    if (rc == 0 && trimmed.len > 0) {
+        /* An editor ends a line; Jupyter would take that for a part of the token. */
+        memmove(token->ptr, trimmed.ptr, trimmed.len);
+        token->len = trimmed.len;
+        token->ptr[token->len] = '\0';
         return 0;
-    if (rc != -ERRC_NOTFOUND) {
+    }
+    buf_reset(token); /* an empty token would switch Jupyter's login off */
+    if (rc < 0 && rc != -ERRC_NOTFOUND) {
         *err = why;
         return rc;
     }

@@ -1,8 +1,13 @@
 /* Which nodes a spec asks for on its hosts. */
 #include "providers/host/internal.h"
+#include "specs/fs.h"
 #include "tests/unit/cm.h"
 
 #include <libssh2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #define HEAD                                                                                       \
     "berth: 1\nname: t\nprovider: ec2\nserver: { image: debian-12, type: t3.small, count: 2 }\n"
@@ -93,6 +98,72 @@ static void test_jupyter(void **state) {
     done(&w);
 }
 
+/* A password that is asked for and empty is a mistake, not "none". */
+static void test_empty_password(void **state) {
+    (void)state;
+    const char *text = HEAD "jupyter: { password: { file: p } }\n";
+    struct world_of w;
+    desire_all(&w, text, "secret\n");
+    assert_int_equal(w.diags.errors, 0);
+    done(&w);
+    desire_all(&w, text, " \n");
+    assert_int_equal(w.diags.errors, 1);
+    done(&w);
+}
+
+static int random_bytes(void *buffer, size_t len) {
+    memset(buffer, 7, len);
+    return 0;
+}
+
+/* Writes `text` as the project's token, has the configuration made, and reads the token again. */
+static void make_config(const char *text, struct buf *token) {
+    char dir[] = "/tmp/berth-token-XXXXXX";
+    char path[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/token", dir);
+    struct err err = {0};
+    assert_int_equal(fs_write(path, str_of(text), 0600, &err), 0);
+    struct world_of w;
+    desire_all(&w, HEAD "jupyter: {}\n", NULL);
+    struct node *node = nodes_find(&w.nodes, "server[0].jupyter");
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    const struct run run = {.project_dir = dir, .random = random_bytes};
+    const struct host_session session = {.run = &run, .mutex = &mutex};
+    const struct host_connection connection = {.endpoint = {.user = "admin"}};
+    const struct host_node on = {.address = node->address,
+                                 .desired = node->desired,
+                                 .extra = node->extra,
+                                 .session = &session,
+                                 .connection = &connection,
+                                 .arena = &w.arena};
+    struct host_step step = {.node = &on, .after = node->desired, .record = node->desired};
+    _cleanup_buf_ struct buf script = BUF_INIT(BUF_MEDIUM);
+    assert_int_equal(host_jupyter_host.step(&step, &script, &err), 0);
+    assert_int_equal(fs_read(path, token, &err), 0);
+    const struct host_jupyter_record *record = step.record;
+    unsigned char secret[SSHKEY_SEED_SIZE];
+    assert_int_equal(project_secret(dir, random_bytes, secret, &err), 0);
+    struct str key = {(const char *)secret, sizeof secret};
+    assert_string_equal(record->token_tag, seal(&w.arena, key, "token", str_trim(buf_str(token))));
+    assert_int_equal(unlink(path), 0);
+    snprintf(path, sizeof path, "%s/secret", dir);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+    done(&w);
+}
+
+/* An empty token would let everybody in; a line's end is no part of it. */
+static void test_token(void **state) {
+    (void)state;
+    _cleanup_buf_ struct buf token = BUF_INIT(BUF_SMALL);
+    make_config("abc\n", &token);
+    assert_string_equal(buf_cstr(&token), "abc\n");
+    buf_reset(&token);
+    make_config("\n", &token);
+    assert_int_equal(token.len, TOKEN_SIZE);
+}
+
 static void test_rsa(void **state) {
     (void)state;
     struct world_of w;
@@ -107,10 +178,9 @@ static void test_rsa(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_python_only),
-        cmocka_unit_test(test_jupyter),
-        cmocka_unit_test(test_rsa),
+        cmocka_unit_test(test_plain),   cmocka_unit_test(test_python_only),
+        cmocka_unit_test(test_jupyter), cmocka_unit_test(test_empty_password),
+        cmocka_unit_test(test_token),   cmocka_unit_test(test_rsa),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
