@@ -116,6 +116,7 @@ static void on_control(struct convergence *x, struct str line) {
         size_t skip = tail.len > most ? tail.len - most : 0;
         err_set(&err, ERRC_HOST, "exit %d:\n%s%.*s", (int)status, skip > 0 ? "…" : "",
                 (int)(tail.len - skip), tail.ptr + skip);
+        err_hint(&err, "mend what it says and apply again; to look at the server: berth ssh");
         fail(x, (size_t)i, &err);
     }
 }

@@ -84,6 +84,8 @@ int host_connect(struct host_session *s, const char *parent, const struct endpoi
     }
     c = calloc(1, sizeof *c);
     if (c == NULL || copy_endpoint(c, endpoint) < 0) {
+        if (c != NULL)
+            arena_free(&c->arena);
         free(c);
         return err_set(err, ERRC_NOMEM, "out of memory");
     }

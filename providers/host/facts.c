@@ -43,6 +43,15 @@ static int sort(struct facts *f) {
     return 0;
 }
 
+static int refuse(struct str line, struct err *err) {
+    enum { SHOWN_MAX = 80 };
+    err_set(err, ERRC_HOST, "the host answered something else than was asked: %.*s",
+            (int)(line.len < SHOWN_MAX ? line.len : SHOWN_MAX), line.ptr);
+    err_hint(err, "what the login user's shell prints at start (~/.bashrc) must go to terminals "
+                  "only");
+    return -ERRC_HOST;
+}
+
 int facts_parse(struct str text, struct facts *ret, struct err *err) {
     struct facts f = {0};
     struct str line;
@@ -54,7 +63,7 @@ int facts_parse(struct str text, struct facts *ret, struct err *err) {
         int rc = 0;
         if (!str_split(&value, '\t', &node) || !str_split(&value, '\t', &key) ||
             value.ptr == NULL || memchr(line.ptr, '\0', line.len) != NULL)
-            rc = err_set(err, ERRC_HOST, "the host answered something else than was asked");
+            rc = refuse(line, err);
         else if (f.len == FACTS_MAX)
             rc = err_set(err, ERRC_LIMIT, "the host answered too much");
         else if (add(&f, node, key, value) < 0)

@@ -153,11 +153,14 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     return rc;
 }
 
+static int compare_path(const void *path, const void *entry) {
+    return strcmp(path, ((const struct input_entry *)entry)->path);
+}
+
 static const struct input_entry *entry_of(const struct input *tree, const char *key) {
-    for (size_t i = 0; i < tree->entries_len; i++)
-        if (cstr_eq(tree->entries[i].path, strcmp(key, ".") == 0 ? "" : key))
-            return &tree->entries[i];
-    return NULL;
+    return tree->entries_len == 0 ? NULL
+                                  : bsearch(strcmp(key, ".") == 0 ? "" : key, tree->entries,
+                                            tree->entries_len, sizeof *tree->entries, compare_path);
 }
 
 static int remove_gone(struct host_step *s, const RECORD *before, const RECORD *after,

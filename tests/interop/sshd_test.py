@@ -242,6 +242,7 @@ def main():
         result = host.apply(code=3)
         check("in-the-way" in result.stderr or "c.txt" in result.stderr, "with tar's own words",
               result.stdout, result.stderr)
+        check("berth ssh" in result.stderr, "and what to do next", result.stderr)
         shutil.rmtree(host.to / "c.txt")
         host.apply()
 
@@ -249,7 +250,7 @@ def main():
         host.wrap('echo "sudo: a password is required" >&2; exit 1')
         host.unreadable("a password is required", "sudo without a password")
         host.wrap('echo nonsense')
-        host.unreadable("something else than was asked")
+        host.unreadable("something else than was asked: nonsense", "~/.bashrc")
 
         step("a probe that a signal ends has not read anything")
         host.wrap('cat >/dev/null; kill -9 $$')
