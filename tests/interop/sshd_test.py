@@ -111,12 +111,14 @@ class Host:
                     BERTH_HOST_USER="root", BERTH_HOST_IDENTITY=str(self.root / "user"),
                     BERTH_HOST_KEY=" ".join(key[:2]), BERTH_MY_IP="127.0.0.1/32", NO_COLOR="1")
 
-    def spec(self, files=("from",), python=False):
+    def spec(self, files=("from",), python=False, system=None):
         text = SPEC.replace("TO", str(self.to))
         if "more" in files:
             text = text.replace("}]", f"}}, {{ from: from, to: {self.more} }}]")
         if python:
             text += 'packages: { python: { packages: ["none-such"] } }\n'
+        if system:
+            text += f"packages: {{ system: [{system}] }}\n"
         (self.project / "berth.yaml").write_text(text)
 
     def interrupt(self, after_s, times=1):
@@ -293,6 +295,29 @@ def main():
         check("no room" in result.stderr, "and why", result.stderr)
         host.spec(files=["from", "more"])
         host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
+
+        if shutil.which("apt-get"):
+            step("another apt-get has the lists: it is waited for")
+            host.spec(system="berth-none-such")
+            host.write(host.root / "dpkg", "#!/bin/sh\n")
+            host.write(host.root / "apt-get", f"""#!/bin/sh
+shift 5
+case $1 in
+-y) [ -e {host.root}/updated ] || {{ echo "E: Unable to locate package" >&2; exit 100; }};;
+update) [ -e {host.root}/locked ] || {{ : >{host.root}/locked
+  echo "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 1" >&2; exit 100; }}
+  : >{host.root}/updated;;
+esac
+""")
+            host.wrap("".join(f"mount --bind {host.root}/{name} $(command -v {name})\n"
+                              for name in ("dpkg", "apt-get")) +
+                      'exec sh -c "$SSH_ORIGINAL_COMMAND"')
+            host.apply()
+            check((host.root / "updated").exists(), "and then gone on")
+            host.write(host.root / "apt-get", "#!/bin/sh\necho 'E: no such thing' >&2\nexit 100\n")
+            check("no such thing" in host.apply(code=3).stderr, "other errors are told at once")
+            host.spec()
+            host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
 
         step("a host key that cannot be put in place is not taken for pinned")
         host.stop()
