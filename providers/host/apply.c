@@ -241,9 +241,13 @@ static void run_script(struct convergence *x) {
     buf_adds(&script, script_common);
     for (size_t i = 0; script_converge[i] != NULL; i++)
         buf_adds(&script, script_converge[i]);
-    for (size_t i = 0; i < x->batch->len; i++)
-        if (x->batch->changes[i]->kind == &host_python_kind && !is_removal(x->batch->changes[i]))
-            buf_adds(&script, "start_uv\n");
+    for (size_t i = 0; i < x->batch->len; i++) {
+        if (x->batch->changes[i]->kind != &host_python_kind || is_removal(x->batch->changes[i]))
+            continue;
+        buf_adds(&script, "start_uv ");
+        shell_quote(&script, x->nodes[i].extra == NULL ? "" : x->nodes[i].extra);
+        buf_addc(&script, '\n');
+    }
     for (size_t i = 0; i < x->batch->len; i++) {
         if (x->status[i] != STEP_WAITING || host_kind_of(x->batch->changes[i]->kind)->step == NULL)
             continue;

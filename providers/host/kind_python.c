@@ -30,6 +30,7 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
     RECORD *r = node->desired;
     r->version = spec_packages(in->spec)->python.version;
     r->path = HOST_ENV;
+    node->extra = spec_packages(in->spec)->python.index_url; /* where uv comes from */
     return 0;
 }
 
@@ -88,8 +89,10 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
         buf_adds(script, "rm -rf " HOST_ENV "\n");
         return 0;
     }
+    buf_adds(script, "need_uv ");
+    shell_quote(script, s->node->extra == NULL ? "" : s->node->extra);
     buf_addf(script,
-             "need_uv\nmake_environment %s\nvalue python \"$(" HOST_ENV
+             "\nmake_environment %s\nvalue python \"$(" HOST_ENV
              "/bin/python -c 'import platform; print(platform.python_version())')\"\n",
              after->version == NULL ? "''" : after->version);
     return 0;

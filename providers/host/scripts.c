@@ -124,19 +124,21 @@ static const char packages[] =
 /* uv from the package index, into an environment of its own; it starts while packages install where
  * it needs none of them. Where uv cannot be had, venv and pip do. */
 static const char python[] =
-    "make_uv() { python3 -m venv /opt/berth/uv && /opt/berth/uv/bin/pip install -q uv || "
-    "rm -rf /opt/berth/uv; }\n"
+    /* The spec's index first; not every one has uv. */
+    "make_uv() { python3 -m venv /opt/berth/uv && { { [ -n \"$1\" ] && "
+    "/opt/berth/uv/bin/pip install -q --index-url \"$1\" uv; } || "
+    "/opt/berth/uv/bin/pip install -q uv; } || rm -rf /opt/berth/uv; }\n"
     "start_uv() {\n"
     "  if [ -x " HOST_UV " ] || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then return 0; "
     "fi\n"
     "  : >\"$work/uv.busy\"\n"
-    "  ( make_uv; rm -f \"$work/uv.busy\" ) >/dev/null 2>&1 </dev/null &\n"
+    "  ( make_uv \"$1\"; rm -f \"$work/uv.busy\" ) >/dev/null 2>&1 </dev/null &\n"
     "}\n"
     "need_uv() {\n"
     "  while [ -e \"$work/uv.busy\" ]; do sleep 0.05; done\n"
     "  if [ -x " HOST_UV " ]; then return 0; fi\n"
     "  python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages $venv_package\n"
-    "  make_uv\n"
+    "  make_uv \"$1\"\n"
     "  [ -x " HOST_UV " ] || echo 'uv cannot be had; going on with venv and pip'\n"
     "}\n"
     /* The asked version from the distribution where it has it, else uv's own; without a wish the

@@ -56,6 +56,18 @@ static void test_no_python_packages(void **state) {
     done(&s);
 }
 
+static void test_index(void **state) {
+    (void)state;
+    struct stepping s;
+    struct host_python_record r = {.path = HOST_ENV};
+    run_step(&s, &host_python_host, NULL, &r, "https://index.example/simple");
+    assert_non_null(strstr(buf_cstr(&s.script), "need_uv 'https://index.example/simple'\n"));
+    done(&s);
+    run_step(&s, &host_python_host, NULL, &r, NULL);
+    assert_non_null(strstr(buf_cstr(&s.script), "need_uv ''\n"));
+    done(&s);
+}
+
 /* A run that is cut between a change and its mark would leave Jupyter with older packages. */
 static void test_marked_before(void **state) {
     (void)state;
@@ -104,6 +116,7 @@ static void test_names(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_python_packages),
+        cmocka_unit_test(test_index),
         cmocka_unit_test(test_marked_before),
         cmocka_unit_test(test_names),
     };
