@@ -121,8 +121,12 @@ static int connect_tcp(const struct ssh_in *in, struct err *err) {
     }
     if (problem == ECANCELED)
         return err_set(err, ERRC_CANCELLED, "interrupted");
-    return err_set_errno(err, problem == ETIMEDOUT ? ERRC_TIMEOUT : ERRC_NET, problem,
-                         "cannot reach %s port %s", in->endpoint->address, port);
+    rc = err_set_errno(err, problem == ETIMEDOUT ? ERRC_TIMEOUT : ERRC_NET, problem,
+                       "cannot reach %s port %s", in->endpoint->address, port);
+    err_hint(err,
+             "it may be stopped or still boot, or access.ssh may not hold your address of now: "
+             "berth status, berth apply");
+    return rc;
 }
 
 /* ---- libssh2 without blocking */
