@@ -137,6 +137,13 @@ static int cancel_level(const struct ssh *s) {
 
 static bool is_cancelled(const struct ssh *s) { return cancel_level(s) > 1; }
 
+/* The host's next packet may wait until this one is acknowledged (sshd leaves Nagle's algorithm on
+ * until a session starts): not 40 ms later. The kernel forgets it again. */
+static void acknowledge_at_once(int fd) {
+    const int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+}
+
 /* Waits until libssh2 can go on, or the user wants less than before; false on a time-out or a
  * stop. */
 static bool wait_io(struct ssh *s, double until_s) {
@@ -147,6 +154,7 @@ static bool wait_io(struct ssh *s, double until_s) {
     if (directions & LIBSSH2_SESSION_BLOCK_OUTBOUND)
         p.events |= POLLOUT;
     int level = cancel_level(s);
+    acknowledge_at_once(s->fd);
     while (now_s() < until_s) {
         if (poll(&p, 1, POLL_MS) > 0)
             return true;
