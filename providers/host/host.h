@@ -48,6 +48,7 @@ struct host_jupyter_record {
     const char *token_tag;    /* keyed hash of the token */
     const char *password_tag; /* keyed hash of the password; NULL without one */
     const char *hash_tag;     /* keyed hash of the argon2 hash on the host */
+    const char *mode;         /* of the file, octal */
 };
 
 struct host_service_record {

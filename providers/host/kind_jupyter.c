@@ -13,22 +13,28 @@
 
 #define RECORD struct host_jupyter_record
 
-enum { F_SETTINGS, F_TOKEN, F_PASSWORD };
+enum { F_SETTINGS, F_TOKEN, F_PASSWORD, F_MODE };
+
+#define CONFIG_MODE "600" /* the token stands in it */
 
 static const struct field fields[] = {
     [F_SETTINGS] = {.name = "settings",
                     .doc = "Traits of the configuration, without its secrets.",
                     .type = FIELD_MAP,
                     .offset = offsetof(RECORD, settings)},
-    [F_TOKEN] = {.name = "token",
+    [F_TOKEN] = {.name = "token_hash",
                  .doc = "Keyed hash of the token.",
                  .type = FIELD_STR,
                  .offset = offsetof(RECORD, token_tag)},
-    [F_PASSWORD] = {.name = "password",
+    [F_PASSWORD] = {.name = "password_hash",
                     .doc = "Keyed hash of the password.",
                     .type = FIELD_STR,
                     .offset = offsetof(RECORD, password_tag)},
-    {.name = "hash",
+    [F_MODE] = {.name = "mode",
+                .doc = "Permissions of the file.",
+                .type = FIELD_STR,
+                .offset = offsetof(RECORD, mode)},
+    {.name = "argon2_hash",
      .doc = "Keyed hash of the password's argon2 hash.",
      .type = FIELD_STR,
      .flags = FIELD_COMPUTED,
@@ -132,6 +138,7 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
     const char *name;
     if (extra == NULL || fill_settings(in, r, arena, "USER") < 0)
         return -ERRC_NOMEM;
+    r->mode = CONFIG_MODE;
     extra->root_dir = spec_jupyter(in->spec)->root_dir;
     extra->secret = input_text(in->inputs, INPUT_LOCAL, "secret");
     struct str token = str_trim(input_text(in->inputs, INPUT_LOCAL, "token"));
@@ -191,7 +198,8 @@ static int resolve(const struct node *node, const struct lookup *lookup, struct 
 
 static int probe(const struct host_node *node, struct buf *script) {
     (void)node;
-    buf_adds(script, "fact64 config " HOST_CONFIG "\n");
+    buf_adds(script, "fact64 config " HOST_CONFIG "\n"
+                     "fact mode \"$(stat -L -c %a " HOST_CONFIG " 2>/dev/null)\"\n");
     return 0;
 }
 
@@ -224,6 +232,7 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     if (!facts_get_base64(facts, node->address, "config", &config))
         return 0;
     *ret = LIVE_OURS;
+    r->mode = facts_get(facts, node->address, "mode");
     cJSON *json = cJSON_ParseWithLength(config.ptr, config.len);
     int rc = flatten(node->arena, json, &all);
     cJSON_Delete(json);
@@ -363,7 +372,7 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     shell_quote(script, root);
     buf_adds(script, "/.\n");
     buf_adds(script, "stale_jupyter\n"); /* before: this run may be cut */
-    shell_write_file(script, HOST_CONFIG, buf_str(&config), user, "600");
+    shell_write_file(script, HOST_CONFIG, buf_str(&config), user, CONFIG_MODE);
     OPENSSL_cleanse(config.ptr, config.len);
     OPENSSL_cleanse(token.ptr, token.len);
     return 0;

@@ -202,9 +202,12 @@ with Project(berth, spec) as project:
 
     step("drift by hand: a distribution package, the service, a file")
     project.ssh("sudo apt-get remove -y git >/dev/null && sudo systemctl disable --now berth-jupyter "
-                "&& rm ~/notebooks/hello.ipynb")
+                f"&& rm ~/notebooks/hello.ipynb && sudo chmod 644 {config}")
     plan = project.plan()
-    wanted = {"server[0].packages", "server[0].jupyter.service", "server[0].jupyter.health"}
+    wanted = {"server[0].packages", "server[0].jupyter.service", "server[0].jupyter.health",
+              "server[0].jupyter"}
+    check([f["name"] for f in plan["server[0].jupyter"]["fields"]] == ["mode"],
+          "the token is open to others", plan)
     check(wanted <= set(plan) and any("files" in a for a in plan), "the plan shows them", plan)
     # Another apt-get that has just begun, as at the boot of a fresh instance.
     project.ssh("sudo setsid python3 -c 'import fcntl, time; "
