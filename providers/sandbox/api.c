@@ -1,13 +1,9 @@
-/* The endpoint: who asks (SigV4), what (one table row an action), and the answer's frame. */
-#include "providers/aws/sign.h"
+/* The endpoint: what is asked (one table row an action), and the answer's frame. */
 #include "providers/sandbox/internal.h"
 
-#include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 int api_fail(struct api_error *e, const char *code, const char *fmt, ...) {
     va_list args;
@@ -135,104 +131,6 @@ bool form_filter(const cJSON *form, cJSON *item,
     return true;
 }
 
-/* ---- Who asks */
-
-static bool find_part(struct str text, const char *name, struct str *ret) {
-    struct str part;
-    while (str_split(&text, ',', &part)) {
-        part = str_trim(part);
-        struct str value = part;
-        struct str key;
-        if (str_split(&value, '=', &key) && str_eqc(key, name) && value.ptr != NULL) {
-            *ret = value;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* "20150830T123600Z" */
-static time_t parse_date(struct str text) {
-    struct tm tm = {0};
-    const struct {
-        size_t at, len;
-        int *to;
-    } parts[] = {{0, 4, &tm.tm_year}, {4, 2, &tm.tm_mon},  {6, 2, &tm.tm_mday},
-                 {9, 2, &tm.tm_hour}, {11, 2, &tm.tm_min}, {13, 2, &tm.tm_sec}};
-    if (text.len != SIGN_DATE_SIZE - 1 || text.ptr[8] != 'T')
-        return 0;
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        int64_t number;
-        if (!str_to_i64((struct str){text.ptr + parts[i].at, parts[i].len}, 0, 9999, &number))
-            return 0;
-        *parts[i].to = (int)number;
-    }
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    return timegm(&tm);
-}
-
-enum { SIGNED_MAX = 32, CLOCK_SLACK_S = 900 };
-
-/* Builds the same canonical request from what arrived, and compares signatures. */
-static int check_signature(struct sandbox *s, const struct http_request *r, char service[16],
-                           struct api_error *e) {
-    static const char scheme[] = "AWS4-HMAC-SHA256 ";
-    struct str header = http_header(r, "authorization");
-    struct str credential, names, signature, part;
-    struct str parts[5];
-    if (!str_starts(header, STR("AWS4-HMAC-SHA256 ")))
-        return api_fail(e, "AuthFailure", "the request is not signed");
-    header.ptr += strlen(scheme);
-    header.len -= strlen(scheme);
-    if (!find_part(header, "Credential", &credential) ||
-        !find_part(header, "SignedHeaders", &names) || !find_part(header, "Signature", &signature))
-        return api_fail(e, "IncompleteSignature", "the Authorization header is not complete");
-    for (size_t i = 0; i < 5; i++)
-        if (!str_split(&credential, '/', &parts[i]))
-            return api_fail(e, "IncompleteSignature", "the credential has not five parts");
-    if (!str_eqc(parts[0], text_of(s->world, "access_key")))
-        return api_fail(e, "AuthFailure",
-                        "AWS was not able to validate the provided access credentials");
-    char region[64];
-    struct sign_header headers[SIGNED_MAX];
-    char copies[SIGNED_MAX][64];
-    size_t n = 0;
-    snprintf(region, sizeof region, "%.*s", STR_FMT(parts[2]));
-    snprintf(service, 16, "%.*s", STR_FMT(parts[3]));
-    while (str_split(&names, ';', &part) && n < SIGNED_MAX) {
-        snprintf(copies[n], sizeof copies[n], "%.*s", STR_FMT(part));
-        headers[n].name = copies[n];
-        headers[n].value = http_header(r, copies[n]);
-        n++;
-    }
-    time_t when = parse_date(http_header(r, "x-amz-date"));
-    time_t now = time(NULL);
-    if (when < now - CLOCK_SLACK_S || when > now + CLOCK_SLACK_S)
-        return api_fail(e, "RequestExpired", "the request's date is not this time's");
-    const struct sign_input in = {.method = r->method,
-                                  .path = "/",
-                                  .query = {"", 0},
-                                  .headers = headers,
-                                  .headers_len = n,
-                                  .body = r->body,
-                                  .region = region,
-                                  .service = service,
-                                  .access_key = parts[0],
-                                  .secret_key = str_of(text_of(s->world, "secret_key")),
-                                  .when = when};
-    _cleanup_buf_ struct buf canonical = BUF_INIT(BUF_LARGE);
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
-    _cleanup_buf_ struct buf wanted = BUF_INIT(BUF_SMALL);
-    sign_canonical_request(&in, &canonical);
-    sign_string_to_sign(&in, buf_str(&canonical), &text);
-    if (sign_signature(&in, buf_str(&text), &wanted) < 0 || wanted.len != signature.len ||
-        CRYPTO_memcmp(wanted.ptr, signature.ptr, wanted.len) != 0)
-        return api_fail(e, "SignatureDoesNotMatch",
-                        "the request signature we calculated does not match the one provided");
-    return 0;
-}
-
 /* ---- Faults that a test asks for: {"action", "nth", "code", "message", "status", "lose"} */
 
 static cJSON *due_fault(struct sandbox *s, const char *action) {
@@ -268,8 +166,8 @@ static int take_faults(struct sandbox *s, const struct http_request *r, struct b
 /* ---- Dispatch */
 
 static const struct action *find_action(const char *name) {
-    static const struct action *const tables[] = {instance_actions, group_actions, key_actions,
-                                                  other_actions};
+    static const struct action *const tables[] = {instance_actions, launch_actions, state_actions,
+                                                  group_actions,    key_actions,    other_actions};
     for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)
         for (const struct action *a = tables[t]; a->name != NULL; a++)
             if (strcmp(a->name, name) == 0)
@@ -320,7 +218,7 @@ static int handle_ec2(struct sandbox *s, const struct http_request *r, struct bu
     _cleanup_buf_ struct buf inner = BUF_INIT(BUF_LARGE);
     make_request_id(id, sizeof id);
     cJSON *form = form_decode(r->body);
-    int rc = check_signature(s, r, service, &e);
+    int rc = api_authenticate(s, r, service, &e);
     if (rc == 0 && form == NULL)
         rc = api_fail(&e, "MalformedQueryString", "the body cannot be read");
     if (rc == 0)
@@ -375,7 +273,7 @@ static int handle_ssm(struct sandbox *s, const struct http_request *r, struct bu
     struct api_error e = {.status = 200};
     char service[16] = "";
     cJSON *body = cJSON_ParseWithLength(r->body.ptr, r->body.len);
-    int rc = check_signature(s, r, service, &e);
+    int rc = api_authenticate(s, r, service, &e);
     if (rc == 0 && !str_eqc(http_header(r, "x-amz-target"), "AmazonSSM.GetParameters"))
         rc = api_fail(&e, "UnknownOperationException", "the sandbox knows GetParameters only");
     cJSON *answer =

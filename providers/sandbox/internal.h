@@ -63,6 +63,9 @@ struct sandbox {
 /* Persist; call with the mutex held. Failure is logged, and told to the caller. */
 int world_save(struct sandbox *s, struct err *err);
 int world_load(struct sandbox *s, struct err *err);
+/* The world's own subnet again when it can be had: addresses of stopped guests stay good. */
+int world_take_subnet(struct sandbox *s, struct err *err);
+void world_path(const struct sandbox *s, const char *name, char *ret, size_t size);
 cJSON *world_list(struct sandbox *s, const char *name);   /* "instances", "groups", "key_pairs" */
 const char *text_of(const cJSON *json, const char *name); /* "" when absent */
 void set_text(cJSON *json, const char *name, const char *value);
@@ -86,6 +89,8 @@ void guest_remove(struct sandbox *s, const char *id);
 bool guest_alive(const cJSON *instance);
 /* The helper process that makes a guest from <dir>/boot.json; exits. */
 int guest_boot(const char *instance_dir);
+/* The script of the first boot. */
+void seed_compose(const cJSON *instance, struct buf *out);
 int run_command(const char *const argv[], const char *input, struct err *err);
 int remove_tree(const char *path);
 
@@ -122,13 +127,24 @@ struct api_error {
 int api_fail(struct api_error *e, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Builds the same canonical request from what arrived, and compares signatures. */
+int api_authenticate(struct sandbox *s, const struct http_request *r, char service[16],
+                     struct api_error *e);
+
 struct action {
     const char *name;
     /* Mutex held. Appends the inner XML. 0 or -1 with *e set. */
     int (*handle)(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e);
     bool changes; /* the world is saved afterwards */
 };
-extern const struct action instance_actions[], group_actions[], key_actions[], other_actions[];
+extern const struct action instance_actions[], launch_actions[], state_actions[], group_actions[],
+    key_actions[], other_actions[];
+
+void instance_xml(struct sandbox *s, struct buf *out, const cJSON *instance);
+void instance_state_xml(struct buf *out, const char *element, const char *state);
+/* The instances of InstanceId.N; all that must exist do, or *e says which not. */
+int instances_named(struct sandbox *s, const cJSON *form, bool required, cJSON **ret,
+                    struct api_error *e);
 
 void xml_add(struct buf *out, const char *name, const char *value); /* escaped */
 void xml_add_number(struct buf *out, const char *name, double value);

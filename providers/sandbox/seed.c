@@ -1,0 +1,121 @@
+/* What the first boot of a guest finds in it, as cloud-init would leave it: a script that its shell
+ * runs before its init. */
+#include "providers/sandbox/internal.h"
+#include "specs/fs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void add_heredoc(struct buf *out, const char *path, const char *mode, const char *text) {
+    buf_addf(out, "cat >%s <<'BERTH_END'\n%s%sBERTH_END\nchmod %s %s\n", path, text,
+             text[0] != '\0' && text[strlen(text) - 1] == '\n' ? "" : "\n", mode, path);
+}
+
+/* The two keys of #cloud-config's ssh_keys that berth sends; a block scalar and a line. */
+static void add_host_key(struct buf *out, const char *user_data) {
+    const char *private = strstr(user_data, "ed25519_private: |");
+    const char *public = strstr(user_data, "ed25519_public: ");
+    if (private == NULL || public == NULL) {
+        buf_adds(out, "ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key\n");
+        return;
+    }
+    struct str rest = str_of(strchr(private, '\n') + 1);
+    struct str line;
+    buf_adds(out, "(umask 077; cat >/etc/ssh/ssh_host_ed25519_key) <<'BERTH_END'\n");
+    while (str_split(&rest, '\n', &line) && line.len > 0 && line.ptr[0] == ' ') {
+        struct str text = str_trim(line);
+        if (memchr(text.ptr, ':', text.len) != NULL)
+            break;
+        buf_addf(out, "%.*s\n", STR_FMT(text));
+    }
+    buf_adds(out, "BERTH_END\n");
+    rest = str_of(public + strlen("ed25519_public: "));
+    str_split(&rest, '\n', &line);
+    buf_addf(out, "echo '%.*s' >/etc/ssh/ssh_host_ed25519_key.pub\n", STR_FMT(line));
+}
+
+/* Settings of this machine that a package client in the guest needs as much. */
+static void add_environment(struct buf *out) {
+    static const char *const names[] = {"PIP_INDEX_URL",       "PIP_EXTRA_INDEX_URL",
+                                        "PIP_DEFAULT_TIMEOUT", "UV_INDEX_URL",
+                                        "UV_DEFAULT_INDEX",    "UV_HTTP_TIMEOUT"};
+    buf_adds(out, "cat >/etc/environment <<'BERTH_END'\n");
+    buf_addf(out,
+             "http_proxy=http://127.0.0.1:%d\nhttps_proxy=http://127.0.0.1:%d\n"
+             "HTTP_PROXY=http://127.0.0.1:%d\nHTTPS_PROXY=http://127.0.0.1:%d\n"
+             "no_proxy=localhost,127.0.0.1,169.254.169.254\n"
+             "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt\n"
+             "PIP_CERT=/etc/ssl/certs/ca-certificates.crt\n"
+             "REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt\n"
+             "UV_CACHE_DIR=/var/cache/berth/uv\nUV_LINK_MODE=copy\n"
+             "PIP_CACHE_DIR=/var/cache/berth/pip\n",
+             PROXY_PORT, PROXY_PORT, PROXY_PORT, PROXY_PORT);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const char *value = getenv(names[i]);
+        if (value != NULL && value[0] != '\0' && strchr(value, '\n') == NULL &&
+            strchr(value, '\'') == NULL)
+            buf_addf(out, "%s='%s'\n", names[i], value);
+    }
+    buf_adds(out, "BERTH_END\n");
+}
+
+static void add_ca_bundle(struct buf *out) {
+    _cleanup_buf_ struct buf bundle = BUF_INIT(BUF_MEDIUM);
+    struct err ignored;
+    if (fs_read("/etc/ssl/certs/ca-certificates.crt", &bundle, &ignored) == 0)
+        add_heredoc(out, "/etc/ssl/certs/ca-certificates.crt", "644", buf_cstr(&bundle));
+}
+
+/* What one guest downloaded the next finds: packages are linked from the shared cache and moved
+ * into it. Each keeps an archive folder of its own, since apt locks that for as long as it
+ * installs. */
+static void add_package_cache(struct buf *out) {
+    add_heredoc(out, "/usr/local/sbin/berth-keep-packages", "755",
+                "#!/bin/sh\n"
+                "for f in /var/cache/apt/archives/*.deb; do\n"
+                "  if [ -L \"$f\" ] || [ ! -f \"$f\" ]; then continue; fi\n"
+                "  kept=/var/cache/berth/apt/${f##*/} part=/var/cache/berth/apt/.$(uname -n).$$\n"
+                "  cp \"$f\" \"$part\" && mv \"$part\" \"$kept\" && ln -sf \"$kept\" \"$f\"\n"
+                "done\n"
+                "exit 0\n");
+    buf_adds(out, "mkdir -p /var/cache/berth/apt /var/cache/berth/uv /var/cache/berth/pip "
+                  "/var/cache/apt/archives\n"
+                  "chmod 1777 /var/cache/berth/uv /var/cache/berth/pip 2>/dev/null || true\n"
+                  "for f in /var/cache/berth/apt/*.deb; do\n"
+                  "  if [ -f \"$f\" ]; then ln -sf \"$f\" /var/cache/apt/archives/; fi\n"
+                  "done\n");
+}
+
+void seed_compose(const cJSON *instance, struct buf *out) {
+    const char *name = text_of(instance, "hostname");
+    char hosts[256];
+    buf_adds(out, "set -e\numask 022\nrm -f /etc/resolv.conf /etc/ssh/ssh_host_*\n"
+                  ": >/etc/resolv.conf\n: >/etc/machine-id\n");
+    buf_addf(out, "echo %s >/etc/hostname\n", name);
+    snprintf(hosts, sizeof hosts, "127.0.0.1 localhost\n%s %s\n", text_of(instance, "address"),
+             name);
+    add_heredoc(out, "/etc/hosts", "644", hosts);
+    buf_adds(out, "id admin >/dev/null 2>&1 || useradd -m -s /bin/bash admin\n"
+                  "mkdir -p /etc/sudoers.d /etc/apt/apt.conf.d\n"
+                  "install -d -m 700 -o admin -g admin /home/admin/.ssh\n");
+    add_heredoc(out, "/etc/sudoers.d/90-cloud-init-users", "440",
+                "admin ALL=(ALL) NOPASSWD:ALL\n"
+                "Defaults env_keep += \"http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY "
+                "SSL_CERT_FILE PIP_CERT UV_CACHE_DIR UV_LINK_MODE PIP_CACHE_DIR\"\n");
+    add_heredoc(out, "/home/admin/.ssh/authorized_keys", "600", text_of(instance, "public_key"));
+    buf_adds(out, "chown admin:admin /home/admin/.ssh/authorized_keys\n");
+    add_host_key(out, text_of(instance, "user_data"));
+    add_environment(out);
+    char apt[512];
+    snprintf(apt, sizeof apt,
+             "Acquire::http::Proxy \"http://127.0.0.1:%d\";\n"
+             "Acquire::https::Proxy \"http://127.0.0.1:%d\";\n"
+             "APT::Keep-Downloaded-Packages \"true\";\n"
+             "Binary::apt-get::APT::Keep-Downloaded-Packages \"true\";\n"
+             "DPkg::Post-Invoke { \"/usr/local/sbin/berth-keep-packages\"; };\n",
+             PROXY_PORT, PROXY_PORT);
+    add_heredoc(out, "/etc/apt/apt.conf.d/90berth", "644", apt);
+    add_package_cache(out);
+    add_ca_bundle(out);
+}
