@@ -201,6 +201,11 @@ static int run_action(struct sandbox *s, cJSON *form, struct buf *inner, struct 
             e->status = (int)number_of(fault, "status");
         return -1;
     }
+    if (s->ending && action->changes) {
+        api_fail(e, "Unavailable", "The sandbox is ending.");
+        e->status = 503;
+        return -1;
+    }
     int rc = action->handle(s, form, inner, e);
     if (rc == 0 && action->changes && world_save(s, &err) < 0) {
         api_fail(e, "InternalError", "%s", err.msg);

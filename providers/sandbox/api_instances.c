@@ -49,6 +49,11 @@ void instance_state_xml(struct buf *out, const char *element, const char *state)
     buf_addf(out, "<%s><code>%d</code><name>%s</name></%s>", element, code, state, element);
 }
 
+const char *instance_state(const cJSON *instance) {
+    return cJSON_IsTrue(cJSON_GetObjectItem(instance, "rebooting")) ? "running"
+                                                                    : text_of(instance, "state");
+}
+
 static bool is_up(const cJSON *instance) {
     const char *state = text_of(instance, "state");
     return strcmp(state, "running") == 0 || strcmp(state, "pending") == 0;
@@ -60,7 +65,7 @@ void instance_xml(struct sandbox *s, struct buf *out, const cJSON *i) {
     buf_adds(out, "<item>");
     xml_add(out, "instanceId", text_of(i, "id"));
     xml_add(out, "imageId", text_of(i, "image"));
-    instance_state_xml(out, "instanceState", text_of(i, "state"));
+    instance_state_xml(out, "instanceState", instance_state(i));
     if (!gone)
         xml_add(out, "privateIpAddress", text_of(i, "address"));
     if (is_up(i))
@@ -107,17 +112,15 @@ void instance_xml(struct sandbox *s, struct buf *out, const cJSON *i) {
 static bool matches(cJSON *i, const char *filter, const char *value) {
     static const struct {
         const char *filter, *member;
-    } members[] = {{"instance-id", "id"},
-                   {"instance-state-name", "state"},
-                   {"client-token", "token"},
-                   {"image-id", "image"},
-                   {"instance-type", "type"},
-                   {"key-name", "key_name"},
-                   {"private-ip-address", "address"},
+    } members[] = {{"instance-id", "id"},    {"client-token", "token"},
+                   {"image-id", "image"},    {"instance-type", "type"},
+                   {"key-name", "key_name"}, {"private-ip-address", "address"},
                    {"ip-address", "address"}};
     bool matched = false;
     if (tag_matches(cJSON_GetObjectItem(i, "tags"), filter, value, &matched))
         return matched;
+    if (strcmp(filter, "instance-state-name") == 0)
+        return pattern_matches(value, instance_state(i));
     for (size_t m = 0; m < sizeof members / sizeof members[0]; m++)
         if (strcmp(members[m].filter, filter) == 0)
             return pattern_matches(value, text_of(i, members[m].member));

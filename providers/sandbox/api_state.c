@@ -7,10 +7,12 @@
 #include <string.h>
 #include <time.h>
 
+enum { POWER_OFF_TRIES = 500 };
+
 static void add_change(struct buf *out, const cJSON *i, const char *before) {
     buf_adds(out, "<item>");
     xml_add(out, "instanceId", text_of(i, "id"));
-    instance_state_xml(out, "currentState", text_of(i, "state"));
+    instance_state_xml(out, "currentState", instance_state(i));
     instance_state_xml(out, "previousState", before);
     buf_adds(out, "</item>");
 }
@@ -21,36 +23,49 @@ struct ending {
     bool terminate;
 };
 
-/* A stop is a clean power-off, as EC2's is; a terminate does not wait for one. */
+/* Mutex held: the instance, while this is still what happens to it. */
+static cJSON *still_ending(struct ending *x) {
+    cJSON *i = find_by(world_list(x->s, "instances"), "id", x->id);
+    const char *state = x->terminate ? "shutting-down" : "stopping";
+    return i != NULL && strcmp(text_of(i, "state"), state) == 0 ? i : NULL;
+}
+
+/* systemd(1): SIGRTMIN+4 powers off. Mutex held, but not while it waits. */
+static void power_off(struct ending *x) {
+    cJSON *i = still_ending(x);
+    if (i != NULL && guest_alive(i))
+        kill((pid_t)number_of(i, "pid"), SIGRTMIN + 4);
+    for (int n = 0; n < POWER_OFF_TRIES && i != NULL && guest_alive(i); n++) {
+        pthread_mutex_unlock(&x->s->mutex);
+        const struct timespec t = {0, 20000000};
+        nanosleep(&t, NULL);
+        pthread_mutex_lock(&x->s->mutex);
+        i = still_ending(x);
+    }
+}
+
+/* A stop is a clean power-off, as EC2's is; a terminate does not wait for one. A boot that is under
+ * way ends first: it works in the instance's folder. */
 static void *end_thread(void *arg) {
     struct ending *x = arg;
     struct err ignored;
     pthread_mutex_lock(&x->s->mutex);
-    cJSON *i = find_by(world_list(x->s, "instances"), "id", x->id);
-    if (i != NULL && !x->terminate && guest_alive(i)) {
-        pid_t pid = (pid_t)number_of(i, "pid");
-        /* systemd(1): SIGRTMIN+4 powers off. */
+    guest_await_boot(x->s, x->id);
+    if (!x->terminate)
+        power_off(x);
+    cJSON *i = still_ending(x);
+    if (i != NULL)
+        guest_kill(x->s, i);
+    if (i != NULL && x->terminate) {
+        /* A large disk takes its time; nobody else must wait for that. */
         pthread_mutex_unlock(&x->s->mutex);
-        kill(pid, SIGRTMIN + 4);
-        for (int n = 0; n < 500; n++) {
-            const struct timespec t = {0, 20000000};
-            nanosleep(&t, NULL);
-            pthread_mutex_lock(&x->s->mutex);
-            i = find_by(world_list(x->s, "instances"), "id", x->id);
-            bool alive = i != NULL && guest_alive(i);
-            pthread_mutex_unlock(&x->s->mutex);
-            if (!alive)
-                break;
-        }
+        guest_remove(x->s, x->id);
         pthread_mutex_lock(&x->s->mutex);
-        i = find_by(world_list(x->s, "instances"), "id", x->id);
+        i = still_ending(x);
     }
     if (i != NULL) {
-        guest_kill(x->s, i);
-        if (x->terminate) {
-            guest_remove(x->s, x->id);
+        if (x->terminate)
             set_number(i, "terminated_at", (double)time(NULL));
-        }
         set_text(i, "state", x->terminate ? "terminated" : "stopped");
         world_save(x->s, &ignored);
     }
@@ -66,18 +81,19 @@ static void begin_end(struct sandbox *s, cJSON *i, bool terminate) {
         return;
     *x = (struct ending){.s = s, .terminate = terminate};
     snprintf(x->id, sizeof x->id, "%s", text_of(i, "id"));
+    if (pthread_create(&thread, NULL, end_thread, x) != 0) {
+        free(x); /* it goes on as it was, and the answer says so */
+        return;
+    }
+    pthread_detach(thread);
     set_text(i, "state", terminate ? "shutting-down" : "stopping");
     set_text(i, "reason_code", "Client.UserInitiatedShutdown");
     set_text(i, "reason", "Client.UserInitiatedShutdown: User initiated shutdown");
-    if (pthread_create(&thread, NULL, end_thread, x) == 0)
-        pthread_detach(thread);
-    else
-        free(x);
+    cJSON_DeleteItemFromObject(i, "rebooting");
 }
 
 static int change(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e,
-                  const char *from_a, const char *from_b,
-                  void (*act)(struct sandbox *s, cJSON *i)) {
+                  const char *const from[], void (*act)(struct sandbox *s, cJSON *i)) {
     cJSON *ids;
     const cJSON *id;
     if (instances_named(s, form, true, &ids, e) < 0)
@@ -85,8 +101,11 @@ static int change(struct sandbox *s, cJSON *form, struct buf *out, struct api_er
     int rc = 0;
     cJSON_ArrayForEach(id, ids) {
         const cJSON *i = find_by(world_list(s, "instances"), "id", cJSON_GetStringValue(id));
-        const char *state = text_of(i, "state");
-        if (from_a != NULL && strcmp(state, from_a) != 0 && strcmp(state, from_b) != 0 && rc == 0)
+        const char *state = instance_state(i);
+        bool good = from == NULL;
+        for (size_t n = 0; from != NULL && from[n] != NULL; n++)
+            good |= strcmp(state, from[n]) == 0;
+        if (!good && rc == 0)
             rc = api_fail(e, "IncorrectInstanceState",
                           "The instance '%s' is not in a state from which this can be done: %s",
                           cJSON_GetStringValue(id), state);
@@ -97,7 +116,7 @@ static int change(struct sandbox *s, cJSON *form, struct buf *out, struct api_er
             break;
         cJSON *i = find_by(world_list(s, "instances"), "id", cJSON_GetStringValue(id));
         char before[24];
-        snprintf(before, sizeof before, "%s", text_of(i, "state"));
+        snprintf(before, sizeof before, "%s", instance_state(i));
         act(s, i);
         add_change(out, i, before);
     }
@@ -113,7 +132,7 @@ static void act_terminate(struct sandbox *s, cJSON *i) {
 }
 
 static void act_stop(struct sandbox *s, cJSON *i) {
-    if (strcmp(text_of(i, "state"), "running") == 0)
+    if (strcmp(instance_state(i), "running") == 0)
         begin_end(s, i, false);
 }
 
@@ -128,26 +147,31 @@ static void act_start(struct sandbox *s, cJSON *i) {
 }
 
 static int terminate(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
-    return change(s, form, out, e, NULL, NULL, act_terminate);
+    return change(s, form, out, e, NULL, act_terminate);
 }
 
 static int stop(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
-    return change(s, form, out, e, "running", "stopped", act_stop);
+    static const char *const from[] = {"running", "stopping", "stopped", NULL};
+    return change(s, form, out, e, from, act_stop);
 }
 
 static int start(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
-    return change(s, form, out, e, "stopped", "running", act_start);
+    static const char *const from[] = {"stopped", "pending", "running", NULL};
+    return change(s, form, out, e, from, act_start);
 }
 
 static void act_reboot(struct sandbox *s, cJSON *i) {
     (void)s;
-    if (guest_alive(i)) /* systemd(1): SIGRTMIN+5 reboots */
-        kill((pid_t)number_of(i, "pid"), SIGRTMIN + 5);
+    if (cJSON_IsTrue(cJSON_GetObjectItem(i, "rebooting")) || !guest_alive(i))
+        return;
+    kill((pid_t)number_of(i, "pid"), SIGRTMIN + 5); /* systemd(1): reboot */
+    cJSON_AddTrueToObject(i, "rebooting");
 }
 
 static int reboot(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
     _cleanup_buf_ struct buf ignored = BUF_INIT(BUF_MEDIUM);
-    int rc = change(s, form, &ignored, e, "running", "running", act_reboot);
+    static const char *const from[] = {"running", NULL};
+    int rc = change(s, form, &ignored, e, from, act_reboot);
     xml_add(out, "return", "true");
     return rc;
 }
@@ -174,6 +198,6 @@ static int modify(struct sandbox *s, cJSON *form, struct buf *out, struct api_er
 
 const struct action state_actions[] = {
     {"TerminateInstances", terminate, true},   {"StopInstances", stop, true},
-    {"StartInstances", start, true},           {"RebootInstances", reboot, false},
+    {"StartInstances", start, true},           {"RebootInstances", reboot, true},
     {"ModifyInstanceAttribute", modify, true}, {NULL, NULL, false},
 };

@@ -23,6 +23,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { BOOT_S = 60 }; /* the parent ends then, and so does a guest whose init has not begun */
+
 #define ROOT "/tmp" /* where the guest's root is put together, in its own mount namespace */
 
 struct boot {
@@ -119,8 +121,11 @@ static void run_seed(int seed) {
     }
     int status = 0;
     waitpid(pid, &status, 0);
-    if (status != 0)
-        fprintf(stderr, "guest: seed ended with %d\n", status);
+    if (status != 0) { /* nobody could log in to such a guest, and nobody would know why */
+        fprintf(stderr, "guest: its first boot's script ended with %d\n",
+                WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+        _exit(1);
+    }
 }
 
 static int open_at(const char *dir, const char *name, int flags) {
@@ -274,6 +279,7 @@ static int start(struct boot *b, struct err *err) {
 int guest_boot(const char *instance_dir) {
     struct err err = {0};
     struct boot b = {.dir = instance_dir};
+    alarm(BOOT_S);
     char path[PATH_SIZE];
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
     snprintf(path, sizeof path, "%s/boot.json", instance_dir);

@@ -92,7 +92,22 @@ static int listen_loopback(struct sandbox *s, struct err *err) {
 
 /* ---- Guests over time */
 
-/* Guests that ended by themselves are stopped; terminated ones are forgotten after a while. */
+static void guest_ended(struct sandbox *s, cJSON *instance) {
+    bool again = guest_rebooted(instance);
+    guest_kill(s, instance);
+    cJSON_DeleteItemFromObject(instance, "rebooting");
+    if (again) {
+        cJSON_AddTrueToObject(instance, "rebooting");
+        guest_start(s, instance);
+        return;
+    }
+    set_text(instance, "state", "stopped");
+    set_text(instance, "reason_code", "Client.InstanceInitiatedShutdown");
+    set_text(instance, "reason", "Client.InstanceInitiatedShutdown: Instance initiated shutdown");
+}
+
+/* Guests that ended by themselves are stopped, or start again; terminated ones are forgotten after
+ * a while. */
 static void look_after(struct sandbox *s) {
     struct err ignored;
     bool changed = false;
@@ -103,12 +118,11 @@ static void look_after(struct sandbox *s) {
         cJSON *next = instance->next;
         const char *state = text_of(instance, "state");
         if (strcmp(state, "running") == 0 && !guest_alive(instance)) {
-            guest_kill(s, instance);
-            set_text(instance, "state", "stopped");
-            set_text(instance, "reason_code", "Client.InstanceInitiatedShutdown");
+            guest_ended(s, instance);
             changed = true;
         } else if (strcmp(state, "terminated") == 0 &&
                    now - number_of(instance, "terminated_at") > TERMINATED_S) {
+            guest_remove(s, text_of(instance, "id")); /* a launch that failed left its console */
             cJSON_Delete(cJSON_DetachItemViaPointer(list, instance));
             changed = true;
         }
@@ -118,19 +132,23 @@ static void look_after(struct sandbox *s) {
         world_save(s, &ignored);
 }
 
-/* After a start: those that live on are found again, those that were running run again. */
+/* After a start: those that live on are found again, those that were to run run again, and what had
+ * begun to end ends. */
 static void resume_guests(struct sandbox *s) {
     cJSON *instance;
     cJSON_ArrayForEach(instance, world_list(s, "instances")) {
         const char *state = text_of(instance, "state");
-        bool up = strcmp(state, "running") == 0 || strcmp(state, "pending") == 0;
-        if (up && guest_alive(instance)) {
-            set_text(instance, "state", "running");
+        bool running = strcmp(state, "running") == 0;
+        cJSON_DeleteItemFromObject(instance, "booting");
+        if (running && guest_alive(instance)) {
             proxies_add(s, proxy_start((pid_t)number_of(instance, "pid"), text_of(instance, "id")));
-        } else if (up) {
+        } else if (running || strcmp(state, "pending") == 0) {
             guest_kill(s, instance);
             instance_place(s, instance);
             guest_start(s, instance);
+        } else if (strcmp(state, "stopping") == 0) {
+            guest_kill(s, instance);
+            set_text(instance, "state", "stopped");
         } else if (strcmp(state, "shutting-down") == 0 || strcmp(state, "terminated") == 0) {
             guest_kill(s, instance);
             guest_remove(s, text_of(instance, "id"));
@@ -140,10 +158,14 @@ static void resume_guests(struct sandbox *s) {
     }
 }
 
+/* Boots that are under way are waited for: their guests must be known to be ended. */
 static void end_guests(struct sandbox *s) {
     struct err ignored;
     cJSON *instance;
     pthread_mutex_lock(&s->mutex);
+    s->ending = true;
+    cJSON_ArrayForEach(instance, world_list(s, "instances"))
+        guest_await_boot(s, text_of(instance, "id"));
     cJSON_ArrayForEach(instance, world_list(s, "instances")) if (number_of(instance, "pid") > 0)
         guest_kill(s, instance);
     world_save(s, &ignored);

@@ -6,12 +6,14 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -19,7 +21,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { READY_TRIES = 1200, READY_STEP_MS = 25, KILL_WAIT_MS = 10000 };
+enum {
+    READY_TRIES = 1200,
+    READY_STEP_MS = 25,
+    KILL_WAIT_MS = 10000,
+    CGROUP_TRIES = 200,
+    BOOT_TRIES = 3500
+};
 
 static void instance_dir(const struct sandbox *s, const char *id, char *ret, size_t size) {
     snprintf(ret, size, "%s/i/%s", s->paths.dir, id);
@@ -97,6 +105,7 @@ static int write_files(struct sandbox *s, cJSON *instance, const char *dir, stru
 struct starting {
     struct sandbox *s;
     char id[32], dir[PATH_SIZE], address[64];
+    bool again; /* it has a disk that must outlive a failure */
 };
 
 static int boot_process(const char *dir, struct err *err) {
@@ -108,6 +117,7 @@ static int boot_process(const char *dir, struct err *err) {
         if (fd >= 0)
             dup2(fd, STDERR_FILENO);
         setenv("BERTH_SANDBOX_BOOT", dir, 1);
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a guest that no daemon knows must not come up */
         execl("/proc/self/exe", "berth", "sandbox", "serve", (char *)NULL);
         _exit(127);
     }
@@ -152,68 +162,98 @@ static pid_t read_pid(const char *dir) {
 /* Mutex held: the instance as it is now, unless it was ended meanwhile. */
 static cJSON *still_pending(struct starting *x) {
     cJSON *instance = find_by(world_list(x->s, "instances"), "id", x->id);
-    return instance != NULL && strcmp(text_of(instance, "state"), "pending") == 0 ? instance : NULL;
+    return !x->s->ending && instance != NULL && strcmp(text_of(instance, "state"), "pending") == 0
+               ? instance
+               : NULL;
+}
+
+/* As on EC2: what cannot be launched is terminated, what cannot be started again is stopped. */
+static void set_failed(cJSON *instance, bool again, const char *why) {
+    set_text(instance, "state", again ? "stopped" : "terminated");
+    set_text(instance, "reason_code", "Server.InternalError");
+    set_text(instance, "reason", why);
+    cJSON_DeleteItemFromObject(instance, "rebooting");
+    if (!again)
+        set_number(instance, "terminated_at", (double)time(NULL));
 }
 
 static void fail_start(struct starting *x, const struct err *why) {
     struct err ignored;
     pthread_mutex_lock(&x->s->mutex);
     cJSON *instance = still_pending(x);
-    sandbox_log("%s: %s", x->id, why->msg);
     if (instance != NULL) {
+        sandbox_log("%s: %s", x->id, why->msg);
         guest_kill(x->s, instance);
-        set_text(instance, "state", "terminated");
-        set_text(instance, "reason_code", "Server.InternalError");
-        set_text(instance, "reason", why->msg);
-        set_number(instance, "terminated_at", (double)time(NULL));
+        set_failed(instance, x->again, why->msg);
         world_save(x->s, &ignored);
     }
     pthread_mutex_unlock(&x->s->mutex);
 }
 
-static void *start_thread(void *arg) {
-    struct starting *x = arg;
-    struct err err = {0};
-    if (boot_process(x->dir, &err) < 0) {
-        fail_start(x, &err);
-        free(x);
-        return NULL;
-    }
+/* Its process is known from here on, whatever has become of the instance meanwhile: who ended it
+ * waits for that. */
+static bool take_process(struct starting *x, bool booted) {
+    struct err ignored;
     pthread_mutex_lock(&x->s->mutex);
-    cJSON *instance = still_pending(x);
-    pid_t pid = read_pid(x->dir);
-    if (instance == NULL) { /* terminated while it booted */
-        kill(pid, SIGKILL);
-    } else {
+    cJSON *instance = find_by(world_list(x->s, "instances"), "id", x->id);
+    cJSON_DeleteItemFromObject(instance, "booting");
+    pid_t pid = booted && instance != NULL ? read_pid(x->dir) : 0;
+    if (pid > 0) {
         set_number(instance, "pid", pid);
         set_number(instance, "pid_start", start_time(pid));
+    }
+    bool pending = pid > 0 && still_pending(x) != NULL;
+    if (pending) {
         cJSON_DeleteItemFromObject(instance, "seeded");
         cJSON_AddTrueToObject(instance, "seeded");
         struct proxy *proxy = proxy_start(pid, x->id);
         if (proxy == NULL)
             sandbox_log("%s: no way out: its proxy did not start", x->id);
         proxies_add(x->s, proxy);
-        world_save(x->s, &err);
+        world_save(x->s, &ignored);
     }
     pthread_mutex_unlock(&x->s->mutex);
-    bool ready = false;
-    for (int i = 0; instance != NULL && i < READY_TRIES && !ready; i++) {
-        ready = answers(x->address, 22);
+    return pending;
+}
+
+/* Until its sshd answers. Once the guest is gone its address may be somebody else's. */
+static int await_sshd(struct starting *x, struct err *err) {
+    for (int i = 0; i < READY_TRIES; i++) {
+        pthread_mutex_lock(&x->s->mutex);
+        const cJSON *instance = still_pending(x);
+        bool alive = instance != NULL && guest_alive(instance);
+        pthread_mutex_unlock(&x->s->mutex);
+        if (!alive)
+            return err_set(err, ERRC_IO, "the guest ended before its sshd answered");
+        if (answers(x->address, 22))
+            return 0;
         const struct timespec t = {0, READY_STEP_MS * 1000000L};
-        if (!ready)
-            nanosleep(&t, NULL);
+        nanosleep(&t, NULL);
+    }
+    return err_set(err, ERRC_TIMEOUT, "sshd did not answer in time; see the console");
+}
+
+static void *start_thread(void *arg) {
+    struct starting *x = arg;
+    struct err err = {0};
+    int rc = boot_process(x->dir, &err);
+    if (take_process(x, rc == 0))
+        rc = await_sshd(x, &err);
+    else if (rc == 0)
+        rc = err_set(&err, ERRC_CANCELLED, "ended while it booted");
+    if (rc < 0) {
+        fail_start(x, &err);
+        free(x);
+        return NULL;
     }
     pthread_mutex_lock(&x->s->mutex);
-    instance = still_pending(x);
-    if (instance != NULL && ready) {
+    cJSON *instance = still_pending(x);
+    if (instance != NULL) {
         set_text(instance, "state", "running");
+        cJSON_DeleteItemFromObject(instance, "rebooting");
         world_save(x->s, &err);
     }
     pthread_mutex_unlock(&x->s->mutex);
-    if (instance != NULL && !ready) {
-        err_set(&err, ERRC_TIMEOUT, "sshd did not answer in time; see the console");
-        fail_start(x, &err);
-    }
     free(x);
     return NULL;
 }
@@ -228,33 +268,69 @@ void guest_start(struct sandbox *s, cJSON *instance) {
     snprintf(x->id, sizeof x->id, "%s", text_of(instance, "id"));
     snprintf(x->address, sizeof x->address, "%s", text_of(instance, "address"));
     instance_dir(s, x->id, x->dir, sizeof x->dir);
+    x->again = cJSON_IsTrue(cJSON_GetObjectItem(instance, "seeded"));
     set_text(instance, "state", "pending");
     int rc = write_files(s, instance, x->dir, &err);
     if (rc == 0 && pthread_create(&thread, NULL, start_thread, x) == 0) {
         pthread_detach(thread);
+        cJSON_AddTrueToObject(instance, "booting"); /* the thread waits for the mutex */
         return;
     }
-    sandbox_log("%s: %s", x->id, rc < 0 ? err.msg : "cannot start a thread");
-    set_text(instance, "state", "terminated");
-    set_text(instance, "reason_code", "Server.InternalError");
-    set_text(instance, "reason", rc < 0 ? err.msg : "no thread to be had");
-    set_number(instance, "terminated_at", (double)time(NULL));
+    const char *why = rc < 0 ? err.msg : "no thread to be had";
+    sandbox_log("%s: %s", x->id, why);
+    set_failed(instance, x->again, why);
     free(x);
 }
 
 /* ---- End */
 
-/* The folder of its cgroup, and those that systemd made in it, from the leaves up. */
+static int remove_group(const char *path, const struct stat *st, int type, struct FTW *ftw) {
+    (void)st, (void)ftw;
+    if (type == FTW_DP)
+        rmdir(path);
+    return 0;
+}
+
+/* The folder of its cgroup, and those that systemd made in it, from the leaves up. What still runs
+ * in it, known by its process id or not, ends. */
 static void remove_cgroup(const char *folder) {
-    const char *const argv[] = {"find", folder, "-depth", "-type", "d", "-delete", NULL};
-    struct err ignored;
-    for (int i = 0; i < 20 && fs_exists(folder); i++) {
-        run_command(argv, NULL, &ignored);
+    char path[PATH_SIZE * 2 + 16];
+    if (!fs_exists(folder))
+        return;
+    snprintf(path, sizeof path, "%s/cgroup.kill", folder);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0 && write(fd, "1", 1) != 1)
+        sandbox_log("cannot end what runs in %s", folder);
+    if (fd >= 0)
+        close(fd);
+    for (int i = 0; i < CGROUP_TRIES; i++) {
+        nftw(folder, remove_group, 16, FTW_DEPTH | FTW_PHYS);
         if (!fs_exists(folder))
             return;
         const struct timespec t = {0, 10000000};
         nanosleep(&t, NULL);
     }
+    sandbox_log("cannot remove %s", folder);
+}
+
+void guest_await_boot(struct sandbox *s, const char *id) {
+    for (int i = 0; i < BOOT_TRIES; i++) {
+        const cJSON *instance = find_by(world_list(s, "instances"), "id", id);
+        if (!cJSON_IsTrue(cJSON_GetObjectItem(instance, "booting")))
+            return;
+        pthread_mutex_unlock(&s->mutex);
+        const struct timespec t = {0, 20000000};
+        nanosleep(&t, NULL);
+        pthread_mutex_lock(&s->mutex);
+    }
+}
+
+bool guest_rebooted(cJSON *instance) {
+    int status = 0;
+    pid_t pid = (pid_t)number_of(instance, "pid");
+    if (pid > 0 && waitpid(pid, &status, WNOHANG) == pid && WIFSIGNALED(status))
+        return WTERMSIG(status) == SIGHUP;
+    return cJSON_IsTrue(cJSON_GetObjectItem(instance, "rebooting")); /* asked for by the API */
 }
 
 void guest_kill(struct sandbox *s, cJSON *instance) {

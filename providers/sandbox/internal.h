@@ -55,7 +55,7 @@ struct sandbox {
     int subnet; /* 10.213.SUBNET.0/24 */
     int lock_fd, subnet_fd;
     int listen_fd;
-    int stopping; /* write end of a pipe that ends the daemon */
+    bool ending; /* nothing new is begun */
     struct proxy *proxies;
     char cgroup[PATH_SIZE];
 };
@@ -83,6 +83,11 @@ void instance_place(struct sandbox *s, cJSON *instance);
 void guest_start(struct sandbox *s, cJSON *instance);
 /* End its processes and wait for them; the files stay. Mutex held; safe when it does not run. */
 void guest_kill(struct sandbox *s, cJSON *instance);
+/* Wait until its boot, if one is under way, is over. Mutex held, but not all the time. */
+void guest_await_boot(struct sandbox *s, const char *id);
+/* Did a guest that ended ask to be started again? reboot(2): its init then dies of SIGHUP. That is
+ * told to its parent only, so a daemon that found it again knows only what the API was asked. */
+bool guest_rebooted(cJSON *instance);
 /* Remove its files. */
 void guest_remove(struct sandbox *s, const char *id);
 /* Still the process that was started? */
@@ -141,6 +146,8 @@ extern const struct action instance_actions[], launch_actions[], state_actions[]
     key_actions[], other_actions[];
 
 void instance_xml(struct sandbox *s, struct buf *out, const cJSON *instance);
+/* The state as callers see it: a guest that reboots runs. */
+const char *instance_state(const cJSON *instance);
 void instance_state_xml(struct buf *out, const char *element, const char *state);
 /* The instances of InstanceId.N; all that must exist do, or *e says which not. */
 int instances_named(struct sandbox *s, const cJSON *form, bool required, cJSON **ret,
