@@ -16,6 +16,7 @@ static int print_json(struct cmd *cmd, const struct sandbox_info *info) {
     cJSON_AddNumberToObject(out, "instances", (double)info->instances);
     if (info->running) {
         cJSON_AddNumberToObject(out, "pid", (double)info->pid);
+        cJSON_AddStringToObject(out, "version", info->version);
         cJSON_AddStringToObject(out, "endpoint", info->endpoint);
         cJSON_AddStringToObject(out, "region", info->region);
         cJSON_AddStringToObject(out, "access_key", info->access_key);
@@ -37,6 +38,11 @@ static int show_status(struct cmd *cmd, const struct sandbox_options *options) {
         buf_addf(&text, "running, process %ld, %s\n", info.pid, info.endpoint);
     else
         buf_adds(&text, "not running\n");
+    if (info.running && strcmp(info.version, BERTH_VERSION) != 0)
+        buf_addf(&text,
+                 "it is berth %s, this is " BERTH_VERSION
+                 "; berth sandbox stop, then start, renews it\n",
+                 info.version);
     buf_addf(&text, "world:      %s\ninstances:  %zu\nroot fs:    %s\n", info.dir, info.instances,
              info.base_ready ? "built" : "not built yet; the first start builds it, once");
     if (info.running)

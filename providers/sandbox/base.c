@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char include[] = "--include=systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,"
@@ -65,28 +66,65 @@ static int build(const struct paths *paths, const char *temp, const char *given,
     return 0;
 }
 
-int base_ensure(const struct paths *paths, void (*progress)(void *ctx, const char *text), void *ctx,
-                struct err *err) {
-    char lock[PATH_SIZE], temp[PATH_SIZE];
-    if (fs_exists(paths->base))
-        return 0;
-    int rc = fs_mkdirs(paths->cache, 0755, err);
-    if (rc < 0)
-        return rc;
+int base_lock(const struct paths *paths, int how) {
+    char lock[PATH_SIZE];
     snprintf(lock, sizeof lock, "%s/base.lock", paths->cache);
     int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_set_errno(err, ERRC_IO, errno, "open %s", lock);
-    flock(fd, LOCK_EX); /* another daemon may be building it */
-    if (!fs_exists(paths->base)) {
-        progress(ctx, "building the Debian root file system (once, about 40 s)");
-        snprintf(temp, sizeof temp, "%s/building", paths->cache);
-        remove_tree(temp); /* of a builder that was killed */
-        const char *given = getenv("BERTH_SANDBOX_BASE_TAR");
-        rc = mkdir(temp, 0711) < 0 ? err_set_errno(err, ERRC_IO, errno, "make %s", temp)
+    if (fd >= 0 && flock(fd, how | LOCK_NB) == 0)
+        return fd;
+    int problem = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = problem;
+    return -1;
+}
+
+/* Nobody else builds it and nobody uses it: the lock is held. What builders left that were killed
+ * is removed first. */
+static int build_alone(const struct paths *paths, struct err *err) {
+    char temp[PATH_SIZE];
+    const char *given = getenv("BERTH_SANDBOX_BASE_TAR");
+    /* A name of its own: what a killed builder started may still write into its folder. */
+    snprintf(temp, sizeof temp, "%s/building-%ld", paths->cache, (long)getpid());
+    static const char *const left[] = {"building-*", NULL};
+    remove_made(paths->cache, left, err);
+    int rc = mkdir(temp, 0711) < 0 ? err_set_errno(err, ERRC_IO, errno, "make %s", temp)
                                    : build(paths, temp, given, err);
-        remove_tree(temp);
-    }
-    close(fd);
+    remove_tree(temp);
     return rc;
+}
+
+int base_ensure(const struct paths *paths, void (*progress)(void *ctx, const char *text), void *ctx,
+                int *ret_fd, struct err *err) {
+    int rc = fs_mkdirs(paths->cache, 0700, err);
+    bool told = false;
+    if (rc < 0)
+        return rc;
+    for (;;) {
+        int fd = base_lock(paths, LOCK_SH);
+        if (fd >= 0 && fs_exists(paths->base)) {
+            *ret_fd = fd;
+            return 0;
+        }
+        if (fd >= 0)
+            close(fd);
+        fd = base_lock(paths, LOCK_EX);
+        if (fd < 0) { /* another daemon builds it */
+            if (errno != EWOULDBLOCK)
+                return err_set_errno(err, ERRC_IO, errno, "use %s", paths->cache);
+            if (!told)
+                progress(ctx, "waiting for another sandbox that builds the root file system");
+            told = true;
+            const struct timespec t = {0, 200000000};
+            nanosleep(&t, NULL);
+            continue;
+        }
+        if (!fs_exists(paths->base)) {
+            progress(ctx, "building the Debian root file system (once, about 40 s)");
+            rc = build_alone(paths, err);
+        }
+        close(fd);
+        if (rc < 0)
+            return rc;
+    }
 }

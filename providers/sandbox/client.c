@@ -1,77 +1,31 @@
 /* What the verbs call: is it there, start it, end it, remove it. */
 #define _GNU_SOURCE
 #include "providers/sandbox/internal.h"
-#include "providers/sandbox/userns.h"
 #include "specs/fs.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-static int unsupported(struct err *err, const char *what, const char *hint) {
-    err_set(err, ERRC_UNSUPPORTED, "the sandbox cannot run here: %s", what);
-    err_hint(err, "%s", hint);
-    return -ERRC_UNSUPPORTED;
-}
-
-static bool on_path(const char *name) {
-    const char *path = getenv("PATH");
-    struct str rest = str_of(path == NULL ? "/usr/sbin:/usr/bin:/sbin:/bin" : path);
-    struct str folder;
-    while (str_split(&rest, ':', &folder)) {
-        char file[PATH_SIZE];
-        snprintf(file, sizeof file, "%.*s/%s", STR_FMT(folder), name);
-        if (access(file, X_OK) == 0)
-            return true;
-    }
-    return false;
-}
-
-int sandbox_check(struct err *err) {
-    static const char *const programs[] = {"ip", "nsenter", "tar", "mmdebstrap"};
-    if (geteuid() != 0)
-        return unsupported(err, "its guests need root", "run it with sudo");
-    if (!fs_exists("/proc/self/ns/user"))
-        return unsupported(err, "the kernel has no user namespaces", "use another machine");
-    if (!fs_exists("/sys/fs/cgroup/cgroup.procs") &&
-        !fs_exists("/sys/fs/cgroup/unified/cgroup.procs"))
-        return unsupported(err, "there is no cgroup v2",
-                           "mount it: mount -t cgroup2 none /sys/fs/cgroup/unified");
-    for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {
-        if (on_path(programs[i]))
-            continue;
-        char text[64];
-        snprintf(text, sizeof text, "%s is not installed", programs[i]);
-        return unsupported(err, text, "apt-get install mmdebstrap iproute2 util-linux tar");
-    }
-    const char *const probe[] = {"true", "/", NULL};
-    struct err why = {0};
-    if (userns_run(probe, &why) < 0)
-        return unsupported(err, why.msg,
-                           "user namespaces are switched off here: see sysctl "
-                           "user.max_user_namespaces and kernel.unprivileged_userns_clone");
-    return 0;
-}
-
-/* Does a daemon hold the world's lock? */
-static bool is_locked(const struct paths *paths) {
+/* The process that holds the world's lock, without touching it; 0: none does. */
+static pid_t lock_holder(const struct paths *paths) {
     char path[PATH_SIZE];
     snprintf(path, sizeof path, "%s/lock", paths->dir);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0)
-        return false;
-    bool locked = flock(fd, LOCK_EX | LOCK_NB) < 0;
+        return 0;
+    bool held = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
     close(fd);
-    return locked;
+    return !held ? 0 : lock.l_pid != 0 ? lock.l_pid : -1;
 }
 
 static cJSON *read_json(const struct paths *paths, const char *name) {
@@ -87,13 +41,16 @@ static void read_info(const struct paths *paths, struct sandbox_info *ret) {
     snprintf(ret->dir, sizeof ret->dir, "%s", paths->dir);
     ret->base_ready = fs_exists(paths->base);
     cJSON *info = read_json(paths, "daemon.json");
-    ret->running = info != NULL && is_locked(paths);
+    /* The file of a daemon that was killed says nothing of the one that starts now. */
+    ret->running = info != NULL && number_of(info, "pid") > 0 &&
+                   lock_holder(paths) == (pid_t)number_of(info, "pid");
     if (ret->running) {
         ret->pid = (long)number_of(info, "pid");
         snprintf(ret->endpoint, sizeof ret->endpoint, "%s", text_of(info, "endpoint"));
         snprintf(ret->access_key, sizeof ret->access_key, "%s", text_of(info, "access_key"));
         snprintf(ret->secret_key, sizeof ret->secret_key, "%s", text_of(info, "secret_key"));
         snprintf(ret->region, sizeof ret->region, "%s", text_of(info, "region"));
+        snprintf(ret->version, sizeof ret->version, "%s", text_of(info, "version"));
         snprintf(ret->client_address, sizeof ret->client_address, "%s",
                  text_of(info, "client_address"));
     }
@@ -117,9 +74,11 @@ int sandbox_status(const struct sandbox_options *options, struct sandbox_info *r
 
 /* ---- Starting */
 
+enum { READY_FD = 3 };
+
 static void exec_daemon(const struct paths *paths, int ready_fd) {
     char number[16], log[PATH_SIZE];
-    snprintf(number, sizeof number, "%d", ready_fd);
+    snprintf(number, sizeof number, "%d", READY_FD);
     snprintf(log, sizeof log, "%s/log", paths->dir);
     if (fork() != 0)
         _exit(0); /* twice: the daemon is nobody's child and no session leader */
@@ -128,7 +87,12 @@ static void exec_daemon(const struct paths *paths, int ready_fd) {
     dup2(null, STDIN_FILENO);
     dup2(out >= 0 ? out : null, STDOUT_FILENO);
     dup2(out >= 0 ? out : null, STDERR_FILENO);
-    fcntl(ready_fd, F_SETFD, 0);
+    /* It outlives whoever waits for the end of a pipe that the command was given. */
+    if (ready_fd != READY_FD)
+        dup2(ready_fd, READY_FD);
+    else
+        fcntl(ready_fd, F_SETFD, 0);
+    syscall(SYS_close_range, (unsigned)READY_FD + 1, ~0u, 0u);
     setenv("BERTH_SANDBOX_READY_FD", number, 1);
     setenv("BERTH_SANDBOX_DIR", paths->dir, 1);
     setenv("BERTH_CACHE_DIR", paths->cache, 1);
@@ -138,10 +102,10 @@ static void exec_daemon(const struct paths *paths, int ready_fd) {
     _exit(127);
 }
 
-/* Reads what the daemon tells until it is ready: P(rogress), R(eady), E(rror). */
+/* Reads what the daemon tells until it is ready: P(rogress), R(eady), H(int), E(rror). */
 static int await_ready(int fd, const struct sandbox_options *options, struct err *err) {
     FILE *in = fdopen(fd, "r");
-    char line[1024];
+    char line[1280], hint[512] = "";
     int rc = -1;
     if (in == NULL) {
         close(fd);
@@ -153,13 +117,18 @@ static int await_ready(int fd, const struct sandbox_options *options, struct err
             options->progress(options->progress_ctx, line + 1);
         if (line[0] == 'R')
             rc = 0;
+        if (line[0] == 'H')
+            snprintf(hint, sizeof hint, "%.511s", line + 1);
         if (line[0] == 'E') {
             char *text = strchr(line, ' ');
             long code = strtol(line + 1, NULL, 10);
             bool known = code > 0 && code < ERRC_CODE_COUNT;
             fclose(in);
-            return err_set(err, known ? (enum err_code)code : ERRC_IO, "%s",
-                           text == NULL ? "the sandbox did not start" : text + 1);
+            err_set(err, known ? (enum err_code)code : ERRC_IO, "%s",
+                    text == NULL ? "the sandbox did not start" : text + 1);
+            if (hint[0] != '\0')
+                err_hint(err, "%s", hint);
+            return -err->code;
         }
     }
     fclose(in);
@@ -191,8 +160,15 @@ static int start(const struct paths *paths, const struct sandbox_options *option
     rc = await_ready(fds[0], options, err);
     if (rc < 0 && err->code != ERRC_LOCKED && err->hint[0] == '\0')
         err_hint(err, "its log is %s/log", paths->dir);
-    return rc == -ERRC_LOCKED ? 0 : rc; /* somebody else was faster */
+    return rc;
 }
+
+static void pause_ms(long ms) {
+    const struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&t, NULL);
+}
+
+enum { STARTS_MAX = 3, STEP_MS = 50, START_WAIT_MS = 15 * 60 * 1000, STOP_MS = 90000 };
 
 int sandbox_ensure(const struct sandbox_options *options, struct sandbox_info *ret,
                    struct err *err) {
@@ -200,70 +176,128 @@ int sandbox_ensure(const struct sandbox_options *options, struct sandbox_info *r
     int rc = paths_find(options, &paths, err);
     if (rc < 0)
         return rc;
-    read_info(&paths, ret);
-    if (!ret->running) {
-        rc = start(&paths, options, err);
+    int starts = 0;
+    for (long waited = 0; waited < START_WAIT_MS; waited += STEP_MS) {
+        struct err why = {0};
         read_info(&paths, ret);
+        if (ret->running)
+            return 0;
+        if (lock_holder(&paths) == 0) {
+            rc = starts++ < STARTS_MAX ? start(&paths, options, &why) : 0;
+            if (rc < 0 && rc != -ERRC_LOCKED) {
+                *err = why;
+                return rc;
+            }
+            if (rc == 0 && starts > STARTS_MAX)
+                return err_set(err, ERRC_IO,
+                               "the sandbox ends as soon as it has started; its log "
+                               "is %s/log",
+                               paths.dir);
+        } else {
+            if (waited == 0 && options->progress != NULL)
+                options->progress(options->progress_ctx,
+                                  "waiting for another command that starts or ends the sandbox");
+            pause_ms(STEP_MS);
+        }
     }
-    if (rc == 0 && !ret->running)
-        rc = err_set(err, ERRC_IO, "the sandbox is starting or ending; try again");
-    return rc;
+    return err_set(err, ERRC_TIMEOUT,
+                   "another command (process %ld) starts the sandbox in %s and "
+                   "does not come to an end",
+                   (long)lock_holder(&paths), paths.dir);
 }
 
 /* ---- Ending */
-
-enum { STOP_MS = 60000 };
-
-static int stop(const struct paths *paths, struct err *err) {
-    struct sandbox_info info;
-    read_info(paths, &info);
-    if (!info.running)
-        return 0;
-    int fd = (int)syscall(SYS_pidfd_open, (pid_t)info.pid, 0);
-    if (fd < 0)
-        return 0;
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0);
-    int n = poll(&p, 1, STOP_MS);
-    close(fd);
-    return n == 1 ? 0
-                  : err_set(err, ERRC_TIMEOUT, "the sandbox (process %ld) does not end", info.pid);
-}
-
-int sandbox_stop(const struct sandbox_options *options, struct err *err) {
-    struct paths paths;
-    int rc = paths_find(options, &paths, err);
-    return rc < 0 ? rc : stop(&paths, err);
-}
 
 /* Guests of a daemon that was killed are still about: ended by what the world remembers of them. */
 static void end_orphans(const struct paths *paths) {
     cJSON *world = read_json(paths, "world.json");
     struct sandbox s = {.paths = *paths, .world = world, .mutex = PTHREAD_MUTEX_INITIALIZER};
     cJSON *instance;
-    const char *root =
-        fs_exists("/sys/fs/cgroup/cgroup.procs") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
-    snprintf(s.cgroup, sizeof s.cgroup, "%s/berth-sandbox-%d", root,
-             (int)number_of(world, "subnet"));
-    cJSON_ArrayForEach(instance, cJSON_GetObjectItem(world, "instances")) guest_kill(&s, instance);
-    if (world != NULL)
+    if (cJSON_IsNumber(cJSON_GetObjectItem(world, "subnet"))) {
+        cgroup_of_subnet((int)number_of(world, "subnet"), s.cgroup, sizeof s.cgroup);
+        cJSON_ArrayForEach(instance, cJSON_GetObjectItem(world, "instances"))
+            guest_kill(&s, instance);
         rmdir(s.cgroup);
+    }
     cJSON_Delete(world);
+}
+
+/* Ends the daemon, and holds the world's lock afterwards (*ret_fd; -1 when there is no world). */
+static int stop(const struct paths *paths, int *ret_fd, struct err *err) {
+    char path[PATH_SIZE];
+    struct sandbox_info info;
+    snprintf(path, sizeof path, "%s/lock", paths->dir);
+    *ret_fd = -1;
+    if (!fs_exists(path))
+        return 0;
+    for (long waited = 0; waited < STOP_MS; waited += STEP_MS) {
+        read_info(paths, &info);
+        if (info.running)
+            kill((pid_t)info.pid, SIGTERM); /* again and again does no harm */
+        int fd = lock_holder(paths) != 0 ? -1 : open(path, O_RDWR | O_CLOEXEC);
+        const struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        if (fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0) {
+            end_orphans(paths);
+            *ret_fd = fd;
+            return 0;
+        }
+        if (fd >= 0)
+            close(fd);
+        pause_ms(STEP_MS);
+    }
+    return err_set(err, ERRC_TIMEOUT, "the sandbox (process %ld) does not end",
+                   (long)lock_holder(paths));
+}
+
+int sandbox_stop(const struct sandbox_options *options, struct err *err) {
+    struct paths paths;
+    int lock = -1;
+    int rc = paths_find(options, &paths, err);
+    if (rc == 0)
+        rc = stop(&paths, &lock, err);
+    if (lock >= 0)
+        close(lock);
+    return rc;
+}
+
+static int remove_world(const struct paths *paths, struct err *err) {
+    /* The lock goes last. */
+    static const char *const made[] = {
+        "world.json", "world.json.tmp-*", "daemon.json", "daemon.json.tmp-*", "log", "lock", NULL};
+    char path[PATH_SIZE];
+    snprintf(path, sizeof path, "%s/i", paths->dir);
+    if (remove_tree(path) < 0)
+        return err_set_errno(err, ERRC_IO, errno, "remove %s", path);
+    int rc = remove_made(paths->dir, made, err);
+    rmdir(paths->dir); /* unless there is more in it */
+    return rc;
+}
+
+static int remove_cache(const struct paths *paths, struct err *err) {
+    static const char *const made[] = {"debian-12-*", "packages", "building-*", "base.lock", NULL};
+    int fd = base_lock(paths, LOCK_EX);
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    if (fd < 0)
+        return errno == EWOULDBLOCK
+                   ? err_set(err, ERRC_LOCKED, "another sandbox uses %s; stop it first",
+                             paths->cache)
+                   : err_set_errno(err, ERRC_IO, errno, "lock %s", paths->cache);
+    int rc = remove_made(paths->cache, made, err);
+    rmdir(paths->cache);
+    close(fd);
+    return rc;
 }
 
 int sandbox_reset(const struct sandbox_options *options, bool cache, struct err *err) {
     struct paths paths;
+    int lock = -1;
     int rc = paths_find(options, &paths, err);
     if (rc == 0)
-        rc = stop(&paths, err);
-    if (rc < 0)
-        return rc;
-    if (is_locked(&paths))
-        return err_set(err, ERRC_LOCKED, "the sandbox in %s does not end", paths.dir);
-    end_orphans(&paths);
-    if (remove_tree(paths.dir) < 0)
-        return err_set_errno(err, ERRC_IO, errno, "remove %s", paths.dir);
-    if (cache && remove_tree(paths.cache) < 0)
-        return err_set_errno(err, ERRC_IO, errno, "remove %s", paths.cache);
-    return 0;
+        rc = stop(&paths, &lock, err);
+    if (rc == 0 && lock >= 0)
+        rc = remove_world(&paths, err);
+    if (lock >= 0)
+        close(lock);
+    return rc == 0 && cache ? remove_cache(&paths, err) : rc;
 }

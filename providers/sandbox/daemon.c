@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -192,6 +191,7 @@ static int write_info(struct sandbox *s, struct err *err) {
     set_text(info, "access_key", text_of(s->world, "access_key"));
     set_text(info, "secret_key", text_of(s->world, "secret_key"));
     set_text(info, "region", "sandbox");
+    set_text(info, "version", BERTH_VERSION);
     snprintf(text, sizeof text, "10.213.%d.1", s->subnet);
     set_text(info, "client_address", text);
     char *json = cJSON_Print(info);
@@ -203,14 +203,8 @@ static int write_info(struct sandbox *s, struct err *err) {
     return rc;
 }
 
-static void find_cgroup(struct sandbox *s) {
-    /* Hybrid machines have the unified hierarchy beside the old ones. */
-    const char *root =
-        fs_exists("/sys/fs/cgroup/cgroup.procs") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
-    snprintf(s->cgroup, sizeof s->cgroup, "%s/berth-sandbox-%d", root, s->subnet);
-}
-
-/* Tells the command that started us how it goes: a line each, P(rogress), R(eady), E(rror). */
+/* Tells the command that started us how it goes: a line each, P(rogress), R(eady), H(int),
+ * E(rror). */
 static void tell(void *ctx, const char *text) {
     const int *fd = ctx;
     if (*fd >= 0)
@@ -223,10 +217,15 @@ static int begin(struct sandbox *s, int *ready_fd, struct err *err) {
     world_path(s, "lock", path, sizeof path);
     if (rc == 0 && (s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600)) < 0)
         rc = err_set_errno(err, ERRC_IO, errno, "open %s", path);
-    if (rc == 0 && flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
+    /* fcntl's lock, since that can be looked at without taking it, and says whose it is. */
+    const struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (rc == 0 && fcntl(s->lock_fd, F_SETLK, &lock) < 0)
         rc = err_set(err, ERRC_LOCKED, "a sandbox runs already in %s", s->paths.dir);
+    world_path(s, "daemon.json", path, sizeof path);
     if (rc == 0)
-        rc = base_ensure(&s->paths, tell, ready_fd, err);
+        rc = fs_remove(path, err); /* of a daemon that was killed */
+    if (rc == 0)
+        rc = base_ensure(&s->paths, tell, ready_fd, &s->base_fd, err);
     if (rc == 0)
         rc = world_load(s, err);
     if (rc == 0)
@@ -235,7 +234,7 @@ static int begin(struct sandbox *s, int *ready_fd, struct err *err) {
         rc = listen_loopback(s, err);
     if (rc < 0)
         return rc;
-    find_cgroup(s);
+    cgroup_of_subnet(s->subnet, s->cgroup, sizeof s->cgroup);
     resume_guests(s);
     rc = world_save(s, err);
     return rc < 0 ? rc : write_info(s, err);
@@ -260,7 +259,8 @@ int sandbox_serve(const struct sandbox_options *options, struct err *err) {
     const char *boot = getenv("BERTH_SANDBOX_BOOT");
     if (boot != NULL)
         return guest_boot(boot) == 0 ? 0 : err_set(err, ERRC_IO, "the guest did not boot");
-    struct sandbox s = {.mutex = PTHREAD_MUTEX_INITIALIZER, .lock_fd = -1, .subnet_fd = -1};
+    struct sandbox s = {
+        .mutex = PTHREAD_MUTEX_INITIALIZER, .lock_fd = -1, .subnet_fd = -1, .base_fd = -1};
     const char *ready_text = getenv("BERTH_SANDBOX_READY_FD");
     int64_t ready = -1;
     int pipe_fds[2] = {-1, -1};
@@ -279,6 +279,9 @@ int sandbox_serve(const struct sandbox_options *options, struct err *err) {
         stop_pipe = pipe_fds[1];
         const struct sigaction stop = {.sa_handler = on_stop};
         const struct sigaction ignore = {.sa_handler = SIG_IGN};
+        sigset_t none;
+        sigemptyset(&none);
+        pthread_sigmask(SIG_SETMASK, &none, NULL);
         sigaction(SIGTERM, &stop, NULL);
         sigaction(SIGINT, &stop, NULL);
         sigaction(SIGPIPE, &ignore, NULL);
@@ -290,8 +293,11 @@ int sandbox_serve(const struct sandbox_options *options, struct err *err) {
     if (ready_fd >= 0) {
         if (rc == 0)
             dprintf(ready_fd, "R\n");
-        else
-            dprintf(ready_fd, "E%d %s\n", -rc, err->msg);
+        else {
+            for (char *c = err->msg; *c != '\0'; c++)
+                *c = *c == '\n' ? ' ' : *c;
+            dprintf(ready_fd, "H%s\nE%d %s\n", err->hint, -rc, err->msg);
+        }
         close(ready_fd);
     }
     if (rc < 0)

@@ -53,7 +53,7 @@ struct sandbox {
     cJSON *world; /* under the mutex; what is on disk after every change */
     pthread_mutex_t mutex;
     int subnet; /* 10.213.SUBNET.0/24 */
-    int lock_fd, subnet_fd;
+    int lock_fd, subnet_fd, base_fd;
     int listen_fd;
     bool ending; /* nothing new is begun */
     struct proxy *proxies;
@@ -96,12 +96,21 @@ bool guest_alive(const cJSON *instance);
 int guest_boot(const char *instance_dir);
 /* The script of the first boot. */
 void seed_compose(const cJSON *instance, struct buf *out);
+/* Where cgroup v2 is: hybrid machines have it beside the old ones. NULL: nowhere. */
+const char *cgroup_root(void);
+void cgroup_of_subnet(int subnet, char *ret, size_t size);
 int run_command(const char *const argv[], const char *input, struct err *err);
 int remove_tree(const char *path);
+/* What matches one of the patterns, in their order, and nothing else: the folder that the user
+ * chose may hold more. The list ends with NULL. */
+int remove_made(const char *dir, const char *const patterns[], struct err *err);
 
-/* Root file system: built at most once, by whoever comes first. */
+/* Root file system: built at most once, by whoever comes first. Who has it uses it as long as
+ * *ret_fd is open. */
 int base_ensure(const struct paths *paths, void (*progress)(void *ctx, const char *text), void *ctx,
-                struct err *err);
+                int *ret_fd, struct err *err);
+/* Its lock, as flock(2) takes it, without waiting; -1 and errno EWOULDBLOCK: others hold it. */
+int base_lock(const struct paths *paths, int how);
 
 /* ---- Egress proxy: listens inside a guest's network namespace, dials from outside */
 

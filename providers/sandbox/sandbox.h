@@ -21,6 +21,7 @@ struct sandbox_info {
     long pid;
     char dir[512];
     char endpoint[128]; /* http://127.0.0.1:PORT */
+    char version[32];   /* of the berth that it is */
     char access_key[64], secret_key[128], region[32];
     char client_address[64]; /* that instances see this machine at */
     size_t instances;        /* not terminated */

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -64,6 +65,7 @@ int userns_run(const char *const argv[], struct err *err) {
             dup2(archive, STDIN_FILENO);
         if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
             _exit(126);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         execvp(args[0], (char *const *)(uintptr_t)args);
         _exit(127);
     }

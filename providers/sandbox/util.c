@@ -2,15 +2,19 @@
 #include "providers/sandbox/internal.h"
 #include "specs/fs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <ftw.h>
 #include <openssl/rand.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -93,6 +97,17 @@ cJSON *find_by(cJSON *list, const char *name, const char *value) {
     return NULL;
 }
 
+const char *cgroup_root(void) {
+    if (fs_exists("/sys/fs/cgroup/cgroup.procs"))
+        return "/sys/fs/cgroup";
+    return fs_exists("/sys/fs/cgroup/unified/cgroup.procs") ? "/sys/fs/cgroup/unified" : NULL;
+}
+
+void cgroup_of_subnet(int subnet, char *ret, size_t size) {
+    const char *root = cgroup_root();
+    snprintf(ret, size, "%s/berth-sandbox-%d", root == NULL ? "/sys/fs/cgroup" : root, subnet);
+}
+
 int run_command(const char *const argv[], const char *input, struct err *err) {
     int in[2] = {-1, -1};
     if (input != NULL && pipe2(in, O_CLOEXEC) < 0)
@@ -101,6 +116,7 @@ int run_command(const char *const argv[], const char *input, struct err *err) {
     if (pid == 0) {
         if (input != NULL)
             dup2(in[0], STDIN_FILENO);
+        prctl(PR_SET_PDEATHSIG, SIGTERM); /* it would work on in what the next daemon makes anew */
         execvp(argv[0], (char *const *)(uintptr_t)argv);
         _exit(127);
     }
@@ -138,4 +154,23 @@ int remove_tree(const char *path) {
     if (!fs_exists(path))
         return 0;
     return nftw(path, remove_entry, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+int remove_made(const char *dir, const char *const patterns[], struct err *err) {
+    char path[PATH_SIZE + 256];
+    int rc = 0;
+    for (size_t i = 0; patterns[i] != NULL && rc == 0; i++) {
+        DIR *folder = opendir(dir);
+        const struct dirent *entry;
+        while (rc == 0 && folder != NULL && (entry = readdir(folder)) != NULL) {
+            if (fnmatch(patterns[i], entry->d_name, FNM_PERIOD) != 0)
+                continue;
+            snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
+            if (remove_tree(path) < 0)
+                rc = err_set_errno(err, ERRC_IO, errno, "remove %s", path);
+        }
+        if (folder != NULL)
+            closedir(folder);
+    }
+    return rc;
 }
