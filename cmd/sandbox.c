@@ -48,7 +48,7 @@ static int show_status(struct cmd *cmd, const struct sandbox_options *options) {
     if (info.running)
         buf_adds(&text, "-json also prints the credentials, for the AWS CLI.\n");
     if (sandbox_check(&err) < 0) {
-        buf_addf(&text, "guests cannot run here: %s\n", err.msg);
+        buf_addf(&text, "%s\n", err.msg);
         if (err.hint[0] != '\0')
             buf_addf(&text, "  try: %s\n", err.hint);
     }
