@@ -17,17 +17,42 @@ int api_fail(struct api_error *e, const char *code, const char *fmt, ...) {
 
 /* ---- XML */
 
+/* How long the UTF-8 sequence is that starts here; 0: it is none. */
+static size_t utf8_length(const unsigned char *c) {
+    size_t len = c[0] < 0x80                   ? 1
+                 : c[0] >= 0xc2 && c[0] < 0xe0 ? 2
+                 : c[0] >= 0xe0 && c[0] < 0xf0 ? 3
+                 : c[0] >= 0xf0 && c[0] < 0xf5 ? 4
+                                               : 0;
+    for (size_t i = 1; i < len; i++)
+        if ((c[i] & 0xc0) != 0x80)
+            return 0;
+    /* Overlong forms, surrogates, and what XML has no place for. */
+    if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) ||
+        (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f) ||
+        (c[0] == 0xef && c[1] == 0xbf && c[2] >= 0xbe))
+        return 0;
+    return len;
+}
+
+/* What XML cannot hold becomes U+FFFD: one odd tag must not make every answer unreadable. */
 void xml_add(struct buf *out, const char *name, const char *value) {
     buf_addf(out, "<%s>", name);
-    for (; *value != '\0'; value++) {
+    while (*value != '\0') {
+        size_t len = utf8_length((const unsigned char *)value);
         if (*value == '&')
             buf_adds(out, "&amp;");
         else if (*value == '<')
             buf_adds(out, "&lt;");
         else if (*value == '>')
             buf_adds(out, "&gt;");
+        else if (*value == '\r')
+            buf_adds(out, "&#13;");
+        else if (len == 0 || ((unsigned char)*value < 0x20 && *value != '\t' && *value != '\n'))
+            buf_adds(out, "\xef\xbf\xbd");
         else
-            buf_addc(out, *value);
+            buf_add(out, value, len);
+        value += len == 0 ? 1 : len;
     }
     buf_addf(out, "</%s>", name);
 }
@@ -86,13 +111,40 @@ cJSON *form_tags(const cJSON *form, const char *resource) {
 }
 
 bool pattern_matches(const char *pattern, const char *text) {
-    if (*pattern == '\0')
-        return *text == '\0';
-    if (*pattern == '*')
-        return pattern_matches(pattern + 1, text) ||
-               (*text != '\0' && pattern_matches(pattern, text + 1));
-    return *text != '\0' && (*pattern == '?' || *pattern == *text) &&
-           pattern_matches(pattern + 1, text + 1);
+    const char *star = NULL, *from = NULL; /* where to go on when the last * takes one more */
+    while (*text != '\0') {
+        if (*pattern == '*') {
+            star = ++pattern;
+            from = text;
+        } else if (*pattern != '\0' && (*pattern == '?' || *pattern == *text)) {
+            pattern++;
+            text++;
+        } else if (star != NULL) {
+            pattern = star;
+            text = ++from;
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*')
+        pattern++;
+    return *pattern == '\0';
+}
+
+int form_check_filters(const cJSON *form, const char *const known[], struct api_error *e) {
+    char key[64];
+    for (int f = 1; f <= 50; f++) {
+        snprintf(key, sizeof key, "Filter.%d.Name", f);
+        const char *name = text_of(form, key);
+        bool good = strncmp(name, "tag:", 4) == 0 || strcmp(name, "tag-key") == 0;
+        if (name[0] == '\0')
+            return 0;
+        for (size_t i = 0; known[i] != NULL && !good; i++)
+            good = strcmp(known[i], name) == 0;
+        if (!good)
+            return api_fail(e, "InvalidParameterValue", "The filter '%.80s' is invalid", name);
+    }
+    return 0;
 }
 
 bool tag_matches(const cJSON *tags, const char *filter, const char *value, bool *ret_matched) {
@@ -222,8 +274,8 @@ static int handle_ec2(struct sandbox *s, const struct http_request *r, struct bu
     char id[64], service[16] = "";
     _cleanup_buf_ struct buf inner = BUF_INIT(BUF_LARGE);
     make_request_id(id, sizeof id);
-    cJSON *form = form_decode(r->body);
     int rc = api_authenticate(s, r, service, &e);
+    cJSON *form = rc < 0 ? NULL : form_decode(r->body);
     if (rc == 0 && form == NULL)
         rc = api_fail(&e, "MalformedQueryString", "the body cannot be read");
     if (rc == 0)
@@ -236,8 +288,6 @@ static int handle_ec2(struct sandbox *s, const struct http_request *r, struct bu
         buf_addstr(out, buf_str(&inner));
         buf_addf(out, "</%sResponse>\n", name);
     } else {
-        if (strcmp(e.code, "AuthFailure") == 0)
-            e.status = 401;
         buf_adds(out, "<Response><Errors><Error>");
         xml_add(out, "Code", e.code);
         xml_add(out, "Message", e.message);
@@ -274,11 +324,29 @@ static cJSON *answer_parameters(const cJSON *names) {
     return answer;
 }
 
+/* The services that speak JSON have names of their own for who asks. */
+static void json_code(struct api_error *e) {
+    static const struct {
+        const char *ec2, *json;
+    } codes[] = {{"AuthFailure", "UnrecognizedClientException"},
+                 {"IncompleteSignature", "IncompleteSignatureException"},
+                 {"RequestExpired", "InvalidSignatureException"},
+                 {"SignatureDoesNotMatch", "InvalidSignatureException"}};
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+        if (strcmp(e->code, codes[i].ec2) == 0) {
+            snprintf(e->code, sizeof e->code, "%s", codes[i].json);
+            e->status = 400;
+            return;
+        }
+}
+
 static int handle_ssm(struct sandbox *s, const struct http_request *r, struct buf *out) {
     struct api_error e = {.status = 200};
     char service[16] = "";
-    cJSON *body = cJSON_ParseWithLength(r->body.ptr, r->body.len);
     int rc = api_authenticate(s, r, service, &e);
+    cJSON *body = rc < 0 ? NULL : cJSON_ParseWithLength(r->body.ptr, r->body.len);
+    if (rc < 0)
+        json_code(&e);
     if (rc == 0 && !str_eqc(http_header(r, "x-amz-target"), "AmazonSSM.GetParameters"))
         rc = api_fail(&e, "UnknownOperationException", "the sandbox knows GetParameters only");
     cJSON *answer =

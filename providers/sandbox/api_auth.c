@@ -44,6 +44,12 @@ static time_t parse_date(struct str text) {
 
 enum { SIGNED_MAX = 32, CLOCK_SLACK_S = 900 };
 
+static int refuse(struct api_error *e, int status, const char *code, const char *message) {
+    api_fail(e, code, "%s", message);
+    e->status = status;
+    return -1;
+}
+
 int api_authenticate(struct sandbox *s, const struct http_request *r, char service[16],
                      struct api_error *e) {
     static const char scheme[] = "AWS4-HMAC-SHA256 ";
@@ -51,7 +57,7 @@ int api_authenticate(struct sandbox *s, const struct http_request *r, char servi
     struct str credential, names, signature, part;
     struct str parts[5];
     if (!str_starts(header, STR("AWS4-HMAC-SHA256 ")))
-        return api_fail(e, "AuthFailure", "the request is not signed");
+        return refuse(e, 401, "AuthFailure", "the request is not signed");
     header.ptr += strlen(scheme);
     header.len -= strlen(scheme);
     if (!find_part(header, "Credential", &credential) ||
@@ -61,8 +67,8 @@ int api_authenticate(struct sandbox *s, const struct http_request *r, char servi
         if (!str_split(&credential, '/', &parts[i]))
             return api_fail(e, "IncompleteSignature", "the credential has not five parts");
     if (!str_eqc(parts[0], text_of(s->world, "access_key")))
-        return api_fail(e, "AuthFailure",
-                        "AWS was not able to validate the provided access credentials");
+        return refuse(e, 401, "AuthFailure",
+                      "AWS was not able to validate the provided access credentials");
     char region[64];
     struct sign_header headers[SIGNED_MAX];
     char copies[SIGNED_MAX][64];
@@ -97,7 +103,7 @@ int api_authenticate(struct sandbox *s, const struct http_request *r, char servi
     sign_string_to_sign(&in, buf_str(&canonical), &text);
     if (sign_signature(&in, buf_str(&text), &wanted) < 0 || wanted.len != signature.len ||
         CRYPTO_memcmp(wanted.ptr, signature.ptr, wanted.len) != 0)
-        return api_fail(e, "SignatureDoesNotMatch",
-                        "the request signature we calculated does not match the one provided");
+        return refuse(e, 403, "SignatureDoesNotMatch",
+                      "the request signature we calculated does not match the one provided");
     return 0;
 }

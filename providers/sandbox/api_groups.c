@@ -1,6 +1,7 @@
 /* Security groups. Their rules are kept and answered for; packets are not filtered (docs). */
 #include "providers/sandbox/internal.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,6 +38,8 @@ static int create(struct sandbox *s, cJSON *form, struct buf *out, struct api_er
     return 0;
 }
 
+static const char *const filters[] = {"group-name", "group-id", "vpc-id", "description", NULL};
+
 static bool matches(cJSON *g, const char *filter, const char *value) {
     bool matched = false;
     if (tag_matches(cJSON_GetObjectItem(g, "tags"), filter, value, &matched))
@@ -45,6 +48,8 @@ static bool matches(cJSON *g, const char *filter, const char *value) {
         return pattern_matches(value, text_of(g, "name"));
     if (strcmp(filter, "group-id") == 0)
         return pattern_matches(value, text_of(g, "id"));
+    if (strcmp(filter, "description") == 0)
+        return pattern_matches(value, text_of(g, "description"));
     return strcmp(filter, "vpc-id") == 0 && pattern_matches(value, "vpc-0sandbox");
 }
 
@@ -85,15 +90,38 @@ static void add_rules(struct buf *out, const cJSON *rules) {
                   "</ipPermissionsEgress>");
 }
 
+/* The one group of GroupId, or of GroupName as the default VPC takes it. */
+static cJSON *named(struct sandbox *s, const cJSON *form, struct api_error *e) {
+    const char *id = text_of(form, "GroupId"), *name = text_of(form, "GroupName");
+    cJSON *g = id[0] != '\0' ? find_by(world_list(s, "groups"), "id", id)
+                             : find_by(world_list(s, "groups"), "name", name);
+    if (id[0] == '\0' && name[0] == '\0')
+        api_fail(e, "MissingParameter", "The request must contain GroupId or GroupName");
+    else if (g == NULL)
+        api_fail(e, "InvalidGroup.NotFound", "The security group '%.100s' does not exist",
+                 id[0] != '\0' ? id : name);
+    return g;
+}
+
 static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
+    static const char *const lists[][2] = {{"GroupId", "id"}, {"GroupName", "name"}};
     cJSON *g;
-    cJSON *ids = form_list(form, "GroupId");
+    cJSON *ids = cJSON_CreateArray(); /* of all that are named */
     const cJSON *id;
-    int rc = 0;
-    cJSON_ArrayForEach(id, ids) if (rc == 0 && find_by(world_list(s, "groups"), "id",
-                                                       cJSON_GetStringValue(id)) == NULL) rc =
-        api_fail(e, "InvalidGroup.NotFound", "The security group '%.60s' does not exist",
-                 cJSON_GetStringValue(id));
+    int rc = form_check_filters(form, filters, e);
+    for (size_t l = 0; l < 2; l++) {
+        cJSON *given = form_list(form, lists[l][0]);
+        cJSON_ArrayForEach(id, given) {
+            g = find_by(world_list(s, "groups"), lists[l][1], cJSON_GetStringValue(id));
+            if (g != NULL)
+                cJSON_AddItemToArray(ids, cJSON_CreateString(text_of(g, "id")));
+            else if (rc == 0)
+                rc = api_fail(e, "InvalidGroup.NotFound",
+                              "The security group '%.100s' does not exist",
+                              cJSON_GetStringValue(id));
+        }
+        cJSON_Delete(given);
+    }
     buf_adds(out, "<securityGroupInfo>");
     cJSON_ArrayForEach(g, world_list(s, "groups")) {
         bool listed = cJSON_GetArraySize(ids) == 0;
@@ -158,19 +186,39 @@ static cJSON *find_rule(cJSON *rules, const cJSON *rule) {
     return NULL;
 }
 
+static bool source_good(const cJSON *rule) {
+    unsigned char address[16];
+    char text[64];
+    const char *source = text_of(rule, "source");
+    struct str rest = str_of(source), head;
+    bool v6 = strcmp(text_of(rule, "kind"), "cidr6") == 0;
+    int64_t bits;
+    if (strcmp(text_of(rule, "kind"), "group") == 0)
+        return true;
+    if (!str_split(&rest, '/', &head) || head.len >= sizeof text)
+        return false;
+    snprintf(text, sizeof text, "%.*s", STR_FMT(head));
+    return inet_pton(v6 ? AF_INET6 : AF_INET, text, address) == 1 &&
+           str_to_i64(rest, 0, v6 ? 128 : 32, &bits);
+}
+
 static int change_rules(struct sandbox *s, const cJSON *form, struct buf *out, struct api_error *e,
                         bool add) {
-    cJSON *g = find_by(world_list(s, "groups"), "id", text_of(form, "GroupId"));
+    cJSON *g = named(s, form, e);
     if (g == NULL)
-        return api_fail(e, "InvalidGroup.NotFound", "The security group '%.60s' does not exist",
-                        text_of(form, "GroupId"));
+        return -1;
     cJSON *rules = cJSON_GetObjectItem(g, "rules");
     cJSON *asked = form_rules(form);
     const cJSON *r;
-    int rc = 0;
+    int rc = cJSON_GetArraySize(asked) > 0
+                 ? 0
+                 : api_fail(e, "MissingParameter", "The request must contain IpPermissions");
     cJSON_ArrayForEach(r, asked) {
         bool there = find_rule(rules, r) != NULL;
-        if (rc == 0 && add && there)
+        if (rc == 0 && add && !source_good(r))
+            rc = api_fail(e, "InvalidParameterValue", "CIDR block %.60s is malformed",
+                          text_of(r, "source"));
+        else if (rc == 0 && add && there)
             rc =
                 api_fail(e, "InvalidPermission.Duplicate",
                          "the specified rule \"peer: %.60s\" already exists", text_of(r, "source"));
@@ -201,12 +249,12 @@ static int revoke(struct sandbox *s, cJSON *form, struct buf *out, struct api_er
 
 static int delete_group(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
     cJSON *list = world_list(s, "groups");
-    const char *id = text_of(form, "GroupId");
-    cJSON *g = find_by(list, "id", id);
-    const cJSON *user = in_use_by(s, id);
+    cJSON *g = named(s, form, e);
     if (g == NULL)
-        return api_fail(e, "InvalidGroup.NotFound", "The security group '%.60s' does not exist",
-                        id);
+        return -1;
+    char id[32];
+    snprintf(id, sizeof id, "%s", text_of(g, "id"));
+    const cJSON *user = in_use_by(s, id);
     if (user != NULL)
         return api_fail(e, "DependencyViolation", "resource %s has a dependent object (%s)", id,
                         text_of(user, "id"));

@@ -10,18 +10,29 @@
 
 /* ---- Addresses */
 
+static bool octet_used(struct sandbox *s, int octet) {
+    const cJSON *other;
+    cJSON_ArrayForEach(
+        other, world_list(s, "instances")) if (strcmp(text_of(other, "state"), "terminated") != 0 &&
+                                               (int)number_of(other, "octet") == octet) return true;
+    return false;
+}
+
+enum { OCTET_FIRST = 2, OCTET_END = 255 };
+
+int instance_places_left(struct sandbox *s) {
+    int left = 0;
+    for (int octet = OCTET_FIRST; octet < OCTET_END; octet++)
+        left += !octet_used(s, octet);
+    return left;
+}
+
 void instance_place(struct sandbox *s, cJSON *instance) {
     char text[64];
     int octet = (int)number_of(instance, "octet");
-    for (int try = 2; octet == 0 && try < 255; try++) {
-        bool used = false;
-        const cJSON *other;
-        cJSON_ArrayForEach(other, world_list(s, "instances")) used |=
-            strcmp(text_of(other, "state"), "terminated") != 0 &&
-            (int)number_of(other, "octet") == try;
-        if (!used)
+    for (int try = OCTET_FIRST; octet == 0 && try < OCTET_END; try++)
+        if (!octet_used(s, try))
             octet = try;
-    }
     set_number(instance, "octet", octet);
     snprintf(text, sizeof text, "10.213.%d.%d", s->subnet, octet);
     set_text(instance, "address", text);
@@ -109,13 +120,23 @@ void instance_xml(struct sandbox *s, struct buf *out, const cJSON *i) {
     buf_adds(out, "</item>");
 }
 
+static const char *const filters[] = {
+    "instance-id", "instance-state-name", "client-token",      "image-id",       "instance-type",
+    "key-name",    "private-ip-address",  "ip-address",        "reservation-id", "vpc-id",
+    "subnet-id",   "availability-zone",   "instance.group-id", "group-id",       NULL};
+
 static bool matches(cJSON *i, const char *filter, const char *value) {
     static const struct {
         const char *filter, *member;
-    } members[] = {{"instance-id", "id"},    {"client-token", "token"},
-                   {"image-id", "image"},    {"instance-type", "type"},
-                   {"key-name", "key_name"}, {"private-ip-address", "address"},
-                   {"ip-address", "address"}};
+    } members[] = {{"instance-id", "id"},     {"client-token", "token"},
+                   {"image-id", "image"},     {"instance-type", "type"},
+                   {"key-name", "key_name"},  {"private-ip-address", "address"},
+                   {"ip-address", "address"}, {"reservation-id", "reservation"}};
+    static const struct {
+        const char *filter, *value;
+    } places[] = {{"vpc-id", "vpc-0sandbox"},
+                  {"subnet-id", "subnet-0sandbox"},
+                  {"availability-zone", "sandbox-1a"}};
     bool matched = false;
     if (tag_matches(cJSON_GetObjectItem(i, "tags"), filter, value, &matched))
         return matched;
@@ -124,6 +145,9 @@ static bool matches(cJSON *i, const char *filter, const char *value) {
     for (size_t m = 0; m < sizeof members / sizeof members[0]; m++)
         if (strcmp(members[m].filter, filter) == 0)
             return pattern_matches(value, text_of(i, members[m].member));
+    for (size_t m = 0; m < sizeof places / sizeof places[0]; m++)
+        if (strcmp(places[m].filter, filter) == 0)
+            return pattern_matches(value, places[m].value);
     const cJSON *group;
     if (strcmp(filter, "instance.group-id") == 0 || strcmp(filter, "group-id") == 0)
         cJSON_ArrayForEach(group, cJSON_GetObjectItem(i, "groups")) matched |=
@@ -160,18 +184,28 @@ static bool listed(const cJSON *ids, const char *id) {
     return false;
 }
 
-static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
-    cJSON *ids;
-    if (instances_named(s, form, false, &ids, e) < 0)
-        return -1;
-    int64_t most = 1000000, from = 0, n = 0;
-    const char *limit = text_of(form, "MaxResults");
-    str_to_i64(str_of(text_of(form, "NextToken")), 0, 1000000, &from);
-    if (limit[0] != '\0' && !str_to_i64(str_of(limit), 5, 1000, &most)) {
-        cJSON_Delete(ids);
+static int page(const cJSON *form, int64_t *ret_from, int64_t *ret_most, struct api_error *e) {
+    const char *limit = text_of(form, "MaxResults"), *token = text_of(form, "NextToken");
+    *ret_from = 0;
+    *ret_most = INT32_MAX;
+    if (limit[0] != '\0' && text_of(form, "InstanceId.1")[0] != '\0')
+        return api_fail(e, "InvalidParameterCombination",
+                        "The parameter instancesSet cannot be used with the parameter maxResults");
+    if (limit[0] != '\0' && !str_to_i64(str_of(limit), 5, 1000, ret_most))
         return api_fail(e, "InvalidParameterValue", "MaxResults must be from 5 to 1000");
-    }
+    if (token[0] != '\0' && !str_to_i64(str_of(token), 1, INT32_MAX, ret_from))
+        return api_fail(e, "InvalidParameterValue", "Unable to parse pagination token");
+    return 0;
+}
+
+static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
+    int64_t most = 0, from = 0, n = 0;
+    cJSON *ids;
+    if (page(form, &from, &most, e) < 0 || form_check_filters(form, filters, e) < 0 ||
+        instances_named(s, form, false, &ids, e) < 0)
+        return -1;
     cJSON *i;
+    const char *reservation = ""; /* its instances stand side by side */
     buf_adds(out, "<reservationSet>");
     cJSON_ArrayForEach(i, world_list(s, "instances")) {
         if ((cJSON_GetArraySize(ids) > 0 && !listed(ids, text_of(i, "id"))) ||
@@ -179,14 +213,17 @@ static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_
             continue;
         if (n++ < from || n > from + most)
             continue;
-        buf_adds(out, "<item>");
-        xml_add(out, "reservationId", text_of(i, "reservation"));
-        xml_add(out, "ownerId", "000000000000");
-        buf_adds(out, "<groupSet/><instancesSet>");
+        if (strcmp(reservation, text_of(i, "reservation")) != 0) {
+            buf_adds(out, reservation[0] == '\0' ? "<item>" : "</instancesSet></item><item>");
+            reservation = text_of(i, "reservation");
+            xml_add(out, "reservationId", reservation);
+            xml_add(out, "ownerId", "000000000000");
+            buf_adds(out, "<groupSet/><instancesSet>");
+        }
         instance_xml(s, out, i);
-        buf_adds(out, "</instancesSet></item>");
     }
-    buf_adds(out, "</reservationSet>");
+    buf_adds(out, reservation[0] == '\0' ? "</reservationSet>"
+                                         : "</instancesSet></item></reservationSet>");
     if (n > from + most)
         xml_add_number(out, "nextToken", (double)(from + most));
     cJSON_Delete(ids);

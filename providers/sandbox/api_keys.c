@@ -15,7 +15,9 @@ static int import(struct sandbox *s, cJSON *form, struct buf *out, struct api_er
         return api_fail(e, "InvalidKeyPair.Duplicate", "The keypair '%.100s' already exists.",
                         name);
     if (!buf_add_base64_decoded(&key, str_of(text_of(form, "PublicKeyMaterial"))) ||
-        !sshkey_fingerprint(buf_str(&key), &fingerprint))
+        !sshkey_fingerprint(buf_str(&key), &fingerprint) ||
+        (!str_starts(buf_str(&key), STR("ssh-ed25519 ")) &&
+         !str_starts(buf_str(&key), STR("ssh-rsa "))))
         return api_fail(e, "InvalidKey.Format", "Key is not in valid OpenSSH public key format");
     cJSON *k = cJSON_CreateObject();
     make_id("key", id, sizeof id);
@@ -34,6 +36,8 @@ static int import(struct sandbox *s, cJSON *form, struct buf *out, struct api_er
     return 0;
 }
 
+static const char *const filters[] = {"key-name", "key-pair-id", "fingerprint", NULL};
+
 static bool matches(cJSON *k, const char *filter, const char *value) {
     bool matched = false;
     if (tag_matches(cJSON_GetObjectItem(k, "tags"), filter, value, &matched))
@@ -47,13 +51,22 @@ static bool matches(cJSON *k, const char *filter, const char *value) {
 
 static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
     cJSON *k;
-    cJSON *names = form_list(form, "KeyName");
+    static const char *const lists[][2] = {{"KeyPairId", "id"}, {"KeyName", "name"}};
+    cJSON *names = cJSON_CreateArray(); /* of all that are named */
     const cJSON *name;
-    int rc = 0;
-    cJSON_ArrayForEach(name, names) if (rc == 0 && find_by(world_list(s, "key_pairs"), "name",
-                                                           cJSON_GetStringValue(name)) == NULL) rc =
-        api_fail(e, "InvalidKeyPair.NotFound", "The key pair '%.80s' does not exist",
-                 cJSON_GetStringValue(name));
+    int rc = form_check_filters(form, filters, e);
+    for (size_t l = 0; l < 2; l++) {
+        cJSON *given = form_list(form, lists[l][0]);
+        cJSON_ArrayForEach(name, given) {
+            k = find_by(world_list(s, "key_pairs"), lists[l][1], cJSON_GetStringValue(name));
+            if (k != NULL)
+                cJSON_AddItemToArray(names, cJSON_CreateString(text_of(k, "name")));
+            else if (rc == 0)
+                rc = api_fail(e, "InvalidKeyPair.NotFound", "The key pair '%.80s' does not exist",
+                              cJSON_GetStringValue(name));
+        }
+        cJSON_Delete(given);
+    }
     bool with_key = strcmp(text_of(form, "IncludePublicKey"), "true") == 0;
     buf_adds(out, "<keySet>");
     cJSON_ArrayForEach(k, world_list(s, "key_pairs")) {
@@ -66,7 +79,8 @@ static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_
         xml_add(out, "keyPairId", text_of(k, "id"));
         xml_add(out, "keyName", text_of(k, "name"));
         xml_add(out, "keyFingerprint", text_of(k, "fingerprint"));
-        xml_add(out, "keyType", "ed25519");
+        bool rsa = strncmp(text_of(k, "public_key"), "ssh-rsa ", 8) == 0;
+        xml_add(out, "keyType", rsa ? "rsa" : "ed25519");
         if (with_key)
             xml_add(out, "publicKey", text_of(k, "public_key"));
         xml_add_tags(out, cJSON_GetObjectItem(k, "tags"));

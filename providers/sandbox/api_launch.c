@@ -1,9 +1,12 @@
 /* RunInstances: what is checked, and what a client token promises. */
 #include "providers/sandbox/internal.h"
+#include "specs/hash.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+
+enum { USER_DATA_MAX = 16384 };
 
 static int answer_launch(struct sandbox *s, const char *reservation, struct buf *out) {
     const cJSON *i;
@@ -18,7 +21,11 @@ static int answer_launch(struct sandbox *s, const char *reservation, struct buf 
 }
 
 /* What a repeated token must repeat. */
-static char *request_print(const cJSON *form) { return cJSON_PrintUnformatted(form); }
+static void request_print(const cJSON *form, char ret_hex[SHA256_HEX_SIZE]) {
+    char *text = cJSON_PrintUnformatted(form);
+    sha256_hex(str_of(text), ret_hex);
+    cJSON_free(text);
+}
 
 /* 1: the token was seen, and the answer is written; 0: it is new. */
 static int seen_token(struct sandbox *s, const cJSON *form, struct buf *out, struct api_error *e) {
@@ -26,10 +33,9 @@ static int seen_token(struct sandbox *s, const cJSON *form, struct buf *out, str
     const cJSON *launch = find_by(world_list(s, "launches"), "token", token);
     if (token[0] == '\0' || launch == NULL)
         return 0;
-    char *print = request_print(form);
-    bool same = print != NULL && strcmp(print, text_of(launch, "request")) == 0;
-    cJSON_free(print);
-    if (!same)
+    char print[SHA256_HEX_SIZE];
+    request_print(form, print);
+    if (strcmp(print, text_of(launch, "request")) != 0)
         return api_fail(e, "IdempotentParameterMismatch",
                         "The client token was used with other parameters");
     const cJSON *first =
@@ -41,6 +47,15 @@ static int seen_token(struct sandbox *s, const cJSON *form, struct buf *out, str
     return 1;
 }
 
+static int check_user_data(const cJSON *form, struct api_error *e) {
+    _cleanup_buf_ struct buf data = BUF_INIT(BUF_MEDIUM);
+    if (!buf_add_base64_decoded(&data, str_of(text_of(form, "UserData"))))
+        return api_fail(e, "InvalidParameterValue", "Invalid BASE64 encoding of user data.");
+    if (data.len > USER_DATA_MAX)
+        return api_fail(e, "InvalidParameterValue", "User data is limited to 16384 bytes");
+    return 0;
+}
+
 static int check_launch(struct sandbox *s, const cJSON *form, int64_t *ret_count,
                         const cJSON **ret_key, struct api_error *e) {
     const char *image = text_of(form, "ImageId");
@@ -49,8 +64,23 @@ static int check_launch(struct sandbox *s, const cJSON *form, int64_t *ret_count
         return api_fail(
             e, strncmp(image, "ami-", 4) == 0 ? "InvalidAMIID.NotFound" : "InvalidAMIID.Malformed",
             "The image id '[%.60s]' does not exist", image);
+    int64_t least = 0;
     if (!str_to_i64(str_of(text_of(form, "MaxCount")), 1, 200, ret_count))
         return api_fail(e, "InvalidParameterValue", "MaxCount must be from 1 to 200 here");
+    if (!str_to_i64(str_of(text_of(form, "MinCount")), 1, *ret_count, &least))
+        return api_fail(e, "InvalidParameterValue", "MinCount must be from 1 to MaxCount");
+    int places = instance_places_left(s);
+    if (places < least)
+        return api_fail(e, "InsufficientFreeAddressesInSubnet",
+                        "There are not enough free addresses in subnet 'subnet-0sandbox'");
+    if (places < *ret_count)
+        *ret_count = places;
+    if (text_of(form, "SecurityGroup.1")[0] != '\0' ||
+        text_of(form, "NetworkInterface.1.DeviceIndex")[0] != '\0')
+        return api_fail(e, "UnsupportedOperation",
+                        "the sandbox takes security groups as SecurityGroupId only");
+    if (check_user_data(form, e) < 0)
+        return -1;
     *ret_key = find_by(world_list(s, "key_pairs"), "name", key);
     if (key[0] != '\0' && *ret_key == NULL)
         return api_fail(e, "InvalidKeyPair.NotFound", "The key pair '%.80s' does not exist", key);
@@ -112,11 +142,11 @@ static int run(struct sandbox *s, cJSON *form, struct buf *out, struct api_error
         guest_start(s, new_instance(s, form, key, reservation, n));
     if (text_of(form, "ClientToken")[0] != '\0') {
         cJSON *launch = cJSON_CreateObject();
-        char *print = request_print(form);
+        char print[SHA256_HEX_SIZE];
+        request_print(form, print);
         set_text(launch, "token", text_of(form, "ClientToken"));
-        set_text(launch, "request", print == NULL ? "" : print);
+        set_text(launch, "request", print);
         set_text(launch, "reservation", reservation);
-        cJSON_free(print);
         cJSON_AddItemToArray(world_list(s, "launches"), launch);
     }
     return answer_launch(s, reservation, out);

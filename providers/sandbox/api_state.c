@@ -179,21 +179,30 @@ static int reboot(struct sandbox *s, cJSON *form, struct buf *out, struct api_er
 static int modify(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
     cJSON *i = find_by(world_list(s, "instances"), "id", text_of(form, "InstanceId"));
     const char *type = text_of(form, "InstanceType.Value");
+    const cJSON *g;
     if (i == NULL)
         return api_fail(e, "InvalidInstanceID.NotFound", "The instance ID '%.60s' does not exist",
                         text_of(form, "InstanceId"));
     if (type[0] != '\0' && strcmp(text_of(i, "state"), "stopped") != 0)
         return api_fail(e, "IncorrectInstanceState",
                         "The instance '%s' is not in the 'stopped' state.", text_of(i, "id"));
-    if (type[0] != '\0')
-        set_text(i, "type", type);
     cJSON *groups = form_list(form, "GroupId");
-    if (cJSON_GetArraySize(groups) > 0)
+    int rc = 0;
+    if (type[0] == '\0' && cJSON_GetArraySize(groups) == 0)
+        rc = api_fail(e, "UnsupportedOperation",
+                      "the sandbox can change InstanceType and GroupId only");
+    cJSON_ArrayForEach(
+        g, groups) if (find_by(world_list(s, "groups"), "id", cJSON_GetStringValue(g)) == NULL) rc =
+        api_fail(e, "InvalidGroup.NotFound", "The security group '%.80s' does not exist",
+                 cJSON_GetStringValue(g));
+    if (rc == 0 && type[0] != '\0')
+        set_text(i, "type", type);
+    if (rc == 0 && cJSON_GetArraySize(groups) > 0)
         cJSON_ReplaceItemInObject(i, "groups", groups);
     else
         cJSON_Delete(groups);
     xml_add(out, "return", "true");
-    return 0;
+    return rc;
 }
 
 const struct action state_actions[] = {

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TICK_MS = 200 };
+enum { TICK_MS = 200, CONNECTIONS_MAX = 128 };
 
 /* ---- Connections */
 
@@ -32,39 +32,47 @@ struct connection {
 static void *connection_thread(void *arg) {
     struct connection c = *(struct connection *)arg;
     struct http_request request;
+    int rc;
     free(arg);
-    while (http_read(c.fd, &request) == 1) {
+    while ((rc = http_read(c.fd, &request)) == 1) {
         _cleanup_buf_ struct buf body = BUF_INIT(BUF_LARGE);
         const char *type = "text/xml;charset=UTF-8";
         int status = api_handle(c.s, &request, &body, &type);
         http_free(&request);
         if (status == 0) /* a fault that was asked for: the answer is lost */
             break;
-        if (http_write(c.fd, status, type, buf_str(&body)) < 0)
+        if (http_write(c.fd, status, type, buf_str(&body), request.last) < 0 || request.last)
             break;
-        request.raw = BUF_INIT(0);
     }
+    if (rc < 0)
+        http_write(c.fd, -rc, "text/plain", STR(""), true);
     http_free(&request);
     close(c.fd);
+    atomic_fetch_sub(&c.s->connections, 1);
     return NULL;
 }
 
 static void accept_one(struct sandbox *s) {
     int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-    struct connection *c = fd < 0 ? NULL : calloc(1, sizeof *c);
+    bool room = atomic_load(&s->connections) < CONNECTIONS_MAX;
+    struct connection *c = fd < 0 || !room ? NULL : calloc(1, sizeof *c);
     pthread_t thread;
     if (c == NULL) {
         if (fd >= 0)
             close(fd);
+        else if (errno == EMFILE || errno == ENFILE) /* it would be tried again at once */
+            nanosleep(&(const struct timespec){0, 20000000}, NULL);
         return;
     }
-    const struct timeval limit = {.tv_sec = 120};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    const struct timeval limit = {.tv_sec = 20};
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     *c = (struct connection){s, fd};
+    atomic_fetch_add(&s->connections, 1);
     if (pthread_create(&thread, NULL, connection_thread, c) == 0) {
         pthread_detach(thread);
         return;
     }
+    atomic_fetch_sub(&s->connections, 1);
     close(fd);
     free(c);
 }

@@ -7,6 +7,7 @@
 
 #include <cjson/cJSON.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -28,6 +29,7 @@ int paths_find(const struct sandbox_options *options, struct paths *ret, struct 
 
 struct http_request {
     char method[8], path[256];
+    int minor; /* of the version: HTTP/1.MINOR */
     struct {
         char name[64]; /* lower case */
         struct str value;
@@ -35,15 +37,18 @@ struct http_request {
     size_t headers_len;
     struct str body;
     struct buf raw;
+    bool last; /* nothing more can come on this connection */
 };
 
-/* Reads one request: 1 good, 0 the peer closed, < 0 broken or too large. */
+/* Reads one request: 1 good; 0: the peer closed or said nothing; < 0: minus the HTTP status that it
+ * is refused with. */
 int http_read(int fd, struct http_request *ret);
 void http_free(struct http_request *request);
 struct str http_header(const struct http_request *request, const char *name); /* ptr NULL: absent */
-int http_write(int fd, int status, const char *type, struct str body);
+int http_write(int fd, int status, const char *type, struct str body, bool last);
 
-/* Decodes application/x-www-form-urlencoded into a JSON object of strings. NULL when malformed. */
+/* Decodes application/x-www-form-urlencoded into a JSON object of strings. NULL when malformed or
+ * of too many parts. */
 cJSON *form_decode(struct str body);
 
 /* ---- The world */
@@ -55,6 +60,7 @@ struct sandbox {
     int subnet; /* 10.213.SUBNET.0/24 */
     int lock_fd, subnet_fd, base_fd;
     int listen_fd;
+    atomic_int connections;
     bool ending; /* nothing new is begun */
     struct proxy *proxies;
     char cgroup[PATH_SIZE];
@@ -77,6 +83,8 @@ void sandbox_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- Guests */
 
+/* How many more addresses the world's subnet has. */
+int instance_places_left(struct sandbox *s);
 /* Give it an address and a link name in the world's subnet. */
 void instance_place(struct sandbox *s, cJSON *instance);
 /* Bring an instance up in a thread of its own, from "pending" to "running". Mutex held. */
@@ -172,5 +180,7 @@ cJSON *form_tags(const cJSON *form, const char *resource);
 /* Does the item pass every Filter of the form? `value` gives an item's value of a filter name. */
 bool form_filter(const cJSON *form, cJSON *item,
                  bool (*matches)(cJSON *item, const char *filter, const char *value));
+/* Filters that are not known are refused, as EC2 does: they would match nothing in silence. */
+int form_check_filters(const cJSON *form, const char *const known[], struct api_error *e);
 bool tag_matches(const cJSON *tags, const char *filter, const char *value, bool *ret_matched);
 bool pattern_matches(const char *pattern, const char *text); /* * and ? */
