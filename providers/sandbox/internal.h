@@ -131,6 +131,8 @@ void proxy_stop(struct proxy *proxy);
 /* False for loopback, link-local, private and multicast addresses. */
 struct sockaddr;
 bool proxy_may_dial(const struct sockaddr *address);
+/* Is it an address of this machine, public ones too, or of a network that it is in? */
+bool address_is_near(const struct sockaddr *address);
 
 /* ---- The API */
 

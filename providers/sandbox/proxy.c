@@ -1,8 +1,10 @@
 /* The guests' only way out: an HTTP proxy (GET and CONNECT) whose listener is inside the guest's
  * network namespace and which dials from outside. No NAT, no forwarding, nothing of the machine's
- * is changed. It dials no address of this machine or its networks. */
+ * is changed. It dials no address of this machine or its networks, but for the proxy and the
+ * package indexes that this machine itself goes by. */
 #define _GNU_SOURCE
 #include "providers/sandbox/internal.h"
+#include "providers/sandbox/outside.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { HEAD_MAX = 32768, CONNECTIONS_MAX = 256, IDLE_MS = 300000, STACK_BYTES = 256 * 1024 };
@@ -30,39 +33,8 @@ struct proxy {
     pthread_t thread;
 };
 
-static bool v4_may_dial(uint32_t a) {
-    static const struct {
-        uint32_t net;
-        int bits;
-    } refused[] = {
-        {0x00000000, 8},  {0x0a000000, 8},  {0x64400000, 10}, {0x7f000000, 8}, {0xa9fe0000, 16},
-        {0xac100000, 12}, {0xc0000000, 24}, {0xc0a80000, 16}, {0xe0000000, 4}, {0xf0000000, 4},
-    };
-    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
-        if ((a ^ refused[i].net) >> (32 - refused[i].bits) == 0)
-            return false;
-    return true;
-}
-
-bool proxy_may_dial(const struct sockaddr *address) {
-    if (address->sa_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
-        return v4_may_dial(ntohl(in->sin_addr.s_addr));
-    }
-    if (address->sa_family != AF_INET6)
-        return false;
-    const struct in6_addr *a = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
-    if (IN6_IS_ADDR_V4MAPPED(a) || IN6_IS_ADDR_V4COMPAT(a)) {
-        uint32_t v4;
-        memcpy(&v4, a->s6_addr + 12, sizeof v4);
-        return v4_may_dial(ntohl(v4));
-    }
-    return !IN6_IS_ADDR_LOOPBACK(a) && !IN6_IS_ADDR_UNSPECIFIED(a) && !IN6_IS_ADDR_LINKLOCAL(a) &&
-           !IN6_IS_ADDR_MULTICAST(a) && (a->s6_addr[0] & 0xfe) != 0xfc;
-}
-
 /* Resolve, check, dial what was checked. */
-static int dial(const char *host, const char *port, bool *ret_refused) {
+static int dial(const char *host, const char *port, bool trusted, bool *ret_refused) {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
     int fd = -1;
@@ -70,7 +42,7 @@ static int dial(const char *host, const char *port, bool *ret_refused) {
     if (getaddrinfo(host, port, &hints, &list) != 0)
         return -1;
     for (const struct addrinfo *a = list; a != NULL && fd < 0; a = a->ai_next) {
-        if (!proxy_may_dial(a->ai_addr)) {
+        if (!trusted && (!proxy_may_dial(a->ai_addr) || address_is_near(a->ai_addr))) {
             *ret_refused = true;
             continue;
         }
@@ -85,6 +57,20 @@ static int dial(const char *host, const char *port, bool *ret_refused) {
     }
     freeaddrinfo(list);
     return fd;
+}
+
+/* This machine's own proxy dials for us. What we can resolve must be good by the same rules; what
+ * only it can resolve is its to judge. */
+static bool proxied_is_refused(const char *host) {
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    bool refused = false;
+    if (getaddrinfo(host, NULL, &hints, &list) != 0)
+        return false;
+    for (const struct addrinfo *a = list; a != NULL; a = a->ai_next)
+        refused |= !proxy_may_dial(a->ai_addr) || address_is_near(a->ai_addr);
+    freeaddrinfo(list);
+    return refused;
 }
 
 static bool send_all(int fd, const char *bytes, size_t len) {
@@ -162,10 +148,11 @@ static bool split_host(struct str authority, const char *default_port, struct ta
 
 /* "CONNECT host:443 HTTP/1.1" or "GET http://host/path HTTP/1.1" */
 static bool parse_target(struct str line, struct target *t, struct str *ret_method,
-                         struct str *ret_path) {
+                         struct str *ret_url, struct str *ret_path) {
     struct str url;
     if (!str_split(&line, ' ', ret_method) || !str_split(&line, ' ', &url))
         return false;
+    *ret_url = url;
     t->tunnel = str_eqc(*ret_method, "CONNECT");
     if (t->tunnel)
         return split_host(url, "443", t);
@@ -180,7 +167,8 @@ static bool parse_target(struct str line, struct target *t, struct str *ret_meth
     return split_host(authority, "80", t);
 }
 
-static bool forward_head(int fd, struct str head, struct str method, struct str path) {
+static bool forward_head(int fd, struct str head, struct str method, struct str path,
+                         const char *authorization) {
     _cleanup_buf_ struct buf out = BUF_INIT(HEAD_MAX * 2);
     struct str line;
     buf_addf(&out, "%.*s %.*s HTTP/1.1\r\n", STR_FMT(method), STR_FMT(path));
@@ -192,6 +180,8 @@ static bool forward_head(int fd, struct str head, struct str method, struct str 
             continue;
         buf_addf(&out, "%.*s\r\n", STR_FMT(line));
     }
+    if (authorization[0] != '\0')
+        buf_addf(&out, "Proxy-Authorization: %s\r\n", authorization);
     buf_adds(&out, "Connection: close\r\n\r\n");
     return !out.failed && send_all(fd, out.ptr, out.len);
 }
@@ -209,14 +199,19 @@ static void serve(int fd) {
         end = strstr(head, "\r\n\r\n");
     }
     struct target t = {0};
-    struct str method = {NULL, 0}, path = {NULL, 0};
+    struct str method = {NULL, 0}, url = {NULL, 0}, path = {NULL, 0};
     struct str line = {head, end == NULL ? 0 : strcspn(head, "\r")};
-    if (end == NULL || !parse_target(line, &t, &method, &path)) {
+    if (end == NULL || !parse_target(line, &t, &method, &url, &path)) {
         answer(fd, "400 Bad Request");
         return;
     }
-    bool refused;
-    int up = dial(t.host, t.port, &refused);
+    struct outside_proxy by = {0};
+    bool index = outside_is_index(t.host, t.port);
+    bool proxied = outside_proxy_for(t.tunnel, t.host, &by);
+    bool refused = proxied && !index && proxied_is_refused(t.host);
+    int up = refused   ? -1
+             : proxied ? dial(by.host, by.port, true, &refused)
+                       : dial(t.host, t.port, index, &refused);
     if (up < 0) {
         answer(fd, refused ? "403 Forbidden" : "502 Bad Gateway");
         return;
@@ -224,8 +219,13 @@ static void serve(int fd) {
     int on = 1;
     setsockopt(up, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     size_t head_len = (size_t)(end - head) + 4;
-    bool good = t.tunnel ? send_all(fd, "HTTP/1.1 200 OK\r\n\r\n", 19)
-                         : forward_head(up, (struct str){head, head_len}, method, path);
+    bool good;
+    if (t.tunnel && !proxied)
+        good = send_all(fd, "HTTP/1.1 200 OK\r\n\r\n", 19);
+    else if (proxied) /* the whole URL; its proxy's answer to a CONNECT is ours */
+        good = forward_head(up, (struct str){head, head_len}, method, url, by.authorization);
+    else
+        good = forward_head(up, (struct str){head, head_len}, method, path, "");
     if (good && len > head_len)
         good = send_all(up, head + head_len, len - head_len);
     if (good)
@@ -257,8 +257,14 @@ static void *accept_thread(void *arg) {
         int fd = accept4(p->fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
             continue;
+        if (fd < 0 && errno != EINVAL && errno != EBADF) { /* no room now; EINVAL: shut down */
+            nanosleep(&(const struct timespec){0, 100000000}, NULL);
+            continue;
+        }
         if (fd < 0)
             break;
+        const struct timeval limit = {.tv_sec = 60};
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
         struct connection *c = calloc(1, sizeof *c);
         pthread_t thread;
         if (c != NULL && atomic_load(&p->open) < CONNECTIONS_MAX) {

@@ -1,6 +1,7 @@
 /* What the first boot of a guest finds in it, as cloud-init would leave it: a script that its shell
  * runs before its init. */
 #include "providers/sandbox/internal.h"
+#include "providers/sandbox/outside.h"
 #include "specs/fs.h"
 
 #include <stdio.h>
@@ -37,9 +38,10 @@ static void add_host_key(struct buf *out, const char *user_data) {
 
 /* Settings of this machine that a package client in the guest needs as much. */
 static void add_environment(struct buf *out) {
-    static const char *const names[] = {"PIP_INDEX_URL",       "PIP_EXTRA_INDEX_URL",
-                                        "PIP_DEFAULT_TIMEOUT", "UV_INDEX_URL",
-                                        "UV_DEFAULT_INDEX",    "UV_HTTP_TIMEOUT"};
+    static const char *const names[] = {
+        "PIP_INDEX_URL",    "PIP_EXTRA_INDEX_URL", "PIP_DEFAULT_TIMEOUT", "PIP_TRUSTED_HOST",
+        "UV_INDEX_URL",     "UV_EXTRA_INDEX_URL",  "UV_DEFAULT_INDEX",    "UV_INDEX",
+        "UV_INSECURE_HOST", "UV_HTTP_TIMEOUT"};
     buf_adds(out, "cat >/etc/environment <<'BERTH_END'\n");
     buf_addf(out,
              "http_proxy=http://127.0.0.1:%d\nhttps_proxy=http://127.0.0.1:%d\n"
@@ -58,6 +60,20 @@ static void add_environment(struct buf *out) {
             buf_addf(out, "%s='%s'\n", names[i], value);
     }
     buf_adds(out, "BERTH_END\n");
+}
+
+/* Of pip's files only what is good in another machine: no paths. */
+static void add_pip_settings(struct buf *out) {
+    static const char *const names[] = {"index-url", "extra-index-url", "trusted-host", "timeout"};
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+    char value[1024];
+    buf_adds(&text, "[global]\n");
+    size_t empty = text.len;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (outside_pip_setting(names[i], value, sizeof value))
+            buf_addf(&text, "%s = %s\n", names[i], value);
+    if (text.len > empty)
+        add_heredoc(out, "/etc/pip.conf", "644", buf_cstr(&text));
 }
 
 static void add_ca_bundle(struct buf *out) {
@@ -107,6 +123,7 @@ void seed_compose(const cJSON *instance, struct buf *out) {
     buf_adds(out, "chown admin:admin /home/admin/.ssh/authorized_keys\n");
     add_host_key(out, text_of(instance, "user_data"));
     add_environment(out);
+    add_pip_settings(out);
     char apt[512];
     snprintf(apt, sizeof apt,
              "Acquire::http::Proxy \"http://127.0.0.1:%d\";\n"
