@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/keyctl.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -167,6 +168,7 @@ static void child(struct boot *b) {
     dup2(b->console, STDOUT_FILENO);
     dup2(b->console, STDERR_FILENO);
     setsid();
+    syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL); /* not the one of who started us */
     /* Nothing of the outside may stay open in the guest. */
     syscall(SYS_close_range, 3u, ~0u, 0u);
     char *const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "container=berth", "TERM=dumb",
@@ -197,13 +199,13 @@ static int join_cgroup(const char *folder, pid_t pid, struct err *err) {
 }
 
 static int set_up_network(const cJSON *config, pid_t pid, struct err *err) {
-    char outside[512], inside[512], target[64];
+    char pair[512], outside[512], inside[512], target[64];
     const char *link = text_of(config, "link"), *host = text_of(config, "host_address"),
                *guest = text_of(config, "address");
-    snprintf(outside, sizeof outside,
-             "link add %s type veth peer name eth0 netns %ld\naddr add %s peer %s dev %s\n"
-             "link set %s up\n",
-             link, (long)pid, host, guest, link, link);
+    snprintf(pair, sizeof pair, "link add %s type veth peer name eth0 netns %ld\n", link,
+             (long)pid);
+    snprintf(outside, sizeof outside, "addr add %s peer %s dev %s\nlink set %s up\n", host, guest,
+             link, link);
     snprintf(inside, sizeof inside,
              "addr add %s peer %s dev eth0\nlink set eth0 up\nroute add default via %s\n", guest,
              host, host);
@@ -216,7 +218,11 @@ static int set_up_network(const cJSON *config, pid_t pid, struct err *err) {
     snprintf(path, sizeof path, "/sys/class/net/%s", link);
     if (fs_exists(path))
         run_command(old, NULL, &ignored); /* of a guest that has just died */
-    int rc = run_command(out, outside, err);
+    int rc = run_command(out, pair, err);
+    if (rc == 0)
+        rc = guard_link(link, err);
+    if (rc == 0)
+        rc = run_command(out, outside, err);
     return rc < 0 ? rc : run_command(in, inside, err);
 }
 

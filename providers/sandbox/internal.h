@@ -107,6 +107,8 @@ void seed_compose(const cJSON *instance, struct buf *out);
 /* Where cgroup v2 is: hybrid machines have it beside the old ones. NULL: nowhere. */
 const char *cgroup_root(void);
 void cgroup_of_subnet(int subnet, char *ret, size_t size);
+/* Nothing that the guest begins comes through its link. */
+int guard_link(const char *link, struct err *err);
 int run_command(const char *const argv[], const char *input, struct err *err);
 int remove_tree(const char *path);
 /* What matches one of the patterns, in their order, and nothing else: the folder that the user
