@@ -230,7 +230,7 @@ static int await_sshd(struct starting *x, struct err *err) {
         const struct timespec t = {0, READY_STEP_MS * 1000000L};
         nanosleep(&t, NULL);
     }
-    return err_set(err, ERRC_TIMEOUT, "sshd did not answer in time; see the console");
+    return err_set(err, ERRC_TIMEOUT, "its sshd did not answer in time");
 }
 
 static void *start_thread(void *arg) {

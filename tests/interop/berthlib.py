@@ -124,23 +124,26 @@ class Project:
 VALGRIND = ("valgrind", "-q", "--leak-check=full", "--error-exitcode=99")
 
 
+def guest_groups(world):
+    """The cgroups of a world's guests: each is there as long as anything runs in that guest."""
+    try:
+        subnet = json.loads((pathlib.Path(world) / "world.json").read_text())["subnet"]
+    except (OSError, KeyError):
+        return []
+    folders = [pathlib.Path(root) / f"berth-sandbox-{subnet}"
+               for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")]
+    return sorted(g.name for f in folders if f.is_dir() for g in f.iterdir() if g.is_dir())
+
+
 def leftovers(world):
-    """Everything of a sandbox world that is still on this machine: processes whose root or command
-    lies in it, mounts, cgroups and files of instances."""
-    world = str(world)
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            mounts = (entry / "mountinfo").read_text()
-        except OSError:
-            continue
-        if entry.name == str(os.getpid()):
-            found += [f"mount {line}" for line in mounts.splitlines() if world in line]
-        # A guest's overlay carries the world's folder in its options.
-        elif any(f"upperdir={world}" in line for line in mounts.splitlines()):
-            found.append(f"process {entry.name} lives in {world}")
+    """Everything of a sandbox world that is still on this machine: what runs in its guests, mounts
+    and files of instances."""
+    found = [f"guest {name} runs" for name in guest_groups(world)]
+    mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+    found += [f"mount {line}" for line in mounts if str(world) in line]
+    instances = pathlib.Path(world) / "i"
+    if instances.is_dir():
+        found += [f"file {path}" for path in instances.iterdir()]
     return found
 
 
