@@ -95,10 +95,10 @@ static int build(const struct paths *paths, const char *temp, const char *given,
         return rc;
     const char *const extract[] = {
         "tar", "-xp", "--numeric-owner", "-f", given != NULL ? given : tar, "-C", root, NULL};
-    if ((rc = userns_run(extract, err)) < 0)
+    if (userns_run(extract, err) < 0)
         return err_wrap(err, "the root file system cannot be extracted");
     const char *const trim[] = {"sh", "-c", trim_script, "sh", root, NULL};
-    if ((rc = userns_run(trim, err)) < 0)
+    if (userns_run(trim, err) < 0)
         return err_wrap(err, "%s does not hold what a guest needs", given != NULL ? given : tar);
     /* It must not be there by name before it is there in full, a power cut or not. */
     int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

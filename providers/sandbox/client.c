@@ -222,9 +222,11 @@ static void end_orphans(const struct paths *paths) {
     cJSON_Delete(world);
 }
 
-/* Ends the daemon, and holds the world's lock afterwards (*ret_fd; -1 when there is no world). */
-static int stop(const struct paths *paths, int *ret_fd, struct err *err) {
+/* Ends the daemon (SIGTERM: guests first in peace; SIGINT: at once), and holds the world's lock
+ * afterwards (*ret_fd; -1 when there is no world). */
+static int stop(const struct paths *paths, int sig, int *ret_fd, struct err *err) {
     char path[PATH_SIZE];
+    long told = 0;
     struct sandbox_info info;
     snprintf(path, sizeof path, "%s/lock", paths->dir);
     *ret_fd = -1;
@@ -232,8 +234,10 @@ static int stop(const struct paths *paths, int *ret_fd, struct err *err) {
         return 0;
     for (long waited = 0; waited < STOP_MS; waited += STEP_MS) {
         read_info(paths, &info);
+        if (info.running && info.pid != told)
+            kill((pid_t)info.pid, sig);
         if (info.running)
-            kill((pid_t)info.pid, SIGTERM); /* again and again does no harm */
+            told = info.pid;
         int fd = lock_holder(paths) != 0 ? -1 : open(path, O_RDWR | O_CLOEXEC);
         const struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
         if (fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0) {
@@ -254,7 +258,7 @@ int sandbox_stop(const struct sandbox_options *options, struct err *err) {
     int lock = -1;
     int rc = paths_find(options, &paths, err);
     if (rc == 0)
-        rc = stop(&paths, &lock, err);
+        rc = stop(&paths, SIGTERM, &lock, err);
     if (lock >= 0)
         close(lock);
     return rc;
@@ -294,7 +298,7 @@ int sandbox_reset(const struct sandbox_options *options, bool cache, struct err 
     int lock = -1;
     int rc = paths_find(options, &paths, err);
     if (rc == 0)
-        rc = stop(&paths, &lock, err);
+        rc = stop(&paths, SIGINT, &lock, err);
     if (rc == 0 && lock >= 0)
         rc = remove_world(&paths, err);
     if (lock >= 0)

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TICK_MS = 200, CONNECTIONS_MAX = 128 };
+enum { TICK_MS = 200, CONNECTIONS_MAX = 128, POWER_OFF_TRIES = 500 };
 
 /* ---- Connections */
 
@@ -165,14 +165,24 @@ static void resume_guests(struct sandbox *s) {
     }
 }
 
+static bool any_alive(struct sandbox *s) {
+    const cJSON *instance;
+    cJSON_ArrayForEach(instance, world_list(s, "instances")) if (guest_alive(instance)) return true;
+    return false;
+}
+
 /* Boots that are under way are waited for: their guests must be known to be ended. */
-static void end_guests(struct sandbox *s) {
+static void end_guests(struct sandbox *s, bool cleanly) {
     struct err ignored;
     cJSON *instance;
     pthread_mutex_lock(&s->mutex);
     s->ending = true;
     cJSON_ArrayForEach(instance, world_list(s, "instances"))
         guest_await_boot(s, text_of(instance, "id"));
+    cJSON_ArrayForEach(instance, world_list(s, "instances")) if (cleanly && guest_alive(instance))
+        kill((pid_t)number_of(instance, "pid"), SIGRTMIN + 4); /* systemd(1): power off */
+    for (int i = 0; cleanly && i < POWER_OFF_TRIES && any_alive(s); i++)
+        nanosleep(&(const struct timespec){0, 20000000}, NULL);
     cJSON_ArrayForEach(instance, world_list(s, "instances")) if (number_of(instance, "pid") > 0)
         guest_kill(s, instance);
     world_save(s, &ignored);
@@ -184,9 +194,9 @@ static void end_guests(struct sandbox *s) {
 
 static int stop_pipe = -1; /* for the signal handler: the only way to reach it */
 
+/* SIGTERM: guests are powered off; SIGINT: nobody will miss what is in them. */
 static void on_stop(int sig) {
-    (void)sig;
-    ssize_t ignored = write(stop_pipe, "s", 1);
+    ssize_t ignored = write(stop_pipe, sig == SIGINT ? "i" : "t", 1);
     (void)ignored;
 }
 
@@ -312,7 +322,10 @@ int sandbox_serve(const struct sandbox_options *options, struct err *err) {
         return rc;
     sandbox_log("ready: %s, 10.213.%d.0/24", s.paths.dir, s.subnet);
     loop(&s, pipe_fds[0]);
-    end_guests(&s);
+    char how = 't';
+    if (read(pipe_fds[0], &how, 1) != 1)
+        how = 't';
+    end_guests(&s, how == 't');
     char path[PATH_SIZE];
     world_path(&s, "daemon.json", path, sizeof path);
     fs_remove(path, err);
