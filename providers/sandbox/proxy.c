@@ -182,7 +182,7 @@ static bool forward_head(int fd, struct str head, struct str method, struct str 
     }
     if (authorization[0] != '\0')
         buf_addf(&out, "Proxy-Authorization: %s\r\n", authorization);
-    buf_adds(&out, "Connection: close\r\n\r\n");
+    buf_adds(&out, str_eqc(method, "CONNECT") ? "\r\n" : "Connection: close\r\n\r\n");
     return !out.failed && send_all(fd, out.ptr, out.len);
 }
 
