@@ -83,7 +83,9 @@ static void make_root(const struct boot *b) {
              "lowerdir=/proc/self/fd/%d,upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d,"
              "userxattr",
              b->base, b->upper, b->work);
-    must(mount("overlay", ROOT, "overlay", 0, options), "overlay");
+    if (mount("overlay", ROOT, "overlay", 0, options) < 0)
+        die("overlay (the world's folder must lie on ext4, xfs, btrfs or the like, not on an "
+            "overlay itself)");
     mount_at("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     mount_at("sysfs", "/sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     mount_at("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
@@ -266,14 +268,14 @@ static int start(struct boot *b, struct err *err) {
     if (rc == 0)
         rc = join_cgroup(text_of(b->config, "cgroup"), pid, err);
     if (rc == 0 && (write(pair[0], "g", 1) != 1 || read(pair[0], &c, 1) != 1))
-        rc = err_set(err, ERRC_IO, "the guest did not come up; see its console");
+        rc = err_set(err, ERRC_IO, "the guest did not come up");
     /* Both ends are up before anybody connects: a lost ARP request would cost a second. */
     if (rc == 0)
         rc = set_up_network(b->config, pid, err);
     if (rc == 0)
         rc = write_pid(b->dir, pid, err);
     if (rc == 0 && write(pair[0], "g", 1) != 1)
-        rc = err_set(err, ERRC_IO, "the guest ended early; see its console");
+        rc = err_set(err, ERRC_IO, "the guest ended early");
     if (rc < 0) {
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -108,14 +109,14 @@ struct starting {
     bool again; /* it has a disk that must outlive a failure */
 };
 
+/* What it says on its way is kept in memory: a full disk is one of the things it may say. */
 static int boot_process(const char *dir, struct err *err) {
-    char log[PATH_SIZE + 16];
-    snprintf(log, sizeof log, "%s/boot.log", dir);
+    char text[512] = "";
+    int said = memfd_create("boot", MFD_CLOEXEC);
     pid_t pid = fork();
     if (pid == 0) {
-        int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-        if (fd >= 0)
-            dup2(fd, STDERR_FILENO);
+        if (said >= 0)
+            dup2(said, STDERR_FILENO);
         setenv("BERTH_SANDBOX_BOOT", dir, 1);
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* a guest that no daemon knows must not come up */
         execl("/proc/self/exe", "berth", "sandbox", "serve", (char *)NULL);
@@ -124,12 +125,16 @@ static int boot_process(const char *dir, struct err *err) {
     int status = 0;
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
+    ssize_t len = said < 0 ? 0 : pread(said, text, sizeof text - 1, 0);
+    if (said >= 0)
+        close(said);
     if (pid > 0 && status == 0)
         return 0;
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
-    struct err ignored;
-    fs_read(log, &text, &ignored);
-    return err_set(err, ERRC_IO, "the guest did not boot: %.400s", buf_cstr(&text));
+    text[len < 0 ? 0 : len] = '\0';
+    if (text[0] == '\0' && WIFSIGNALED(status))
+        snprintf(text, sizeof text, "it was ended by signal %d", WTERMSIG(status));
+    text[strcspn(text, "\n")] = '\0'; /* what came first is why */
+    return err_set(err, ERRC_IO, "the guest did not boot: %s", text);
 }
 
 static bool answers(const char *address, int port) {

@@ -50,7 +50,11 @@ int world_load(struct sandbox *s, struct err *err) {
     int rc = fs_read(path, &bytes, &why);
     if (rc == 0) {
         s->world = cJSON_ParseWithLength(bytes.ptr, bytes.len);
-        return s->world != NULL ? 0 : err_set(err, ERRC_STATE, "%s is not JSON", path);
+        if (cJSON_IsObject(s->world))
+            return 0;
+        err_set(err, ERRC_STATE, "%s is not a world's JSON", path);
+        err_hint(err, "berth sandbox reset removes this world");
+        return -ERRC_STATE;
     }
     if (rc != -ERRC_NOTFOUND) {
         *err = why;
