@@ -253,9 +253,13 @@ static int begin(struct sandbox *s, int *ready_fd, struct err *err) {
     if (rc < 0)
         return rc;
     cgroup_of_subnet(s->subnet, s->cgroup, sizeof s->cgroup);
+    pthread_mutex_lock(&s->mutex); /* guests that start are at work from here on */
     resume_guests(s);
     rc = world_save(s, err);
-    return rc < 0 ? rc : write_info(s, err);
+    if (rc == 0)
+        rc = write_info(s, err);
+    pthread_mutex_unlock(&s->mutex);
+    return rc;
 }
 
 static void loop(struct sandbox *s, int stop_fd) {
