@@ -232,7 +232,7 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     if (!facts_get_base64(facts, node->address, "config", &config))
         return 0;
     *ret = LIVE_OURS;
-    r->mode = facts_get(facts, node->address, "mode");
+    r->mode = arena_dup(node->arena, facts_get(facts, node->address, "mode"));
     cJSON *json = cJSON_ParseWithLength(config.ptr, config.len);
     int rc = flatten(node->arena, json, &all);
     cJSON_Delete(json);

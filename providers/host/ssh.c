@@ -21,6 +21,7 @@ enum {
     HANDSHAKE_MS = 15000,
     TRY_S = 8,         /* one try, connection and keys; and as much for the login */
     REFUSED_S = 30,    /* that logins are refused while a server boots */
+    RELOAD_S = 2,      /* that nobody listens while sshd reads its new key */
     IDLE_MS = 3600000, /* a step that says nothing for that long is stuck */
     POLL_MS = 100,
     FRESH_S = 45,     /* firewalls forget idle connections after a minute or more */
@@ -101,6 +102,13 @@ static void tune(int fd) {
         setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
 }
 
+static int connect_any(const struct addrinfo *list, const struct ssh_in *in) {
+    int fd = -1;
+    for (const struct addrinfo *a = list; a != NULL && fd < 0; a = a->ai_next)
+        fd = connect_address(a, in);
+    return fd;
+}
+
 static int connect_tcp(const struct ssh_in *in, struct err *err) {
     char port[16];
     snprintf(port, sizeof port, "%d", in->endpoint->port);
@@ -110,9 +118,13 @@ static int connect_tcp(const struct ssh_in *in, struct err *err) {
     if (rc != 0)
         return err_set(err, ERRC_NET, "cannot find %s: %s", in->endpoint->address,
                        gai_strerror(rc));
-    int fd = -1;
-    for (const struct addrinfo *a = list; a != NULL && fd < 0; a = a->ai_next)
-        fd = connect_address(a, in);
+    int fd = connect_any(list, in);
+    double until = now_s() + RELOAD_S;
+    while (fd < 0 && errno == ECONNREFUSED && now_s() < until && !stopped(in)) {
+        const struct timespec pause = {0, 50000000};
+        nanosleep(&pause, NULL);
+        fd = connect_any(list, in);
+    }
     int problem = errno;
     freeaddrinfo(list);
     if (fd >= 0) {
