@@ -47,6 +47,9 @@ int server_read_live(struct ec2_session *s, const struct observe_in *in, const s
  * again for some seconds before it is taken to have vanished. */
 int server_find_rest(struct ec2_session *s, const struct observe_in *in, struct arena *arena,
                      struct observed *out, struct err *err);
+/* Rows of the server's field table by number. */
+enum { SERVER_FIELD_IMDS = 6 };
+
 /* The index in the spec that an instance element was launched for, or -1 without our tag. */
 int64_t server_index_of(const struct xml *item);
 /* One instance element → record; strings live in `arena`. */
