@@ -17,14 +17,14 @@ static void add_u32(struct buf *b, size_t value) {
     buf_add(b, bytes, sizeof bytes);
 }
 
-static void add_string(struct buf *b, const void *ptr, size_t len) {
+void sshkey_add_string(struct buf *b, const void *ptr, size_t len) {
     add_u32(b, len);
     buf_add(b, ptr, len);
 }
 
 static void add_public_blob(struct buf *b, const unsigned char *public) {
-    add_string(b, "ssh-ed25519", 11);
-    add_string(b, public, PUBLIC_SIZE);
+    sshkey_add_string(b, "ssh-ed25519", 11);
+    sshkey_add_string(b, public, PUBLIC_SIZE);
 }
 
 static bool public_of(const unsigned char *seed, unsigned char *ret) {
@@ -45,7 +45,7 @@ static void add_private_part(struct buf *b, const unsigned char *seed, const uns
     add_u32(b, SSHKEY_SEED_SIZE + PUBLIC_SIZE);
     buf_add(b, seed, SSHKEY_SEED_SIZE);
     buf_add(b, public, PUBLIC_SIZE);
-    add_string(b, comment, strlen(comment));
+    sshkey_add_string(b, comment, strlen(comment));
     for (char pad = 1; b->len % BLOCK != 0; pad++)
         buf_addc(b, pad);
 }
@@ -77,12 +77,12 @@ int sshkey_from_seed(const unsigned char seed[SSHKEY_SEED_SIZE], const char *com
     add_public_blob(&blob, public);
     add_private_part(&part, seed, public, comment);
     buf_add(&all, "openssh-key-v1", 15);
-    add_string(&all, "none", 4);
-    add_string(&all, "none", 4);
-    add_string(&all, "", 0);
+    sshkey_add_string(&all, "none", 4);
+    sshkey_add_string(&all, "none", 4);
+    sshkey_add_string(&all, "", 0);
     add_u32(&all, 1);
-    add_string(&all, blob.ptr, blob.len);
-    add_string(&all, part.ptr, part.len);
+    sshkey_add_string(&all, blob.ptr, blob.len);
+    sshkey_add_string(&all, part.ptr, part.len);
     add_pem(private_text, &all);
     buf_adds(public_line, "ssh-ed25519 ");
     buf_add_base64(public_line, blob.ptr, blob.len);
@@ -97,6 +97,8 @@ int sshkey_from_seed(const unsigned char seed[SSHKEY_SEED_SIZE], const char *com
 }
 
 bool sshkey_public_of(struct str private_text, struct buf *out) {
+    if (str_starts(private_text, STR("-----BEGIN RSA ")))
+        return sshkey_rsa_public_of(private_text, out);
     /* openssh-key-v1, no cipher, no key derivation with no options, one key; then its public half
      */
     static const char head[] = "openssh-key-v1\0\0\0\0\4none\0\0\0\4none\0\0\0\0\0\0\0\1\0\0\0\63"
@@ -127,6 +129,12 @@ static bool split_line(struct str line, struct str *type, struct str *blob) {
     return str_split(&rest, ' ', type) && str_split(&rest, ' ', blob) && blob->len > 0 &&
            (str_starts(*type, STR("ssh-")) || str_starts(*type, STR("ecdsa-")) ||
             str_starts(*type, STR("sk-")));
+}
+
+const char *sshkey_type(struct str public_line) {
+    return str_starts(public_line, STR("ssh-ed25519 ")) ? "ed25519"
+           : str_starts(public_line, STR("ssh-rsa "))   ? "rsa"
+                                                        : NULL;
 }
 
 bool sshkey_strip(struct str public_line, struct buf *out) {

@@ -23,12 +23,19 @@ static void test_public_of(void **state) {
     }
 }
 
+/* With a passphrase, which nobody is asked for. */
+static const char encrypted[] =
+    "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"
+    "DEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\nAAAAAAAAAAAAAAAAAAAAAA==\n"
+    "-----END RSA PRIVATE KEY-----\n";
+
 static void test_no_key(void **state) {
     (void)state;
     static const char *const bad[] = {
         "",
         "-----BEGIN OPENSSH PRIVATE KEY-----\n",
         "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA\n-----END RSA PRIVATE KEY-----\n",
+        encrypted,
         "not base64!",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -37,10 +44,51 @@ static void test_no_key(void **state) {
     }
 }
 
+static void test_rsa(void **state) {
+    (void)state;
+    _cleanup_buf_ struct buf private = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf public = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf again = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf stripped = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf blob = BUF_INIT(BUF_SMALL);
+    struct err err;
+    assert_int_equal(sshkey_make_rsa("me", &private, &public, &err), 0);
+    assert_true(str_ends(buf_str(&public), STR(" me")));
+    assert_true(sshkey_public_of(buf_str(&private), &again));
+    assert_true(sshkey_strip(buf_str(&public), &stripped));
+    assert_string_equal(buf_cstr(&again), buf_cstr(&stripped));
+    assert_string_equal(sshkey_type(buf_str(&again)), "rsa");
+    /* "ssh-rsa", the exponent 65537, and 4096 bits with a zero before the first, which is set */
+    struct str line = buf_str(&again), type;
+    assert_true(str_split(&line, ' ', &type));
+    assert_true(buf_add_base64_decoded(&blob, line));
+    static const char head[] = "\0\0\0\7ssh-rsa\0\0\0\3\1\0\1\0\0\2\1\0";
+    assert_int_equal(blob.len, sizeof head - 1 + 512);
+    assert_memory_equal(blob.ptr, head, sizeof head - 1);
+    assert_true(((unsigned char)blob.ptr[sizeof head - 1] & 0x80) != 0);
+    /* Cut anywhere, it is none. */
+    for (size_t len = 0; len < private.len - 40; len += 97) {
+        _cleanup_buf_ struct buf none = BUF_INIT(BUF_SMALL);
+        assert_false(sshkey_public_of((struct str){private.ptr, len}, &none));
+        assert_int_equal(none.len, 0);
+    }
+}
+
+static void test_type(void **state) {
+    (void)state;
+    assert_string_equal(sshkey_type(STR("ssh-ed25519 AAAA")), "ed25519");
+    assert_string_equal(sshkey_type(STR("ssh-rsa AAAA me")), "rsa");
+    assert_null(sshkey_type(STR("ecdsa-sha2-nistp256 AAAA")));
+    assert_null(sshkey_type(STR("ssh-rsa-cert AAAA")));
+    assert_null(sshkey_type(STR("")));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_public_of),
         cmocka_unit_test(test_no_key),
+        cmocka_unit_test(test_rsa),
+        cmocka_unit_test(test_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
