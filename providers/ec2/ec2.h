@@ -10,6 +10,7 @@ extern const struct kind key_pair_kind, access_kind, server_kind;
 struct key_pair_record {
     const char *name;
     const char *public_key; /* "ssh-ed25519 AAAA…", no comment */
+    const char *type;       /* "ed25519" or "rsa" */
     const char *key_pair_id;
     const char *fingerprint;
     bool made; /* by berth, in the project folder */
@@ -41,5 +42,6 @@ struct server_record {
     const char *ami;
     const char *public_ip, *private_ip, *public_dns, *zone;
     const char *host_key; /* one-time public host key line */
+    const char *key_type; /* of the key in the project folder that it was made with */
     int64_t launch_index;
 };

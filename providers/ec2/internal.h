@@ -32,6 +32,17 @@ bool ec2_is(const struct err *err, const char *code);
 void ec2_add_tags(struct query *q, size_t spec, const char *resource, const struct run *run,
                   const char *node, size_t first_index, const struct strmap *tags);
 
+/* The files of a made key pair of this type in the project folder ("id_ed25519"); NULL is that of
+ * states that knew no other type. */
+const char *key_pair_file(const char *type);
+const char *key_pair_public_file(const char *type);
+/* Makes them, the private half first, and fills in the public key. A private half that is there is
+ * taken, never overwritten. */
+int key_pair_make(struct ec2_session *s, struct key_pair_record *record, struct arena *arena,
+                  struct err *err);
+/* Of all types; absence is success. */
+int key_pair_remove_files(struct ec2_session *s, struct err *err);
+
 /* Observing: what each kind asks, and what it makes of the answer. */
 void key_pair_ask_live(struct ec2_session *s, struct query *q);
 int key_pair_read_live(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,

@@ -1,11 +1,8 @@
 /* The key pair kind: made on this machine, or the user's own; only its public half travels. */
 #include "providers/ec2/internal.h"
 #include "providers/sshkey.h"
-#include "specs/fs.h"
 #include "specs/sections/sections.h"
 
-#include <openssl/crypto.h>
-#include <stdio.h>
 #include <string.h>
 
 #define RECORD struct key_pair_record
@@ -21,6 +18,11 @@ static const struct field fields[] = {
      .type = FIELD_STR,
      .flags = FIELD_IMMUTABLE,
      .offset = offsetof(RECORD, public_key)},
+    {.name = "type",
+     .doc = "Kind of key.",
+     .type = FIELD_STR,
+     .flags = FIELD_IMMUTABLE,
+     .offset = offsetof(RECORD, type)},
     {.name = "id",
      .doc = "Id in EC2.",
      .type = FIELD_STR,
@@ -39,27 +41,28 @@ static const struct field fields[] = {
     FIELD_END,
 };
 
-enum { FIELD_INDEX_PUBLIC_KEY = 1 };
-
-#define LOCAL_PRIVATE "id_ed25519"
-#define LOCAL_PUBLIC "id_ed25519.pub"
+enum { FIELD_INDEX_PUBLIC_KEY = 1, FIELD_INDEX_TYPE = 2 };
 
 static int ask(const struct spec *spec, struct inputs *inputs) {
-    const char *given = spec_key_pair(spec)->public_key;
-    return given != NULL ? inputs_ask(inputs, INPUT_FILE, given, "key_pair.public_key", true)
-                         : inputs_ask(inputs, INPUT_LOCAL, LOCAL_PUBLIC, "key_pair", false);
+    const struct key_pair_section *section = spec_key_pair(spec);
+    return section->public_key != NULL
+               ? inputs_ask(inputs, INPUT_FILE, section->public_key, "key_pair.public_key", true)
+               : inputs_ask(inputs, INPUT_LOCAL, key_pair_public_file(section->type), "key_pair",
+                            false);
 }
 
 static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
+    const char *type = spec_key_pair(in->spec)->type;
     const char *given = spec_key_pair(in->spec)->public_key;
     struct node *node = nodes_add(out, &key_pair_kind, "key_pair", NULL);
     if (node == NULL)
         return -ERRC_NOMEM;
     RECORD *record = node->desired;
     record->name = arena_printf(out->arena, "berth-%s", in->spec->name);
+    record->type = type;
     record->made = given == NULL;
     const struct input *key = inputs_get(in->inputs, given != NULL ? INPUT_FILE : INPUT_LOCAL,
-                                         given != NULL ? given : LOCAL_PUBLIC);
+                                         given != NULL ? given : key_pair_public_file(type));
     if (key == NULL || !key->found) {
         node->unknown = 1u << FIELD_INDEX_PUBLIC_KEY; /* it is made when it is needed */
         return record->name == NULL ? -ERRC_NOMEM : 0;
@@ -67,10 +70,17 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
     _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
     if (!sshkey_strip(secret_reveal(&key->content), &line)) {
         diag_add(diags, spec_mark(in->spec, "key_pair.public_key"),
-                 "expected the .pub file, which starts with ssh-ed25519",
+                 "expected the .pub file, which starts with ssh-ed25519 or ssh-rsa",
                  "this is not a public key");
         return 0;
     }
+    if (cstr_eq(type, "rsa") && !cstr_eq(sshkey_type(buf_str(&line)), type)) {
+        diag_add(diags, spec_mark(in->spec, "key_pair.type"),
+                 "leave `type` out: it is for the key that is made",
+                 "the public key is no RSA key");
+        return 0;
+    }
+    record->type = sshkey_type(buf_str(&line));
     record->public_key = arena_dup_str(out->arena, buf_str(&line));
     return record->name == NULL || record->public_key == NULL ? -ERRC_NOMEM : 0;
 }
@@ -97,7 +107,22 @@ static int record_of(const struct xml *item, struct arena *arena, RECORD *ret) {
     ret->fingerprint = arena_dup(arena, xml_text(item, "keyFingerprint"));
     if (key != NULL && sshkey_strip(str_of(key), &line))
         ret->public_key = arena_dup_str(arena, buf_str(&line));
+    ret->type = ret->public_key != NULL ? sshkey_type(str_of(ret->public_key))
+                                        : arena_dup(arena, xml_text(item, "keyType"));
     return ret->name == NULL ? -ERRC_NOMEM : 0;
+}
+
+static const char *note_of(const struct node *node, const RECORD *live) {
+    const RECORD *wanted = node == NULL ? NULL : node->desired;
+    if (wanted == NULL || !wanted->made)
+        return NULL;
+    if (live->type != NULL && !cstr_eq(live->type, wanted->type))
+        return "servers that were made with the old pair let in that one only; its private half is "
+               "kept for them";
+    return node->unknown >> FIELD_INDEX_PUBLIC_KEY & 1
+               ? "its private half is not here: a new pair takes its place, which servers that "
+                 "were made with the old one do not let in"
+               : NULL;
 }
 
 int key_pair_read_live(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
@@ -125,64 +150,10 @@ int key_pair_read_live(struct ec2_session *s, const struct observe_in *in, const
     }
     live->record = record;
     if (record->public_key == NULL)
-        live->unread = 1u << FIELD_INDEX_PUBLIC_KEY;
-    const struct node *node = nodes_find(in->nodes, "key_pair");
-    if (node != NULL && node->unknown >> FIELD_INDEX_PUBLIC_KEY & 1)
-        live->note = "its private half is not here: a new pair takes its place, which servers that "
-                     "were made with the old one do not let in";
-    return 0;
-}
-
-static int new_pair(struct ec2_session *s, const RECORD *record, const char *path,
-                    struct buf *public, struct err *err) {
-    unsigned char seed[SSHKEY_SEED_SIZE];
-    _cleanup_buf_ struct buf private = BUF_INIT(BUF_SMALL);
-    if (s->run->random(seed, sizeof seed) < 0)
-        return err_set(err, ERRC_INTERNAL, "no random numbers to be had");
-    int rc = sshkey_from_seed(seed, record->name, &private, public, err);
-    OPENSSL_cleanse(seed, sizeof seed);
-    if (rc == 0)
-        rc = fs_write(path, buf_str(&private), 0600, err);
-    if (private.ptr != NULL)
-        OPENSSL_cleanse(private.ptr, private.len);
-    return rc;
-}
-
-/* The public half of a private one that is there: a run was cut between the two files, or somebody
- * removed the .pub. Servers may have been made with it; it is never overwritten. -ERRC_NOTFOUND
- * when there is no private half. */
-static int public_of_local(const char *path, struct buf *public, struct err *err) {
-    _cleanup_buf_ struct buf private = BUF_INIT(BUF_SMALL);
-    int rc = fs_read(path, &private, err);
-    if (rc == 0 && !sshkey_public_of(buf_str(&private), public)) {
-        rc = err_set(err, ERRC_CONFLICT, "%s is no key of berth's making", path);
-        err_hint(err, "move it away: a new key pair is made");
-    }
-    if (private.ptr != NULL)
-        OPENSSL_cleanse(private.ptr, private.len);
-    return rc;
-}
-
-/* Makes the key pair's files; the private half is on disk before anything speaks of it. */
-static int make_local(struct ec2_session *s, RECORD *record, struct arena *arena, struct err *err) {
-    char path[4096];
-    struct err why = {0};
-    _cleanup_buf_ struct buf public = BUF_INIT(BUF_SMALL);
-    _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
-    snprintf(path, sizeof path, "%s/" LOCAL_PRIVATE, s->run->project_dir);
-    int rc = public_of_local(path, &public, &why);
-    if (rc == -ERRC_NOTFOUND)
-        rc = new_pair(s, record, path, &public, &why);
-    snprintf(path, sizeof path, "%s/" LOCAL_PUBLIC, s->run->project_dir);
-    if (rc == 0)
-        rc = fs_write(path, buf_str(&public), 0644, &why);
-    if (rc < 0) {
-        *err = why;
-        return rc;
-    }
-    if (!sshkey_strip(buf_str(&public), &line) ||
-        (record->public_key = arena_dup_str(arena, buf_str(&line))) == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        live->unread |= 1u << FIELD_INDEX_PUBLIC_KEY;
+    if (record->type == NULL)
+        live->unread |= 1u << FIELD_INDEX_TYPE;
+    live->note = note_of(nodes_find(in->nodes, "key_pair"), record);
     return 0;
 }
 
@@ -210,7 +181,7 @@ static int import(struct ec2_session *s, struct change *c, RECORD *record, struc
                   const struct apply_ops *ops, struct err *err) {
     _cleanup_buf_ struct buf material = BUF_INIT(BUF_SMALL);
     if (record->public_key == NULL) {
-        int rc = make_local(s, record, arena, err);
+        int rc = key_pair_make(s, record, arena, err);
         if (rc < 0)
             return rc;
     }
@@ -255,23 +226,12 @@ static int delete_pair(struct ec2_session *s, const struct change *c, struct are
     return rc < 0 && ec2_is(err, "InvalidKeyPair.NotFound") ? 0 : rc;
 }
 
-static int remove_local(struct ec2_session *s, struct err *err) {
-    static const char *const names[] = {LOCAL_PRIVATE, LOCAL_PUBLIC};
-    char path[4096];
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", s->run->project_dir, names[i]);
-        rc = fs_remove(path, err);
-    }
-    return rc;
-}
-
 static int apply_one(struct ec2_session *s, struct change *c, struct arena *arena,
                      const struct apply_ops *ops, struct err *err) {
     if (c->action == ACTION_DESTROY) {
         int rc = delete_pair(s, c, arena, err);
         if (rc == 0)
-            rc = remove_local(s, err);
+            rc = key_pair_remove_files(s, err);
         return rc < 0 ? rc : ops->done(ops->ctx, c, NULL, err);
     }
     RECORD *record = ARENA_NEW(arena, RECORD);
@@ -281,8 +241,12 @@ static int apply_one(struct ec2_session *s, struct change *c, struct arena *aren
     bool there = c->action == ACTION_UPDATE || c->action == ACTION_ADOPT;
     bool lost = there && record->public_key == NULL; /* its private half is not here */
     int rc = 0;
-    if (lost || c->action == ACTION_REPLACE)
-        rc = delete_pair(s, c, arena, err);
+    if (lost || c->action == ACTION_REPLACE) {
+        if (record->public_key == NULL) /* nothing is given up for what cannot be made */
+            rc = key_pair_make(s, record, arena, err);
+        if (rc == 0)
+            rc = delete_pair(s, c, arena, err);
+    }
     if (rc == 0 && (lost || !there))
         rc = import(s, c, record, arena, ops, err);
     return rc < 0 ? rc : ops->done(ops->ctx, c, record, err);

@@ -105,6 +105,12 @@ static const struct field fields[] = {
      .type = FIELD_STR,
      .flags = FIELD_COMPUTED,
      .offset = offsetof(RECORD, host_key)},
+    /* It lets in the key of its launch, whatever becomes of the key pair. */
+    {.name = "key_type",
+     .doc = "Type of the project's key that it lets in.",
+     .type = FIELD_STR,
+     .flags = FIELD_COMPUTED,
+     .offset = offsetof(RECORD, key_type)},
     {.name = "launch_index",
      .doc = "Index within its launch.",
      .type = FIELD_INT,
@@ -130,6 +136,7 @@ static int fill_desired(const struct desire *in, struct nodes *out, struct node 
     r->key_name = arena_printf(out->arena, "berth-%s", in->spec->name);
     r->imds = "required";
     r->power = "running";
+    r->key_type = spec_key_pair(in->spec)->type;
     /* An AMI of one's own: EC2 does not say who logs in. Amazon's is the commonest. */
     r->user = image == NULL ? "ec2-user" : image->user;
     for (size_t i = 0; i < server->tags.len; i++)
@@ -187,8 +194,9 @@ static int endpoint(const void *record, const char *project_dir, struct arena *a
         .user = r->user,
         .address = r->public_ip != NULL ? r->public_ip : r->private_ip,
         .port = 22,
-        .key_path =
-            r->key_file != NULL ? r->key_file : arena_printf(arena, "%s/id_ed25519", project_dir),
+        .key_path = r->key_file != NULL
+                        ? r->key_file
+                        : arena_printf(arena, "%s/%s", project_dir, key_pair_file(r->key_type)),
         .host_key = r->host_key,
         .public_dns = r->public_dns,
         .private_address = r->private_ip,

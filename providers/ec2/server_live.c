@@ -158,11 +158,13 @@ static int read_instance(struct ec2_session *s, const struct observe_in *in, con
         r->user = old->user;
         r->key_file = old->key_file;
         r->host_key = old->host_key;
+        r->key_type = old->key_type;
     } else {
         const struct node *node = nodes_find(in->nodes, address);
         const RECORD *wanted = node == NULL ? NULL : node->desired;
         r->user = wanted == NULL ? NULL : wanted->user;
         r->key_file = wanted == NULL ? NULL : wanted->key_file;
+        r->key_type = wanted == NULL ? NULL : wanted->key_type;
         struct err ignored; /* without the secret, the host key node says what to do */
         r->host_key = live->token == NULL
                           ? NULL

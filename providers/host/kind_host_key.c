@@ -39,13 +39,17 @@ static int ask(const struct spec *spec, struct inputs *inputs) {
 
 /* Said before anything is made: libssh2 signs with RSA keys as servers take it since 1.11 only. */
 static void check_user_key(const struct desire *in, struct diags *diags) {
-    const char *path = spec_key_pair(in->spec)->public_key;
+    const struct key_pair_section *section = spec_key_pair(in->spec);
+    const char *path = section->public_key;
     const struct input *key = path == NULL ? NULL : inputs_get(in->inputs, INPUT_FILE, path);
-    if (key == NULL || !key->found || libssh2_version(LIBSSH2_RSA_VERSION) != NULL ||
-        !str_starts(str_trim(secret_reveal(&key->content)), STR("ssh-rsa ")))
+    bool given = key != NULL && key->found &&
+                 str_starts(str_trim(secret_reveal(&key->content)), STR("ssh-rsa "));
+    bool made = path == NULL && cstr_eq(section->type, "rsa");
+    if ((!given && !made) || libssh2_version(LIBSSH2_RSA_VERSION) != NULL)
         return;
-    diag_add(diags, spec_mark(in->spec, "key_pair.public_key"),
-             "use an ed25519 key, or leave key_pair.public_key out and one is made",
+    diag_add(diags, spec_mark(in->spec, given ? "key_pair.public_key" : "key_pair.type"),
+             given ? "use an ed25519 key, or leave key_pair.public_key out and one is made"
+                   : "use ed25519; rsa is for a server without packages, files and jupyter here",
              "the libssh2 of this machine (%s) cannot log in with RSA keys", libssh2_version(0));
 }
 

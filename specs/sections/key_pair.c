@@ -1,8 +1,7 @@
 #include "specs/sections/check.h"
 #include "specs/sections/sections.h"
 
-static const char *const types[] = {"ed25519", NULL};
-static const char *const later_types[] = {"rsa", NULL};
+static const char *const types[] = {"ed25519", "rsa", NULL};
 
 static const struct field key_pair_fields[] = {
     {.name = "type",
@@ -10,7 +9,6 @@ static const struct field key_pair_fields[] = {
      .type = FIELD_STR,
      .offset = offsetof(struct key_pair_section, type),
      .choices = types,
-     .later = later_types,
      .def = "ed25519"},
     {.name = "public_key",
      .doc = "Public key file of yours to import; without it a key is made here and kept 0600.",

@@ -31,7 +31,7 @@ struct server_section {
 };
 
 struct key_pair_section {
-    const char *type;       /* "ed25519" */
+    const char *type;       /* "ed25519" or "rsa", of the key that is made */
     const char *public_key; /* local path, NULL: one is made */
 };
 

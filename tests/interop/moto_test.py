@@ -176,12 +176,16 @@ def first_apply(p, moto, proxy):
     check(moto.secret not in p.run("show", "-json").stdout, "no secret in the state")
 
 
+def public_half(path):
+    """What ssh-keygen makes of a private key file."""
+    check(stat.S_IMODE(path.stat().st_mode) == 0o600, "the private half is ours alone")
+    return subprocess.run(["ssh-keygen", "-y", "-P", "", "-f", path], text=True, check=True,
+                          capture_output=True).stdout.split()[:2]
+
+
 def keys_are_good(p, key, launch):
     """ssh-keygen reads both private keys that berth wrote, and agrees on the public halves."""
-    mine = p.dir / ".berth" / "moto" / "id_ed25519"
-    check(stat.S_IMODE(mine.stat().st_mode) == 0o600, "the private half is ours alone")
-    public = subprocess.run(["ssh-keygen", "-y", "-f", mine], text=True, check=True,
-                            capture_output=True).stdout.split()[:2]
+    public = public_half(p.dir / ".berth" / "moto" / "id_ed25519")
     check(public == key["PublicKey"].split()[:2], "EC2 has its public half", public, str(key))
     host = re.search(r"ed25519_private: \|\n((?:    .*\n)+)  ed25519_public: (.*)\n",
                      launch.user_data)
@@ -191,8 +195,7 @@ def keys_are_good(p, key, launch):
         path = pathlib.Path(folder) / "key"
         path.write_text(re.sub("(?m)^    ", "", host.group(1)))
         path.chmod(0o600)
-        public = subprocess.run(["ssh-keygen", "-y", "-f", path], text=True, check=True,
-                                capture_output=True).stdout.split()[:2]
+        public = public_half(path)
     check(public == host.group(2).split()[:2], "the host key's halves", public, host.group(2))
     state = json.dumps(p.state())
     check(public[1] in state, "the expected host key is in the state")
@@ -538,6 +541,71 @@ def unreadable(p, moto, proxy):
               "said in the plan, before anything is made", result.stdout, result.stderr)
 
 
+def rsa(p, moto, proxy):
+    step("an RSA key pair; another type; servers keep the key that they were made with")
+    spec = SPEC.replace("name: moto", "name: rsa") + "key_pair: { type: rsa }\n"
+    with Project(sys.argv[1], spec, sandbox=False) as q:
+        q.env.update(p.env)
+        folder = q.dir / ".berth" / "rsa"
+        private, other = folder / "id_rsa", folder / "id_ed25519"
+
+        def key():
+            return next(k for k in moto.keys() if k["KeyName"] == "berth-rsa")
+        q.apply()
+        check(key()["KeyType"] == "rsa" and q.plan() == {}, "an RSA key, nothing left to do")
+        made, public = private.read_bytes(), public_half(private)
+        check(public == key()["PublicKey"].split()[:2], "EC2 has its public half", public)
+        size = subprocess.run(["ssh-keygen", "-l", "-f", folder / "id_rsa.pub"], text=True,
+                              check=True, capture_output=True).stdout.split()
+        check(size[0] == "4096" and size[-1] == "(RSA)", "of a size that EC2 takes", size)
+        check(q.run("output", "key").stdout.endswith(".berth/rsa/id_rsa\n"), "its path")
+        check(not other.exists(), "and no other")
+        (folder / "id_rsa.pub").unlink()
+        q.apply()
+        check(q.plan() == {} and private.read_bytes() == made, "never overwritten")
+        q.edit_spec("type: rsa", "type: ed25519")
+        plan = q.plan()
+        check(set(plan) == {"key_pair"} and plan["key_pair"]["action"] == "replace" and
+              changes_of(plan, "key_pair").get("type") == "spec", "the pair is replaced", plan)
+        check("let in that one only" in q.run("plan").stdout, "and what that means is said")
+        # What cannot be made takes nothing with it.
+        other.mkdir()
+        q.run("apply", "-auto-approve", check_code=None)
+        check(key()["KeyType"] == "rsa", "the old pair is still there")
+        other.rmdir()
+        q.edit_spec("count: 1", "count: 2")
+        q.apply()
+        check(q.plan() == {} and key()["KeyType"] == "ed25519", "replaced")
+        check(public_half(other) == key()["PublicKey"].split()[:2], "EC2 has the new one")
+        check(private.read_bytes() == made, "the old one is kept")
+        servers = {n["address"]: n["attributes"] for n in q.state()["nodes"]}
+        check([servers[f"server[{i}]"]["key_type"] for i in (0, 1)] == ["rsa", "ed25519"],
+              "which key each lets in", servers)
+        check(q.run("output", "key").stdout.endswith("/id_rsa\n"), "of the first server")
+        q.edit_spec("type: ed25519", "type: rsa")
+        q.apply()
+        check(public == key()["PublicKey"].split()[:2] and private.read_bytes() == made,
+              "back again: the same key")
+        proxy.take()
+        with open(q.spec_path, "a") as file:
+            file.write("packages: { system: [git] }\n")
+        result = q.run("plan", check_code=None)
+        if "cannot log in with RSA keys" in result.stderr:  # libssh2 before 1.11
+            check(result.returncode == 1 and "berth.yaml:11:19" in result.stderr and
+                  not proxy.take(), "refused before anything is asked", result.stderr)
+        q.edit_spec("packages: { system: [git] }\n", "")
+        q.edit_spec("{ type: rsa }", "{ type: rsa, public_key: mine.pub }")
+        (q.dir / "mine.pub").write_text("ssh-ed25519 AAAA me\n")
+        result = q.run("plan", check_code=1)
+        check("the public key is no RSA key" in result.stderr, "one of another type", result.stderr)
+        q.edit_spec("{ type: rsa, public_key: mine.pub }", "{ type: rsa }")
+        q.run("destroy", "-auto-approve")
+        check(not [f for f in folder.iterdir() if f.name.startswith("id_")], "no key is left",
+              str(list(folder.iterdir())))
+    check(moto.instances() and "berth-rsa" not in [k["KeyName"] for k in moto.keys()],
+          "and nothing else is gone")
+
+
 def destroy(p, moto, proxy):
     step("destroy leaves nothing")
     proxy.faults.append(once(at("DeleteSecurityGroup", refusal("DependencyViolation"))))
@@ -584,6 +652,7 @@ def main():
         siblings(p, moto, proxy)
         settling(p, moto, proxy)
         unreadable(p, moto, proxy)
+        rsa(p, moto, proxy)
         destroy(p, moto, proxy)
         step("a session token is sent and signed")
         p.run("plan", check_code=None, env={"AWS_SESSION_TOKEN": "FQoGZXIvYXdzEXAMPLE//token+="})

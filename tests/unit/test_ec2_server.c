@@ -65,10 +65,32 @@ static void test_fields(void **state) {
     assert_string_equal(strmap_get(&r.tags, "team"), "growth");
 }
 
+/* It lets in the key that it was made with: the user's own, or the project's of its type. */
+static void test_key_path(void **state) {
+    (void)state;
+    static const struct {
+        const char *key_file, *key_type, *path;
+    } cases[] = {
+        {NULL, "ed25519", "p/id_ed25519"},
+        {NULL, "rsa", "p/id_rsa"},
+        {NULL, NULL, "p/id_ed25519"}, /* a state from before there were types */
+        {"~/.ssh/mine", "rsa", "~/.ssh/mine"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        _cleanup_arena_ struct arena arena = {0};
+        const struct server_record r = {.key_file = cases[i].key_file,
+                                        .key_type = cases[i].key_type};
+        struct endpoint endpoint;
+        assert_int_equal(server_kind.endpoint(&r, "p", &arena, &endpoint), 0);
+        assert_string_equal(endpoint.key_path, cases[i].path);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_power),
         cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_key_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -176,11 +176,32 @@ static void test_rsa(void **state) {
     done(&w);
 }
 
+/* The same of one that is to be made, at the word that asks for it; a plain server takes it. */
+static void test_made_rsa(void **state) {
+    (void)state;
+    struct world_of w;
+    const char *text = HEAD "key_pair: { type: rsa }\npackages: { system: [git] }\n";
+    bool refused = libssh2_version(0x010b00) == NULL;
+    desire_all(&w, text, NULL);
+    assert_int_equal(w.diags.errors, refused ? 1 : 0);
+    if (refused) {
+        assert_int_equal(w.diags.items[0].mark.line, 5);
+        assert_int_equal(w.diags.items[0].mark.col, 19);
+        assert_int_equal(w.diags.items[0].mark.len, strlen("rsa"));
+    }
+    done(&w);
+    desire_all(&w, HEAD "key_pair: { type: rsa }\n", NULL);
+    assert_int_equal(w.diags.errors, 0);
+    assert_int_equal(w.nodes.len, 0);
+    done(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),   cmocka_unit_test(test_python_only),
-        cmocka_unit_test(test_jupyter), cmocka_unit_test(test_empty_password),
-        cmocka_unit_test(test_token),   cmocka_unit_test(test_rsa),
+        cmocka_unit_test(test_plain),    cmocka_unit_test(test_python_only),
+        cmocka_unit_test(test_jupyter),  cmocka_unit_test(test_empty_password),
+        cmocka_unit_test(test_token),    cmocka_unit_test(test_rsa),
+        cmocka_unit_test(test_made_rsa),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
