@@ -19,6 +19,10 @@ static const struct field fields[] = {
      .type = FIELD_LIST,
      .flags = FIELD_SET,
      .offset = offsetof(RECORD, rules)},
+    {.name = "tagged",
+     .doc = "Carries the tags that berth finds it by.",
+     .type = FIELD_BOOL,
+     .offset = offsetof(RECORD, tagged)},
     {.name = "id",
      .doc = "Id in EC2.",
      .type = FIELD_STR,
@@ -94,6 +98,7 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
         rc = add_rules(out->arena, in, &access->jupyter, spec_jupyter(in->spec)->port,
                        &record->rules);
     strlist_sort(&record->rules);
+    record->tagged = true;
     return record->name == NULL ? -ERRC_NOMEM : rc;
 }
 
@@ -150,11 +155,7 @@ static int record_of(const struct xml *item, struct arena *arena, RECORD *ret) {
 }
 
 static bool is_ours(const struct xml *item, const struct run *run) {
-    for (const struct xml *tag = xml_first_item(item, "tagSet"); tag != NULL;
-         tag = xml_next_item(tag))
-        if (cstr_eq(xml_text(tag, "key"), "berth:name"))
-            return cstr_eq(xml_text(tag, "value"), run->name);
-    return false;
+    return cstr_eq(ec2_tag_of(item, "berth:name"), run->name);
 }
 
 int access_read_live(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
@@ -179,6 +180,7 @@ int access_read_live(struct ec2_session *s, const struct observe_in *in, const s
         if (live == NULL)
             return err_set(err, ERRC_NOMEM, "out of memory");
         live->record = record;
+        record->tagged = ec2_is_tagged(item, s->run, "access", -1);
         live->id = record->group_id;
         return 0;
     }
@@ -302,7 +304,7 @@ static int create(struct ec2_session *s, struct change *c, RECORD *record, struc
     query_init(&q, "CreateSecurityGroup");
     query_add(&q, "GroupName", record->name);
     query_addf(&q, "GroupDescription", "Access to %s, kept by berth", s->run->name);
-    ec2_add_tags(&q, 1, "security-group", s->run, "access", 0, NULL);
+    ec2_add_tags(&q, 1, "security-group", s->run, "access", -1, NULL);
     rc = ec2_call(s, &q, "CreateSecurityGroup", true, arena, &xml, err);
     if (rc == 0)
         id = xml_text(xml, "groupId");
@@ -357,6 +359,8 @@ static int apply_one(struct ec2_session *s, struct change *c, struct arena *aren
     RECORD record = *(const RECORD *)c->after;
     if (before == NULL)
         rc = create(s, c, &record, arena, ops, err);
+    else if (!before->tagged)
+        rc = ec2_mend_tags(s, record.group_id, "access", -1, arena, err);
     /* First let in, then shut out: nobody is locked out in between. */
     if (rc == 0)
         rc = send_rules(s, "AuthorizeSecurityGroupIngress", record.group_id, &record.rules,

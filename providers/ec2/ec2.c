@@ -105,30 +105,6 @@ bool ec2_sleep(struct ec2_session *s, double seconds) {
 
 bool ec2_is(const struct err *err, const char *code) { return strcmp(err->aws_code, code) == 0; }
 
-static void add_tag(struct query *q, size_t spec, size_t n, const char *key, const char *value) {
-    char name[64];
-    snprintf(name, sizeof name, "TagSpecification.%zu.Tag.%zu.Key", spec, n);
-    query_add(q, name, key);
-    snprintf(name, sizeof name, "TagSpecification.%zu.Tag.%zu.Value", spec, n);
-    query_add(q, name, value);
-}
-
-void ec2_add_tags(struct query *q, size_t spec, const char *resource, const struct run *run,
-                  const char *node, size_t first_index, const struct strmap *tags) {
-    char index[24];
-    size_t n = 0;
-    snprintf(index, sizeof index, "%zu", first_index);
-    query_add_at(q, "TagSpecification.%zu.ResourceType", spec, resource);
-    add_tag(q, spec, ++n, "Name", run->name);
-    add_tag(q, spec, ++n, "berth:name", run->name);
-    add_tag(q, spec, ++n, "berth:lineage", run->lineage);
-    add_tag(q, spec, ++n, "berth:node", node);
-    if (strcmp(node, "server") == 0)
-        add_tag(q, spec, ++n, "berth:index", index);
-    for (size_t i = 0; tags != NULL && i < tags->len; i++)
-        add_tag(q, spec, ++n, tags->items[i].key, tags->items[i].value);
-}
-
 /* ---- Observing: at most four calls, side by side */
 
 enum { CALL_SERVERS, CALL_KEY_PAIR, CALL_ACCESS, CALL_AMI, CALL_COUNT };

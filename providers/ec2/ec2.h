@@ -13,12 +13,14 @@ struct key_pair_record {
     const char *type;       /* "ed25519" or "rsa" */
     const char *key_pair_id;
     const char *fingerprint;
-    bool made; /* by berth, in the project folder */
+    bool made;   /* by berth, in the project folder */
+    bool tagged; /* carries the tags that a lost state is found again by */
 };
 
 struct access_record {
     const char *name;
     struct strlist rules; /* "tcp 22 203.0.113.7/32" */
+    bool tagged;
     const char *group_id;
 };
 
@@ -36,6 +38,7 @@ struct server_record {
     struct strmap tags;   /* the user's own */
     const char *imds;     /* "required": session tokens of IMDSv2 */
     const char *power;    /* "running" */
+    bool tagged;
     const char *user;     /* login user of the image */
     const char *key_file; /* private key of the login user; NULL: the project's own */
     /* computed: */

@@ -28,9 +28,17 @@ int ec2_call_settling(struct ec2_session *s, struct query *q, const char *action
 bool ec2_sleep(struct ec2_session *s, double seconds);
 /* Is it this AWS error? */
 bool ec2_is(const struct err *err, const char *code);
-/* Adds the tags that say that a thing is ours: TagSpecification.N.… with the user's own. */
+/* Adds the tags that say that a thing is ours: TagSpecification.N.… with the user's own. For a
+ * server the first index of its launch; -1 for what there is one of. */
 void ec2_add_tags(struct query *q, size_t spec, const char *resource, const struct run *run,
-                  const char *node, size_t first_index, const struct strmap *tags);
+                  const char *node, int64_t first_index, const struct strmap *tags);
+const char *ec2_tag_of(const struct xml *item, const char *key); /* or NULL */
+/* Are they all there? With an index of -1 that one is not looked at. */
+bool ec2_is_tagged(const struct xml *item, const struct run *run, const char *node,
+                   int64_t first_index);
+/* Sets them, and no others. */
+int ec2_mend_tags(struct ec2_session *s, const char *id, const char *node, int64_t first_index,
+                  struct arena *arena, struct err *err);
 
 /* The files of a made key pair of this type in the project folder ("id_ed25519"); NULL is that of
  * states that knew no other type. */
@@ -61,6 +69,8 @@ int server_find_rest(struct ec2_session *s, const struct observe_in *in, struct 
 /* Rows of the server's field table by number. */
 enum { SERVER_FIELD_IMDS = 6 };
 
+/* "server[3]" is 3; -1 for any other address. */
+int64_t server_address_index(const char *address);
 /* The index in the spec that an instance element was launched for, or -1 without our tag. */
 int64_t server_index_of(const struct xml *item);
 /* One instance element → record; strings live in `arena`. */

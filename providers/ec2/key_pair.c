@@ -38,6 +38,10 @@ static const struct field fields[] = {
      .type = FIELD_BOOL,
      .flags = FIELD_UNREADABLE,
      .offset = offsetof(RECORD, made)},
+    {.name = "tagged",
+     .doc = "Carries the tags that berth finds it by.",
+     .type = FIELD_BOOL,
+     .offset = offsetof(RECORD, tagged)},
     FIELD_END,
 };
 
@@ -61,6 +65,7 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
     record->name = arena_printf(out->arena, "berth-%s", in->spec->name);
     record->type = type;
     record->made = given == NULL;
+    record->tagged = true;
     const struct input *key = inputs_get(in->inputs, given != NULL ? INPUT_FILE : INPUT_LOCAL,
                                          given != NULL ? given : key_pair_public_file(type));
     if (key == NULL || !key->found) {
@@ -92,11 +97,7 @@ void key_pair_ask_live(struct ec2_session *s, struct query *q) {
 }
 
 static bool is_ours(const struct xml *item, const struct run *run) {
-    for (const struct xml *tag = xml_first_item(item, "tagSet"); tag != NULL;
-         tag = xml_next_item(tag))
-        if (cstr_eq(xml_text(tag, "key"), "berth:name"))
-            return cstr_eq(xml_text(tag, "value"), run->name);
-    return false;
+    return cstr_eq(ec2_tag_of(item, "berth:name"), run->name);
 }
 
 static int record_of(const struct xml *item, struct arena *arena, RECORD *ret) {
@@ -149,6 +150,7 @@ int key_pair_read_live(struct ec2_session *s, const struct observe_in *in, const
         return 0;
     }
     live->record = record;
+    record->tagged = ec2_is_tagged(item, s->run, "key_pair", -1);
     if (record->public_key == NULL)
         live->unread |= 1u << FIELD_INDEX_PUBLIC_KEY;
     if (record->type == NULL)
@@ -196,7 +198,7 @@ static int import(struct ec2_session *s, struct change *c, RECORD *record, struc
     query_add(&q, "KeyName", record->name);
     buf_add_base64(&material, record->public_key, strlen(record->public_key));
     query_add(&q, "PublicKeyMaterial", buf_cstr(&material));
-    ec2_add_tags(&q, 1, "key-pair", s->run, "key_pair", 0, NULL);
+    ec2_add_tags(&q, 1, "key-pair", s->run, "key_pair", -1, NULL);
     rc = ec2_call(s, &q, "ImportKeyPair", true, arena, &xml, err);
     const struct xml *pair = xml;
     if (rc < 0 && ec2_is(err, "InvalidKeyPair.Duplicate"))
@@ -249,6 +251,8 @@ static int apply_one(struct ec2_session *s, struct change *c, struct arena *aren
     }
     if (rc == 0 && (lost || !there))
         rc = import(s, c, record, arena, ops, err);
+    else if (rc == 0 && !((const RECORD *)c->before)->tagged)
+        rc = ec2_mend_tags(s, record->key_pair_id, "key_pair", -1, arena, err);
     return rc < 0 ? rc : ops->done(ops->ctx, c, record, err);
 }
 

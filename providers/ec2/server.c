@@ -65,6 +65,10 @@ static const struct field fields[] = {
      .doc = "Running, pending or stopped.",
      .type = FIELD_STR,
      .offset = offsetof(RECORD, power)},
+    {.name = "tagged",
+     .doc = "Carries the tags that berth finds it by.",
+     .type = FIELD_BOOL,
+     .offset = offsetof(RECORD, tagged)},
     {.name = "user",
      .doc = "Login user of the image.",
      .type = FIELD_STR,
@@ -136,6 +140,7 @@ static int fill_desired(const struct desire *in, struct nodes *out, struct node 
     r->key_name = arena_printf(out->arena, "berth-%s", in->spec->name);
     r->imds = "required";
     r->power = "running";
+    r->tagged = true;
     r->key_type = spec_key_pair(in->spec)->type;
     /* An AMI of one's own: EC2 does not say who logs in. Amazon's is the commonest. */
     r->user = image == NULL ? "ec2-user" : image->user;

@@ -133,10 +133,15 @@ static int start(struct ec2_session *s, struct change *c, const char *id, RECORD
 }
 
 /* What can be changed whether it runs or not. */
-static int update_running(struct ec2_session *s, const char *id, const RECORD *before,
-                          const RECORD *after, struct arena *arena, struct err *err) {
+static int update_running(struct ec2_session *s, const struct change *c, const char *id,
+                          struct arena *arena, struct err *err) {
+    const RECORD *before = c->before;
+    const RECORD *after = c->after;
     int rc = 0;
-    if (!cstr_eq(before->group_id, after->group_id))
+    if (!before->tagged)
+        rc = ec2_mend_tags(s, id, "server", server_address_index(c->address) - before->launch_index,
+                           arena, err);
+    if (rc == 0 && !cstr_eq(before->group_id, after->group_id))
         rc = call_on(s, "ModifyInstanceAttribute", id, "GroupId.1", after->group_id, arena, err);
     if (rc == 0 && !cstr_eq(before->imds, after->imds))
         rc = call_on(s, "ModifyInstanceMetadataOptions", id, "HttpTokens", after->imds, arena, err);
@@ -170,7 +175,7 @@ static int update(struct ec2_session *s, struct change *c, const struct apply_op
     if (rc == 0 && comes)
         rc = wait_for_one(s, WAIT_RUNNING, c, id, &seen, ops, arena, err);
     if (rc == 0)
-        rc = update_running(s, id, before, after, arena, err);
+        rc = update_running(s, c, id, arena, err);
     if (rc == 0 && runs && resize)
         rc = stop(s, c, id, ops, arena, err);
     else if (rc == 0 && !runs) /* it may be stopping still */

@@ -59,7 +59,7 @@ static int add_user_data(struct ec2_session *s, struct query *q, const char *tok
     return 0;
 }
 
-static int64_t index_of(const char *address) {
+int64_t server_address_index(const char *address) {
     int64_t index = 0;
     struct str digits = str_of(address);
     if (str_starts(digits, STR("server[")) && str_ends(digits, STR("]"))) {
@@ -141,7 +141,7 @@ static int run_instances(struct ec2_session *s, struct launch *l, const char *am
     static const char *const resources[] = {"instance", "volume", "network-interface"};
     for (size_t i = 0; i < 3; i++)
         ec2_add_tags(&q, i + 1, resources[i], s->run, "server",
-                     (size_t)index_of(l->changes[0]->address), &r->tags);
+                     server_address_index(l->changes[0]->address), &r->tags);
     int rc = add_user_data(s, &q, l->token, arena, &l->host_key, err);
     if (rc < 0) {
         query_free(&q);
@@ -191,7 +191,7 @@ static bool has_launched(const struct xml *xml, const struct launch *l) {
              item = xml_next_item(item)) {
             int64_t index = server_index_of(item);
             for (size_t i = 0; i < l->len && cstr_eq(xml_text(item, "clientToken"), l->token); i++)
-                if (index == index_of(l->changes[i]->address))
+                if (index == server_address_index(l->changes[i]->address))
                     return true;
         }
     return false;
@@ -324,15 +324,16 @@ static void launch(struct ec2_session *s, struct launch *l, struct arena *arena,
 }
 
 static int by_index(const void *a, const void *b) {
-    int64_t x = index_of((*(struct change *const *)a)->address);
-    int64_t y = index_of((*(struct change *const *)b)->address);
+    int64_t x = server_address_index((*(struct change *const *)a)->address);
+    int64_t y = server_address_index((*(struct change *const *)b)->address);
     return x < y ? -1 : x > y;
 }
 
 size_t server_launch_len(struct change *const *changes, size_t len) {
     size_t n = 1;
     while (n < len && n < SERVER_IDS_MAX &&
-           index_of(changes[n]->address) == index_of(changes[0]->address) + (int64_t)n)
+           server_address_index(changes[n]->address) ==
+               server_address_index(changes[0]->address) + (int64_t)n)
         n++;
     return n;
 }

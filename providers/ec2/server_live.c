@@ -17,14 +17,6 @@ void server_ask_live(struct ec2_session *s, struct query *q, const char *next_to
     query_add(q, "NextToken", next_token);
 }
 
-static const char *tag_of(const struct xml *item, const char *key) {
-    for (const struct xml *tag = xml_first_item(item, "tagSet"); tag != NULL;
-         tag = xml_next_item(tag))
-        if (cstr_eq(xml_text(tag, "key"), key))
-            return xml_text(tag, "value");
-    return NULL;
-}
-
 static const char *text_or_null(struct arena *arena, const struct xml *item, const char *path) {
     const char *text = xml_text(item, path);
     return text == NULL || text[0] == '\0' ? NULL : arena_dup(arena, text);
@@ -73,7 +65,7 @@ static int64_t launch_index_of(const struct xml *item) {
 }
 
 int64_t server_index_of(const struct xml *item) {
-    const char *base = tag_of(item, "berth:index");
+    const char *base = ec2_tag_of(item, "berth:index");
     int64_t index;
     if (base == NULL || !str_to_i64(str_of(base), 0, INDEX_MAX, &index))
         return -1;
@@ -147,6 +139,8 @@ static int read_instance(struct ec2_session *s, const struct observe_in *in, con
     live->id = arena_dup(&out->arena, xml_text(item, "instanceId"));
     live->token = text_or_null(&out->arena, item, "clientToken");
     live->record = r;
+    int64_t index = server_address_index(address);
+    r->tagged = ec2_is_tagged(item, s->run, "server", index - r->launch_index);
     if (r->imds == NULL)
         live->unread |= UINT64_C(1) << SERVER_FIELD_IMDS;
     /* What EC2 cannot tell is carried from the state, so that the record is whole. */

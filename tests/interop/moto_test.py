@@ -324,10 +324,28 @@ def lost_state(p, moto, proxy):
     check(done == [], "nothing is made or changed", done)
     check([i["InstanceId"] for i in moto.instances()] == before, "the same servers")
     check(p.plan() == {}, "nothing left to do")
-    # A recorded server that somebody took the tags off is still ours, by its id.
-    moto.ec2.delete_tags(Resources=before, Tags=[dict(Key="berth:name")])
-    check("server[0]" not in p.plan(), "found by its id")
-    moto.ec2.create_tags(Resources=before, Tags=[dict(Key="berth:name", Value="moto")])
+    # What somebody took the tags off is still ours, by its id; a lost state must find it again.
+    ids = [*before, moto.groups()[0]["GroupId"], moto.keys()[0]["KeyPairId"]]
+    for key in ("berth:name", "berth:lineage", "berth:node"):
+        moto.ec2.delete_tags(Resources=ids, Tags=[dict(Key=key)])
+        plan = p.plan()
+        check({a: changes_of(plan, a) for a in plan} ==
+              {a: {"tagged": "drift"} for a in ("server[0]", "access", "key_pair")}, key, plan)
+        check({c["action"] for c in plan.values()} == {"update"}, "in place", plan)
+        proxy.take()
+        p.apply()
+        done = [a for a in actions(proxy.take()) if not a.startswith(("Describe", "Get"))]
+        check(done == ["CreateTags"] * 3, "nothing but tags", done)
+        check(p.plan() == {}, "then nothing is left to do")
+    moto.ec2.create_tags(Resources=before, Tags=[dict(Key="berth:index", Value="7")])
+    check(changes_of(p.plan(), "server[0]") == {"tagged": "drift"}, "another server's index")
+    p.apply()
+    check(tags(moto.instances()[0])["berth:index"] == "0" and p.plan() == {}, "is mended")
+    lineage = p.state()["lineage"]
+    for thing, node in ((moto.keys()[0], "key_pair"), (moto.groups()[0], "access"),
+                        (moto.instances()[0], "server")):
+        check(tags(thing)["berth:node"] == node and tags(thing)["berth:name"] == "moto" and
+              tags(thing)["berth:lineage"] == lineage, "its tags", tags(thing))
     def newer(call):
         return (200, b'{"Parameters":[{"Name":"x","Value":"ami-00000000000000001"}]}') \
             if call.action == "GetParameters" else None

@@ -86,11 +86,49 @@ static void test_key_path(void **state) {
     }
 }
 
+/* All of the tags, of this name, node and index; the lineage may be that of a lost state. */
+static void test_tagged(void **state) {
+    (void)state;
+#define TAG(key, value) "<item><key>" key "</key><value>" value "</value></item>"
+#define NAME TAG("berth:name", "n")
+#define LINEAGE TAG("berth:lineage", "old")
+#define NODE TAG("berth:node", "server")
+    static const struct {
+        const char *tags;
+        int64_t index;
+        bool tagged;
+    } cases[] = {
+        {NAME LINEAGE NODE TAG("berth:index", "3"), 3, true},
+        {NAME LINEAGE NODE TAG("berth:index", "2"), 3, false},
+        {NAME LINEAGE NODE, 3, false},
+        {NAME LINEAGE NODE, -1, true}, /* what there is one of */
+        {LINEAGE NODE, -1, false},
+        {NAME NODE, -1, false},
+        {NAME LINEAGE, -1, false},
+        {TAG("berth:name", "other") LINEAGE NODE, -1, false},
+        {NAME LINEAGE TAG("berth:node", "access"), -1, false},
+        {"", -1, false},
+    };
+    const struct run run = {.name = "n", .lineage = "new"};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        _cleanup_arena_ struct arena arena = {0};
+        struct err err = {0};
+        const char *text = arena_printf(&arena, "<item><tagSet>%s</tagSet></item>", cases[i].tags);
+        const struct xml *item = xml_parse(&arena, str_of(text), &err);
+        assert_non_null(item);
+        assert_int_equal(ec2_is_tagged(item, &run, "server", cases[i].index), cases[i].tagged);
+    }
+    assert_int_equal(server_address_index("server[12]"), 12);
+    assert_int_equal(server_address_index("server[x]"), -1);
+    assert_int_equal(server_address_index("orphan.i-1"), -1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_power),
         cmocka_unit_test(test_fields),
         cmocka_unit_test(test_key_path),
+        cmocka_unit_test(test_tagged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
