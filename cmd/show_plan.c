@@ -4,6 +4,7 @@
 #include "cmd/show_value.h"
 #include "cmd/text.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { INDENT = 2, BODY_INDENT = 6 };
@@ -43,6 +44,7 @@ static const char *field_mark(enum why why) {
 /* Behind an address: what the sign alone does not say. */
 static void add_remark(const struct change *c, const struct look *look, struct buf *out) {
     const char *text = NULL;
+    char forget[128];
     switch (c->action) {
     case ACTION_ADOPT:
         text = c->fields_len > 0 ? "is there and berth's: take it over, then update"
@@ -64,7 +66,10 @@ static void add_remark(const struct change *c, const struct look *look, struct b
         text = c->why == WHY_ORPHAN ? "berth's by its tags, in no spec" : NULL;
         break;
     case ACTION_FORGET:
-        text = "has vanished: only the record goes";
+        snprintf(forget, sizeof forget, "has vanished: %s%s",
+                 c->kind->leaves == NULL ? "only the record goes" : "the record goes, and ",
+                 c->kind->leaves == NULL ? "" : c->kind->leaves);
+        text = forget;
         break;
     case ACTION_UPDATE:
         text = c->fields_len == 0 && c->why == WHY_PARENT ? "looked at again when its server runs"

@@ -9,7 +9,7 @@ static bool is_executed(const struct change *c) {
 }
 
 static bool is_state_only(const struct change *c) {
-    return c->with_parent || c->action == ACTION_FORGET ||
+    return c->with_parent || (c->action == ACTION_FORGET && c->kind->leaves == NULL) ||
            (c->action == ACTION_ADOPT && c->fields_len == 0);
 }
 

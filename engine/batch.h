@@ -12,7 +12,8 @@ struct exec_batch {
     size_t len;
     struct edges after; /* batches that must be done before */
     enum batch_status status;
-    bool state_only; /* nothing to call: adopt without differences, forget, with the parent */
+    bool state_only; /* nothing to call: adopt without differences, forget what leaves nothing, with
+                        the parent */
 };
 
 struct batches {

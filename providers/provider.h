@@ -257,6 +257,10 @@ struct kind {
                    void *record, uint64_t *unknown);
     /* What is lost when this record's thing is destroyed ("the 30 GiB root disk"), or NULL. */
     const char *(*loses)(const void *record, struct arena *arena);
+    /* What a thing that has vanished from the world still has on this machine, for the user ("the
+     * key file"); or NULL. A forget then goes to world->apply, which removes it: `before` may be
+     * NULL. What depended on it is gone by then. */
+    const char *leaves;
     /* Kinds that others live in; else NULL. Strings live as long as the record. `project_dir` is
      * where a made private key lies. */
     int (*endpoint)(const void *record, const char *project_dir, struct arena *arena,

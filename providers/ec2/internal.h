@@ -48,6 +48,8 @@ const char *key_pair_public_file(const char *type);
  * taken, never overwritten. */
 int key_pair_make(struct ec2_session *s, struct key_pair_record *record, struct arena *arena,
                   struct err *err);
+/* Is there a private half of any type? */
+bool key_pair_has_files(const struct ec2_session *s);
 /* Of all types; absence is success. */
 int key_pair_remove_files(struct ec2_session *s, struct err *err);
 

@@ -182,16 +182,12 @@ static int find_imported(struct ec2_session *s, const RECORD *record, struct are
 static int import(struct ec2_session *s, struct change *c, RECORD *record, struct arena *arena,
                   const struct apply_ops *ops, struct err *err) {
     _cleanup_buf_ struct buf material = BUF_INIT(BUF_SMALL);
-    if (record->public_key == NULL) {
-        int rc = key_pair_make(s, record, arena, err);
-        if (rc < 0)
-            return rc;
-    }
-    int rc = ops->intent(ops->ctx, c, err);
+    int rc =
+        ops->intent(ops->ctx, c, err); /* before its files too: destroy removes what is known */
+    if (rc == 0 && record->public_key == NULL)
+        rc = key_pair_make(s, record, arena, err);
     if (rc < 0)
         return rc;
-    if (record->public_key == NULL)
-        return err_set(err, ERRC_INTERNAL, "the key pair has no public half");
     struct query q;
     struct xml *xml = NULL;
     query_init(&q, "ImportKeyPair");
@@ -228,14 +224,41 @@ static int delete_pair(struct ec2_session *s, const struct change *c, struct are
     return rc < 0 && ec2_is(err, "InvalidKeyPair.NotFound") ? 0 : rc;
 }
 
+/* The pair was deleted by hand. All servers of ours are gone by now; but one that lost its tags and
+ * its record may be there, and nothing else lets anybody in. */
+static int check_unused(struct ec2_session *s, struct arena *arena, struct err *err) {
+    struct query q;
+    struct xml *xml;
+    query_init(&q, "DescribeInstances");
+    query_add_filter(&q, 1, "key-name", (const char *const[]){s->object_name, NULL});
+    query_add_filter(&q, 2, "instance-state-name", server_live_states);
+    int rc = ec2_call(s, &q, "DescribeInstances", false, arena, &xml, err);
+    const struct xml *item = rc < 0 ? NULL : xml_first_item(xml, "reservationSet");
+    if (rc < 0 || item == NULL)
+        return rc;
+    const char *id = xml_text(xml_first_item(item, "instancesSet"), "instanceId");
+    err_set(err, ERRC_CONFLICT, "%s was made with the key pair: its private half is kept",
+            id == NULL ? "a server" : id);
+    err_hint(err, "terminate it, or move the key away from %s; then destroy again",
+             s->run->project_dir);
+    return -ERRC_CONFLICT;
+}
+
+static int remove_pair(struct ec2_session *s, struct change *c, struct arena *arena,
+                       const struct apply_ops *ops, struct err *err) {
+    bool vanished = c->action == ACTION_FORGET;
+    int rc = !vanished               ? delete_pair(s, c, arena, err)
+             : key_pair_has_files(s) ? check_unused(s, arena, err)
+                                     : 0;
+    if (rc == 0)
+        rc = key_pair_remove_files(s, err);
+    return rc < 0 ? rc : ops->done(ops->ctx, c, NULL, err);
+}
+
 static int apply_one(struct ec2_session *s, struct change *c, struct arena *arena,
                      const struct apply_ops *ops, struct err *err) {
-    if (c->action == ACTION_DESTROY) {
-        int rc = delete_pair(s, c, arena, err);
-        if (rc == 0)
-            rc = key_pair_remove_files(s, err);
-        return rc < 0 ? rc : ops->done(ops->ctx, c, NULL, err);
-    }
+    if (c->action == ACTION_DESTROY || c->action == ACTION_FORGET)
+        return remove_pair(s, c, arena, ops, err);
     RECORD *record = ARENA_NEW(arena, RECORD);
     if (record == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
@@ -270,6 +293,7 @@ const struct kind key_pair_kind = {
     .fields = fields,
     .size = sizeof(RECORD),
     .noun = "key pair",
+    .leaves = "its private key, if berth made it",
     .ask = ask,
     .desire = desire,
 };

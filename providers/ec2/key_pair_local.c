@@ -103,6 +103,16 @@ int key_pair_make(struct ec2_session *s, RECORD *record, struct arena *arena, st
     return 0;
 }
 
+bool key_pair_has_files(const struct ec2_session *s) {
+    char path[4096];
+    bool found = false;
+    for (size_t i = 0; i < LOCALS_LEN && !found; i++) {
+        snprintf(path, sizeof path, "%s/%s", s->run->project_dir, locals[i].private);
+        found = fs_exists(path);
+    }
+    return found;
+}
+
 int key_pair_remove_files(struct ec2_session *s, struct err *err) {
     char path[4096];
     int rc = 0;

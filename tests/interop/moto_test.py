@@ -624,6 +624,46 @@ def rsa(p, moto, proxy):
           "and nothing else is gone")
 
 
+def vanished_key(p, moto, proxy):
+    step("the key pair was deleted by hand: destroy takes its files too, but no key of a server")
+    with Project(sys.argv[1], SPEC.replace("name: moto", "name: gone"), sandbox=False) as q:
+        q.env.update(p.env)
+        folder = q.dir / ".berth" / "gone"
+        private, state = folder / "id_ed25519", folder / "state.json"
+
+        def refused(text):
+            result = q.run("destroy", "-auto-approve", check_code=None)
+            check(result.returncode != 0 and text in result.stderr, text, result.stderr)
+            check(private.exists(), "the private half is kept")
+            return result
+        # Cut after the intent: the pair was never imported, its files are there.
+        proxy.faults.append(at("ImportKeyPair", refusal("UnauthorizedOperation", status=403)))
+        q.run("apply", "-auto-approve", check_code=None)
+        proxy.faults.clear()
+        check(private.exists(), "made before it is imported")
+        q.run("destroy", "-auto-approve")
+        check(not private.exists(), "nothing of a pair that EC2 never had")
+        q.apply()
+        moto.ec2.delete_key_pair(KeyName="berth-gone")
+        proxy.faults.append(at("TerminateInstances", refusal("UnauthorizedOperation", status=403)))
+        result = refused("UnauthorizedOperation")
+        check("the record goes, and its private key" in result.stdout, "said", result.stdout)
+        proxy.faults.clear()
+        # One that has neither tags nor a record.
+        server = next(i for i in moto.instances() if tags(i)["berth:name"] == "gone")["InstanceId"]
+        known = json.loads(state.read_text())
+        known["nodes"] = [n for n in known["nodes"] if n["address"] != "server[0]"]
+        state.write_text(json.dumps(known))
+        moto.ec2.delete_tags(Resources=[server], Tags=[dict(Key="berth:name")])
+        refused(server)
+        moto.ec2.terminate_instances(InstanceIds=[server])
+        q.run("destroy", "-auto-approve")
+        check(not [f for f in folder.iterdir() if f.name.startswith("id_")], "no key is left",
+              str(list(folder.iterdir())))
+        result = q.run("destroy", "-auto-approve")
+        check("orget" not in result.stdout, "and no record", result.stdout)
+
+
 def destroy(p, moto, proxy):
     step("destroy leaves nothing")
     proxy.faults.append(once(at("DeleteSecurityGroup", refusal("DependencyViolation"))))
@@ -671,6 +711,7 @@ def main():
         settling(p, moto, proxy)
         unreadable(p, moto, proxy)
         rsa(p, moto, proxy)
+        vanished_key(p, moto, proxy)
         destroy(p, moto, proxy)
         step("a session token is sent and signed")
         p.run("plan", check_code=None, env={"AWS_SESSION_TOKEN": "FQoGZXIvYXdzEXAMPLE//token+="})

@@ -98,7 +98,8 @@ const struct kind sim_group_kind = {.name = "group",
                                     .world = &sim_cloud_world,
                                     .fields = fields,
                                     .size = sizeof(struct sim_record),
-                                    .noun = "group"};
+                                    .noun = "group",
+                                    .leaves = "its file"};
 const struct kind sim_box_kind = {.name = "box",
                                   .world = &sim_cloud_world,
                                   .fields = fields,

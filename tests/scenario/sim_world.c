@@ -217,6 +217,12 @@ static int apply_cloud_one(struct sim *sim, struct change *c, const struct apply
     case ACTION_DESTROY:
         rc = destroy_thing(sim, c, err);
         return rc < 0 ? rc : ops->done(ops->ctx, c, NULL, err);
+    case ACTION_FORGET:
+        rc = step(sim, c->address, err);
+        pthread_mutex_lock(&sim->mutex);
+        note_call(sim, "forget", c->address);
+        pthread_mutex_unlock(&sim->mutex);
+        return rc < 0 ? rc : ops->done(ops->ctx, c, NULL, err);
     case ACTION_UPDATE:
     case ACTION_STOP_UPDATE_START:
         return update(sim, c, ops, arena, err);

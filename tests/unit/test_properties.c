@@ -308,6 +308,32 @@ static void test_lost_state(void **state) {
     }
 }
 
+/* What vanished and still has something on this machine is forgotten by its world, after all that
+ * depended on it is gone; not at all when that is not. */
+static void test_forget_after_users(void **state) {
+    (void)state;
+    struct sim *sim = sim_new();
+    char dir[64];
+    sim_dir_make(dir);
+    struct wants w = {.group = {true}, .box = {true, true}};
+    const struct sim_wish wish = {fill, &w};
+    assert_int_equal(sim_apply(sim, dir, &wish, false), 0);
+    sim_find(sim, "group0")->used = false;
+    sim_calm(sim);
+    snprintf(sim->fail_for, sizeof sim->fail_for, "box[1]");
+    assert_true(sim_apply(sim, dir, &(struct sim_wish){0}, true) < 0);
+    assert_int_equal(sim_called(sim, "forget", "group0"), 0);
+    sim_calm(sim);
+    assert_int_equal(sim_apply(sim, dir, &(struct sim_wish){0}, true), 0);
+    assert_int_equal(sim_called(sim, "forget", "group0"), 1);
+    assert_true(sim_call_at(sim, "destroy", "box[1]") < sim_call_at(sim, "forget", "group0"));
+    sim_calm(sim);
+    assert_int_equal(sim_apply(sim, dir, &(struct sim_wish){0}, true), 0);
+    assert_int_equal(sim_called(sim, "forget", "group0"), 0);
+    sim_dir_remove(dir);
+    sim_free(sim);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_apply_then_plan_is_empty),
@@ -315,6 +341,7 @@ int main(void) {
         cmocka_unit_test(test_steps_respect_dependencies),
         cmocka_unit_test(test_kill_at_every_step),
         cmocka_unit_test(test_lost_state),
+        cmocka_unit_test(test_forget_after_users),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
