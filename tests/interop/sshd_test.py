@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from berthlib import check, need_program, need_root, step
@@ -197,6 +198,14 @@ def main():
         check(list(changes) == [f"server[0].files[{host.to}]"], "one change", changes)
         host.apply()
         check((host.to / "a.txt").read_text() == "hello\n", "mended")
+
+        step("sshd reads its key anew: nobody listens for a moment")
+        host.stop()
+        starter = threading.Timer(0.7, host.start)
+        starter.start()
+        changes = host.plan()
+        starter.join()
+        check(changes == {}, "it was waited for", changes)
 
         step("the one-time key is accepted no more")
         shutil.copy(pinned, host.root / "pinned")
