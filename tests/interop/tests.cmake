@@ -4,6 +4,10 @@ add_test(NAME interop.e2e COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}
   $<TARGET_FILE:berth> ${CMAKE_SOURCE_DIR}/examples)
 set_tests_properties(interop.e2e PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 1200
   RESOURCE_LOCK sandbox)
+add_test(NAME interop.examples COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/examples_test.py
+  $<TARGET_FILE:berth> ${CMAKE_SOURCE_DIR}/examples)
+set_tests_properties(interop.examples PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600
+  RESOURCE_LOCK sandbox)
 add_test(NAME interop.schema COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/schema_test.py
   $<TARGET_FILE:berth> ${CMAKE_SOURCE_DIR}/examples)
 set_tests_properties(interop.schema PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE})
