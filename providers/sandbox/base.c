@@ -76,7 +76,7 @@ static int make_archive(const char *tar, const char *output, struct err *err) {
         return 0;
     tell_why(output, err);
     err_wrap(err, "the root file system cannot be made");
-    err_hint(err, "it is made of Debian's packages: is deb.debian.org to be reached from here (by "
+    err_hint(err, "it is made of Debian's packages: is their mirror to be reached from here (by "
                   "http_proxy, if there is one)? BERTH_SANDBOX_BASE_TAR takes one made elsewhere");
     return rc;
 }

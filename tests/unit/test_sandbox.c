@@ -88,20 +88,20 @@ static void test_outside_proxy(void **state) {
     unsetenv("NO_PROXY");
     setenv("https_proxy", "http://us%40er:p%3Aw@proxy.corp:8080/", 1);
     setenv("no_proxy", "localhost, .corp,10.0.0.9", 1);
-    assert_true(outside_proxy_for(true, "pypi.org", &proxy));
+    assert_true(outside_proxy_for(true, "pypi.example", &proxy));
     assert_string_equal(proxy.host, "proxy.corp");
     assert_string_equal(proxy.port, "8080");
     assert_string_equal(proxy.authorization, "Basic dXNAZXI6cDp3"); /* us@er:p:w */
-    assert_false(outside_proxy_for(false, "pypi.org", &proxy));
+    assert_false(outside_proxy_for(false, "pypi.example", &proxy));
     assert_false(outside_proxy_for(true, "nexus.corp", &proxy));
     assert_false(outside_proxy_for(true, "CORP", &proxy));
     assert_true(outside_proxy_for(true, "notcorp", &proxy));
     assert_false(outside_proxy_for(true, "10.0.0.9", &proxy));
     setenv("no_proxy", "*", 1);
-    assert_false(outside_proxy_for(true, "pypi.org", &proxy));
+    assert_false(outside_proxy_for(true, "pypi.example", &proxy));
     unsetenv("https_proxy");
     unsetenv("no_proxy");
-    assert_false(outside_proxy_for(true, "pypi.org", &proxy));
+    assert_false(outside_proxy_for(true, "pypi.example", &proxy));
 }
 
 static void test_outside_index(void **state) {
