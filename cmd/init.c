@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NAME_SIZE = 40, PATH_SIZE = 4096 };
+enum { NAME_SIZE = SPEC_NAME_MAX + 1, PATH_SIZE = 4096 };
 
 /* The folder's name, made to fit the language: lower case, digits and dashes. */
 static void name_of_folder(char *ret, size_t size) {

@@ -41,7 +41,7 @@ static bool is_word(struct str s, size_t min, size_t max, const char *first, con
 }
 
 const char *check_spec_name(struct str s) {
-    bool good = is_word(s, 1, 40, LOWER, LOWER DIGIT "-") && s.ptr[s.len - 1] != '-';
+    bool good = is_word(s, 1, SPEC_NAME_MAX, LOWER, LOWER DIGIT "-") && s.ptr[s.len - 1] != '-';
     return good ? NULL : "small letters, digits and dashes, starting with a letter, at most 40";
 }
 

@@ -4,6 +4,8 @@
 
 #include "specs/str.h"
 
+/* It becomes part of names in EC2, of folders and of host names. */
+enum { SPEC_NAME_MAX = 40 };
 const char *check_spec_name(struct str s);
 const char *check_nonempty(struct str s);
 /* Bits behind the prefix are the access section's own check, which knows the corrected block. */

@@ -9,7 +9,7 @@
 
 struct top_section {
     int64_t berth;        /* language version: 1 */
-    const char *name;     /* [a-z][a-z0-9-]{0,38}: names the key pair, the group, .berth/NAME/ */
+    const char *name;     /* check_spec_name; names the key pair, the group, .berth/NAME/ */
     const char *provider; /* "ec2" or "sandbox" */
     const char *region;   /* NULL: the AWS chain */
     const char *profile;  /* NULL: AWS_PROFILE */

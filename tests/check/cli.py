@@ -73,6 +73,10 @@ assert (project / ".gitignore").read_text() == "build/\n.berth/\n"
 run("init", "-file", "three.yaml", "-provider", "gcp", cwd=project, code=64)
 run("init", "-file", "three.yaml", "-name", "No Name", cwd=project, code=64, err="expected")
 assert not (project / "three.yaml").exists()
+longest = "n" * 40
+run("init", "-file", "longest.yaml", "-name", longest, cwd=project)
+assert f"\nname: {longest} " in (project / "longest.yaml").read_text()
+run("init", "-file", "longer.yaml", "-name", longest + "n", cwd=project, code=64, err="at most 40")
 
 # A broken spec touches nothing.
 (project / "bad.yaml").write_text(spec.replace("image:", "imgae:"))
