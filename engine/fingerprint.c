@@ -3,6 +3,7 @@
 #include "specs/hash.h"
 #include "specs/record.h"
 
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,16 +14,14 @@ static int add_record(const struct kind *kind, const void *record, struct buf *o
     if (text == NULL)
         return -ERRC_NOMEM;
     buf_addf(out, "%s\n", text);
-    memset(text, 0, strlen(text));
+    OPENSSL_cleanse(text, strlen(text));
     cJSON_free(text);
     return 0;
 }
 
 static void take_hash(struct buf *text, char ret[SHA256_HEX_SIZE]) {
     sha256_hex(buf_str(text), ret);
-    if (text->ptr != NULL)
-        memset(text->ptr, 0, text->len);
-    buf_reset(text);
+    buf_wipe(text);
 }
 
 static int add_nodes(const struct nodes *nodes, struct buf *out) {
@@ -61,7 +60,7 @@ static int add_world(const struct observed *world, struct buf *out) {
 
 int plan_fingerprint(const struct desired *desired, const struct state *state,
                      const struct live_world *live, struct plan *plan, struct err *err) {
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_LARGE);
+    _cleanup_secret_buf_ struct buf text = BUF_INIT(BUF_LARGE);
     int rc = add_nodes(&desired->nodes, &text);
     bool failed = text.failed;
     take_hash(&text, plan->spec_sha256);

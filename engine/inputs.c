@@ -32,7 +32,7 @@ static const char *local_path(struct arena *arena, const struct inputs_source *s
 }
 
 static int load_file(struct inputs *inputs, struct input *in, const char *path, struct err *err) {
-    struct buf bytes = BUF_INIT(INPUT_FILE_BYTES_MAX);
+    _cleanup_secret_buf_ struct buf bytes = BUF_INIT(INPUT_FILE_BYTES_MAX);
     int rc = path == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : fs_read(path, &bytes, err);
     if (rc == 0) {
         char hex[SHA256_HEX_SIZE];
@@ -43,9 +43,6 @@ static int load_file(struct inputs *inputs, struct input *in, const char *path, 
     } else if (rc == -ERRC_NOTFOUND) {
         rc = 0;
     }
-    if (bytes.ptr != NULL)
-        memset(bytes.ptr, 0, bytes.len);
-    buf_free(&bytes);
     return rc;
 }
 

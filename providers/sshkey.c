@@ -2,7 +2,6 @@
 
 #include "specs/fs.h"
 
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
@@ -51,7 +50,7 @@ static void add_private_part(struct buf *b, const unsigned char *seed, const uns
 }
 
 static void add_pem(struct buf *out, const struct buf *blob) {
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf text = BUF_INIT(BUF_SMALL);
     buf_add_base64(&text, blob->ptr, blob->len);
     buf_adds(out, "-----BEGIN OPENSSH "
                   "PRIVATE KEY-----\n");
@@ -62,8 +61,6 @@ static void add_pem(struct buf *out, const struct buf *blob) {
     }
     buf_adds(out, "-----END OPENSSH "
                   "PRIVATE KEY-----\n");
-    if (text.ptr != NULL)
-        OPENSSL_cleanse(text.ptr, text.len);
 }
 
 int sshkey_from_seed(const unsigned char seed[SSHKEY_SEED_SIZE], const char *comment,
@@ -72,8 +69,8 @@ int sshkey_from_seed(const unsigned char seed[SSHKEY_SEED_SIZE], const char *com
     if (!public_of(seed, public))
         return err_set(err, ERRC_INTERNAL, "OpenSSL cannot make an Ed25519 key");
     _cleanup_buf_ struct buf blob = BUF_INIT(BUF_SMALL);
-    _cleanup_buf_ struct buf part = BUF_INIT(BUF_SMALL);
-    _cleanup_buf_ struct buf all = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf part = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf all = BUF_INIT(BUF_SMALL);
     add_public_blob(&blob, public);
     add_private_part(&part, seed, public, comment);
     buf_add(&all, "openssh-key-v1", 15);
@@ -89,10 +86,6 @@ int sshkey_from_seed(const unsigned char seed[SSHKEY_SEED_SIZE], const char *com
     if (comment[0] != '\0')
         buf_addf(public_line, " %s", comment);
     bool failed = all.failed || private_text->failed || public_line->failed;
-    if (part.ptr != NULL)
-        OPENSSL_cleanse(part.ptr, part.len);
-    if (all.ptr != NULL)
-        OPENSSL_cleanse(all.ptr, all.len);
     return failed ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
 }
 
@@ -104,8 +97,8 @@ bool sshkey_public_of(struct str private_text, struct buf *out) {
     static const char head[] = "openssh-key-v1\0\0\0\0\4none\0\0\0\4none\0\0\0\0\0\0\0\1\0\0\0\63"
                                "\0\0\0\13ssh-ed25519\0\0\0\40";
     enum { HEAD_SIZE = sizeof head - 1, BLOB_SIZE = 51 };
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
-    _cleanup_buf_ struct buf bytes = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf bytes = BUF_INIT(BUF_SMALL);
     struct str line;
     while (str_split(&private_text, '\n', &line))
         if (!str_starts(line, STR("-----")))
@@ -116,10 +109,6 @@ bool sshkey_public_of(struct str private_text, struct buf *out) {
         buf_adds(out, "ssh-ed25519 ");
         buf_add_base64(out, bytes.ptr + HEAD_SIZE + PUBLIC_SIZE - BLOB_SIZE, BLOB_SIZE);
     }
-    if (text.ptr != NULL)
-        OPENSSL_cleanse(text.ptr, text.len);
-    if (bytes.ptr != NULL)
-        OPENSSL_cleanse(bytes.ptr, bytes.len);
     return good && !out->failed;
 }
 
@@ -166,7 +155,7 @@ int project_secret(const char *project_dir, int (*random)(void *, size_t),
     char path[4096];
     if ((size_t)snprintf(path, sizeof path, "%s/secret", project_dir) >= sizeof path)
         return err_set(err, ERRC_LIMIT, "path too long: %s", project_dir);
-    _cleanup_buf_ struct buf bytes = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf bytes = BUF_INIT(BUF_SMALL);
     struct err why;
     int rc = fs_read(path, &bytes, &why);
     if (rc == -ERRC_NOTFOUND) {
@@ -181,13 +170,12 @@ int project_secret(const char *project_dir, int (*random)(void *, size_t),
     if (bytes.len != SSHKEY_SEED_SIZE)
         return err_set(err, ERRC_STATE, "%s is not a berth secret", path);
     memcpy(ret, bytes.ptr, SSHKEY_SEED_SIZE);
-    OPENSSL_cleanse(bytes.ptr, bytes.len);
     return 0;
 }
 
 int project_derive(const unsigned char secret[SSHKEY_SEED_SIZE], const char *label, struct str text,
                    unsigned char ret[SSHKEY_SEED_SIZE]) {
-    _cleanup_buf_ struct buf message = BUF_INIT(BUF_MEDIUM);
+    _cleanup_secret_buf_ struct buf message = BUF_INIT(BUF_MEDIUM);
     buf_adds(&message, label);
     buf_addc(&message, '\0');
     buf_addstr(&message, text);
@@ -195,6 +183,5 @@ int project_derive(const unsigned char secret[SSHKEY_SEED_SIZE], const char *lab
     if (message.failed || HMAC(EVP_sha256(), secret, SSHKEY_SEED_SIZE,
                                (const unsigned char *)message.ptr, message.len, ret, &len) == NULL)
         return -ERRC_INTERNAL;
-    OPENSSL_cleanse(message.ptr, message.len);
     return 0;
 }

@@ -1,5 +1,6 @@
 #include "specs/buf.h"
 
+#include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,12 @@
 void buf_free(struct buf *b) {
     free(b->ptr);
     *b = BUF_INIT(b->max);
+}
+
+void buf_wipe(struct buf *b) {
+    if (b->ptr != NULL)
+        OPENSSL_cleanse(b->ptr, b->cap); /* a memset before a free may be optimised away */
+    buf_free(b);
 }
 
 void buf_reset(struct buf *b) {

@@ -20,6 +20,7 @@ enum { BUF_SMALL = 64 * 1024, BUF_MEDIUM = 4 * 1024 * 1024, BUF_LARGE = 64 * 102
 #define BUF_INIT(maximum) ((struct buf){.max = (maximum)})
 
 void buf_free(struct buf *b);  /* frees the memory, keeps max; the buffer can be used again */
+void buf_wipe(struct buf *b);  /* the same for what nobody may find in memory later */
 void buf_reset(struct buf *b); /* len = 0 and failed = false, keeps the memory */
 void buf_add(struct buf *b, const void *ptr, size_t len);
 void buf_adds(struct buf *b, const char *cstr);
@@ -40,3 +41,4 @@ char *buf_take(struct buf *b);
 bool buf_add_base64_decoded(struct buf *b, struct str text);
 
 #define _cleanup_buf_ __attribute__((cleanup(buf_free)))
+#define _cleanup_secret_buf_ __attribute__((cleanup(buf_wipe)))

@@ -4,7 +4,6 @@
 #include "specs/buf.h"
 #include "specs/fs.h"
 
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -256,12 +255,6 @@ static int load(struct loader *l, struct err *err) {
     return rc < 0 ? rc : load_rest(l, err);
 }
 
-static void forget(struct shared *file) {
-    if (file->text.ptr != NULL)
-        OPENSSL_cleanse(file->text.ptr, file->text.len);
-    buf_free(&file->text);
-}
-
 int aws_config_load(const struct aws_config_in *in, struct aws_config *ret, struct err *err) {
     struct aws_config config = {0};
     struct loader l = {.in = in,
@@ -269,8 +262,8 @@ int aws_config_load(const struct aws_config_in *in, struct aws_config *ret, stru
                        .config_file.text = BUF_INIT(FILE_BYTES_MAX),
                        .credentials_file.text = BUF_INIT(FILE_BYTES_MAX)};
     int rc = load(&l, err);
-    forget(&l.config_file);
-    forget(&l.credentials_file);
+    buf_wipe(&l.config_file.text);
+    buf_wipe(&l.credentials_file.text);
     if (rc < 0) {
         aws_config_free(&config);
         return rc;

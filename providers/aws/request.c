@@ -2,7 +2,6 @@
 
 #include "providers/aws/sign.h"
 
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -123,10 +122,7 @@ int request_make(const struct aws_config *config, const struct aws_call *call, t
 }
 
 void request_free(struct request *r) {
-    for (size_t i = 0; i < r->headers_len; i++) {
-        if (r->headers[i].ptr != NULL)
-            OPENSSL_cleanse(r->headers[i].ptr, r->headers[i].len);
-        buf_free(&r->headers[i]);
-    }
+    for (size_t i = 0; i < r->headers_len; i++)
+        buf_wipe(&r->headers[i]);
     r->headers_len = 0;
 }

@@ -70,7 +70,7 @@ static bool hmac(const void *key, size_t key_len, struct str text, unsigned char
 int sign_signature(const struct sign_input *in, struct str string_to_sign, struct buf *out) {
     char date[SIGN_DATE_SIZE];
     sign_date(in->when, date);
-    _cleanup_buf_ struct buf seed = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf seed = BUF_INIT(BUF_SMALL);
     buf_adds(&seed, "AWS4");
     buf_addstr(&seed, in->secret_key);
     unsigned char a[HMAC_SIZE], b[HMAC_SIZE];
@@ -78,8 +78,6 @@ int sign_signature(const struct sign_input *in, struct str string_to_sign, struc
                 hmac(a, sizeof a, str_of(in->region), b) &&
                 hmac(b, sizeof b, str_of(in->service), a) &&
                 hmac(a, sizeof a, STR("aws4_request"), b) && hmac(b, sizeof b, string_to_sign, a);
-    if (seed.ptr != NULL)
-        OPENSSL_cleanse(seed.ptr, seed.len);
     if (good)
         buf_add_hex(out, a, sizeof a);
     OPENSSL_cleanse(a, sizeof a);

@@ -51,12 +51,10 @@ const char *key_pair_public_file(const char *type) { return local_of(type)->publ
 
 static int new_pair(struct ec2_session *s, const RECORD *record, const char *path,
                     struct buf *public, struct err *err) {
-    _cleanup_buf_ struct buf private = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf private = BUF_INIT(BUF_SMALL);
     int rc = local_of(record->type)->make(s, record->name, &private, public, err);
     if (rc == 0)
         rc = fs_write(path, buf_str(&private), 0600, err);
-    if (private.ptr != NULL)
-        OPENSSL_cleanse(private.ptr, private.len);
     return rc;
 }
 
@@ -64,14 +62,12 @@ static int new_pair(struct ec2_session *s, const RECORD *record, const char *pat
  * removed the .pub. Servers may have been made with it; it is never overwritten. -ERRC_NOTFOUND
  * when there is no private half. */
 static int public_of_local(const char *path, struct buf *public, struct err *err) {
-    _cleanup_buf_ struct buf private = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf private = BUF_INIT(BUF_SMALL);
     int rc = fs_read(path, &private, err);
     if (rc == 0 && !sshkey_public_of(buf_str(&private), public)) {
         rc = err_set(err, ERRC_CONFLICT, "%s is no key of berth's making", path);
         err_hint(err, "move it away: a new key pair is made");
     }
-    if (private.ptr != NULL)
-        OPENSSL_cleanse(private.ptr, private.len);
     return rc;
 }
 

@@ -13,7 +13,7 @@
 const char *server_host_key(struct ec2_session *s, const char *token, struct arena *arena,
                             struct buf *private_text, struct err *err) {
     unsigned char secret[SSHKEY_SEED_SIZE], seed[SSHKEY_SEED_SIZE];
-    _cleanup_buf_ struct buf private = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf private = BUF_INIT(BUF_SMALL);
     _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
     int rc = project_secret(s->run->project_dir, s->run->random, secret, err);
     if (rc == 0 && (rc = project_derive(secret, "host key", str_of(token), seed)) < 0)
@@ -24,17 +24,15 @@ const char *server_host_key(struct ec2_session *s, const char *token, struct are
     OPENSSL_cleanse(seed, sizeof seed);
     if (rc == 0 && private_text != NULL)
         buf_addstr(private_text, buf_str(&private));
-    if (private.ptr != NULL)
-        OPENSSL_cleanse(private.ptr, private.len);
     return rc < 0 ? NULL : arena_dup_str(arena, buf_str(&line));
 }
 
 /* cloud-init's ssh module: https://cloudinit.readthedocs.io/en/latest/reference/modules.html#ssh */
 static int add_user_data(struct ec2_session *s, struct query *q, const char *token,
                          struct arena *arena, const char **ret_public, struct err *err) {
-    _cleanup_buf_ struct buf private = BUF_INIT(BUF_SMALL);
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
-    _cleanup_buf_ struct buf base64 = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf private = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf base64 = BUF_INIT(BUF_SMALL);
     const char *public = server_host_key(s, token, arena, &private, err);
     if (public == NULL)
         return err->code != 0 ? -err->code : err_set(err, ERRC_NOMEM, "out of memory");
@@ -47,12 +45,6 @@ static int add_user_data(struct ec2_session *s, struct query *q, const char *tok
     buf_addf(&text, "  ed25519_public: %s\n", public);
     buf_add_base64(&base64, text.ptr, text.len);
     query_add(q, "UserData", buf_cstr(&base64));
-    if (private.ptr != NULL)
-        OPENSSL_cleanse(private.ptr, private.len);
-    if (text.ptr != NULL)
-        OPENSSL_cleanse(text.ptr, text.len);
-    if (base64.ptr != NULL)
-        OPENSSL_cleanse(base64.ptr, base64.len);
     if (text.failed || base64.failed)
         return err_set(err, ERRC_NOMEM, "out of memory");
     *ret_public = public;

@@ -229,7 +229,7 @@ static void fail_steps(struct convergence *x, const struct err *err) {
 }
 
 static void run_script(struct convergence *x) {
-    _cleanup_buf_ struct buf script = BUF_INIT(4 * (size_t)BUF_LARGE);
+    _cleanup_secret_buf_ struct buf script = BUF_INIT(4 * (size_t)BUF_LARGE);
     _cleanup_buf_ struct buf errors = BUF_INIT(BUF_SMALL);
     struct err err = {0};
     size_t steps = 0;
@@ -270,8 +270,6 @@ static void run_script(struct convergence *x) {
     int rc = script.failed ? err_set(&err, ERRC_LIMIT, "there is more to send than fits in memory")
                            : ssh_run(x->connection->ssh, "sudo -n sh -s", buf_str(&script), on_line,
                                      x, NULL, &errors, script_stop, &status, &err);
-    if (script.ptr != NULL)
-        memset(script.ptr, 0, script.len);
     if (rc < 0)
         host_disconnect(x->session, x->connection);
     else if (is_cancelled(x))

@@ -225,9 +225,9 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     const RECORD *recorded = node->recorded;
     const struct extra *extra = node->extra;
     struct strmap all = {0};
-    _cleanup_buf_ struct buf config = BUF_INIT(BUF_MEDIUM);
-    _cleanup_buf_ struct buf token = BUF_INIT(BUF_SMALL);
-    _cleanup_buf_ struct buf hash = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf config = BUF_INIT(BUF_MEDIUM);
+    _cleanup_secret_buf_ struct buf token = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf hash = BUF_INIT(BUF_SMALL);
     *ret = LIVE_NONE;
     if (!facts_get_base64(facts, node->address, "config", &config))
         return 0;
@@ -348,9 +348,9 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     const struct extra *extra = s->node->extra;
     const struct run *run = s->node->session->run;
     const RECORD *after = s->after;
-    _cleanup_buf_ struct buf token = BUF_INIT(BUF_SMALL);
-    _cleanup_buf_ struct buf hash = BUF_INIT(BUF_SMALL);
-    _cleanup_buf_ struct buf config = BUF_INIT(BUF_MEDIUM);
+    _cleanup_secret_buf_ struct buf token = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf hash = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf config = BUF_INIT(BUF_MEDIUM);
     if (after == NULL) {
         buf_adds(script, "rm -f " HOST_CONFIG "\n");
         return 0;
@@ -373,8 +373,6 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     buf_adds(script, "/.\n");
     buf_adds(script, "stale_jupyter\n"); /* before: this run may be cut */
     shell_write_file(script, HOST_CONFIG, buf_str(&config), user, CONFIG_MODE);
-    OPENSSL_cleanse(config.ptr, config.len);
-    OPENSSL_cleanse(token.ptr, token.len);
     return 0;
 }
 

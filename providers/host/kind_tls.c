@@ -114,7 +114,7 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     const struct run *run = s->node->session->run;
     _cleanup_buf_ struct buf ca = BUF_INIT(BUF_SMALL);
     _cleanup_buf_ struct buf cert = BUF_INIT(BUF_SMALL);
-    _cleanup_buf_ struct buf key = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf key = BUF_INIT(BUF_SMALL);
     if (after == NULL) {
         buf_adds(script, "rm -f " HOST_CERT " " HOST_KEY "\n");
         return 0;
@@ -139,8 +139,6 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     buf_adds(script, "stale_jupyter\n"); /* before: this run may be cut */
     shell_write_file(script, HOST_KEY, buf_str(&key), user, "600");
     shell_write_file(script, HOST_CERT, buf_str(&cert), "root", "644");
-    if (key.ptr != NULL)
-        memset(key.ptr, 0, key.len);
     return 0;
 }
 

@@ -82,7 +82,7 @@ static void ca_path(const struct run *run, const char *name, char *ret, size_t s
 
 static int make_ca(const struct run *run, struct buf *ca_pem, struct err *err) {
     char path[4096], name[128];
-    _cleanup_buf_ struct buf key_pem = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf key_pem = BUF_INIT(BUF_SMALL);
     snprintf(name, sizeof name, "berth %s CA", run->name);
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *cert = key == NULL ? NULL : make_cert(key, name, run->now(run->clock_ctx), CA_DAYS);
@@ -102,8 +102,6 @@ static int make_ca(const struct run *run, struct buf *ca_pem, struct err *err) {
     ca_path(run, "ca.pem", path, sizeof path);
     if (rc == 0)
         rc = fs_write(path, buf_str(ca_pem), 0644, err);
-    if (key_pem.ptr != NULL)
-        memset(key_pem.ptr, 0, key_pem.len);
     return rc;
 }
 
@@ -129,7 +127,7 @@ static X509 *read_cert(struct str pem) {
 static int read_ca(const struct run *run, X509 **ret_cert, EVP_PKEY **ret_key, struct err *err) {
     char path[4096];
     _cleanup_buf_ struct buf cert = BUF_INIT(BUF_SMALL);
-    _cleanup_buf_ struct buf key = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf key = BUF_INIT(BUF_SMALL);
     int rc = tls_ca_ensure(run, &cert, err);
     ca_path(run, "ca.key", path, sizeof path);
     if (rc == 0)
@@ -140,7 +138,6 @@ static int read_ca(const struct run *run, X509 **ret_cert, EVP_PKEY **ret_key, s
     *ret_cert = read_cert(buf_str(&cert));
     *ret_key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
     BIO_free(bio);
-    memset(key.ptr, 0, key.len);
     if (*ret_cert == NULL || *ret_key == NULL) {
         X509_free(*ret_cert);
         EVP_PKEY_free(*ret_key);

@@ -32,6 +32,19 @@ static void test_take(void **state) {
     buf_free(&b);
 }
 
+static void test_wipe(void **state) {
+    (void)state;
+    struct buf b = BUF_INIT(8);
+    buf_wipe(&b);
+    buf_adds(&b, "123456789");
+    assert_true(b.failed);
+    buf_wipe(&b);
+    assert_null(b.ptr);
+    buf_adds(&b, "12345678");
+    assert_string_equal(buf_cstr(&b), "12345678");
+    buf_wipe(&b);
+}
+
 static void test_encodings(void **state) {
     (void)state;
     /* RFC 4648, section 10. */
@@ -59,6 +72,7 @@ static void test_encodings(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_cap), cmocka_unit_test(test_take),
+                                       cmocka_unit_test(test_wipe),
                                        cmocka_unit_test(test_encodings)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
