@@ -1,7 +1,7 @@
 #include "cmd/provider_glue.h"
 
-#include "cmd/my_ip.h"
 #include "providers/aws/config.h"
+#include "providers/aws/my_ip.h"
 #include "providers/sandbox/sandbox.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* Errors and small texts. The plan's text has golden files: test_show_plan.c. */
-#include "cmd/my_ip.h"
 #include "cmd/show_error.h"
 #include "cmd/show_group.h"
 #include "cmd/text.h"
+#include "providers/aws/my_ip.h"
 #include "tests/unit/cm.h"
 
 static const struct look plain = {.width = 40}, utf8 = {.width = 40, .utf8 = true};

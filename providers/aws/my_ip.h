@@ -9,5 +9,6 @@
  * "2001:db8::1/128". -ERRC_NET when it cannot be reached, -ERRC_INVALID when the answer is no
  * address. */
 int my_ip_ask(char *ret, size_t size, struct err *err);
-/* Pure: an address's text to a CIDR of it alone; white space around it is dropped. */
+/* Pure: an address's text to a CIDR of it alone, a CIDR block as it is; white space around it is
+ * dropped. -ERRC_INVALID when it is neither. */
 int my_ip_to_cidr(const char *text, char *ret, size_t size, struct err *err);

@@ -1,4 +1,4 @@
-#include "cmd/my_ip.h"
+#include "providers/aws/my_ip.h"
 
 #include "specs/buf.h"
 
