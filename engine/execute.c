@@ -23,9 +23,7 @@ static int settle_noop(struct executor *x, const struct change *c, struct err *e
         return 0;
     struct recorded entry = executor_entry(c, RECORDED_OK);
     const struct recorded *known = c->recorded;
-    entry.id = c->live != NULL && c->live->id != NULL ? c->live->id
-               : known != NULL                        ? known->id
-                                                      : NULL;
+    entry.id = change_id(c);
     entry.token = known != NULL ? known->token : NULL;
     entry.record = (void *)c->after;
     return state_put(x->state, &entry, err);
@@ -84,7 +82,7 @@ int execute_plan(struct plan *plan, struct state *state, struct sessions *sessio
                          .run = run,
                          .progress = progress,
                          .outcome = &outcome};
-    double start_s = executor_now_s();
+    double start_s = monotonic_s();
     pthread_mutex_init(&x.mutex, NULL);
     pthread_cond_init(&x.moved, NULL);
     int rc = run_plan(&x, kinds, err);
@@ -93,7 +91,7 @@ int execute_plan(struct plan *plan, struct state *state, struct sessions *sessio
     pthread_cond_destroy(&x.moved);
     index_free(x.by_address);
     arena_free(&x.arena);
-    outcome.seconds = executor_now_s() - start_s;
+    outcome.seconds = monotonic_s() - start_s;
     outcome.cancelled = atomic_load(run->cancel) > 0 && outcome.skipped + outcome.failed > 0;
     *ret = outcome;
     if (rc < 0)

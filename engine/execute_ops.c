@@ -3,13 +3,6 @@
 #include "specs/record.h"
 
 #include <string.h>
-#include <time.h>
-
-double executor_now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 size_t executor_index_of(const struct executor *x, const struct change *c) {
     return (size_t)(c - x->plan->changes);
@@ -20,7 +13,7 @@ void executor_report(struct executor *x, enum progress_event event, const struct
     if (x->progress == NULL || x->progress->report == NULL)
         return;
     double since = x->started[executor_index_of(x, c)];
-    x->progress->report(x->progress->ctx, event, c, text, since > 0 ? executor_now_s() - since : 0);
+    x->progress->report(x->progress->ctx, event, c, text, since > 0 ? monotonic_s() - since : 0);
 }
 
 void executor_add_error(struct executor *x, const struct change *c, const struct err *err) {
@@ -145,7 +138,7 @@ static void op_failed(void *ctx, struct change *c, const struct err *err) {
 static void op_begun(void *ctx, struct change *c) {
     struct executor *x = ctx;
     pthread_mutex_lock(&x->mutex);
-    x->started[executor_index_of(x, c)] = executor_now_s();
+    x->started[executor_index_of(x, c)] = monotonic_s();
     executor_report(x, PROGRESS_BEGUN, c, NULL);
     pthread_mutex_unlock(&x->mutex);
 }

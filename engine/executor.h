@@ -28,7 +28,6 @@ struct executor {
     pthread_cond_t moved;  /* a batch ended */
 };
 
-double executor_now_s(void);
 size_t executor_index_of(const struct executor *x, const struct change *c);
 
 /* Under the mutex. */

@@ -4,7 +4,6 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 /* ---- Reading */
 
@@ -312,12 +311,6 @@ static int read_moved(struct observer *o, const struct world *world, void *sessi
     rc = at == NULL ? -ERRC_NOMEM : add_stopped(o, world, live, at, out);
     index_free(at);
     return rc < 0 ? no_memory(err) : 0;
-}
-
-static double monotonic_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static int observe(struct observer *o, struct live_world *live, struct err *err) {

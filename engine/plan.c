@@ -111,21 +111,12 @@ static int block(struct planner *p, const struct change *c) {
                         : warn(plan, &plan->blockers, &plan->blockers_len, c->address, text);
 }
 
-static int mint_token(struct planner *p, struct change *c) {
+static int give_token(struct planner *p, struct change *c) {
     if (c->action == ACTION_RESUME)
         c->token = c->recorded->token;
     bool makes = c->action == ACTION_CREATE || c->action == ACTION_REPLACE ||
                  (c->action == ACTION_RESUME && c->token == NULL);
-    if (!makes)
-        return 0;
-    unsigned char bytes[16];
-    _cleanup_buf_ struct buf hex = BUF_INIT(BUF_SMALL);
-    if (p->random(bytes, sizeof bytes) < 0)
-        return -ERRC_INTERNAL;
-    buf_adds(&hex, "berth-");
-    buf_add_hex(&hex, bytes, sizeof bytes);
-    c->token = arena_dup_str(&p->plan->arena, buf_str(&hex));
-    return c->token == NULL ? -ERRC_NOMEM : 0;
+    return makes ? token_mint(p->random, &p->plan->arena, &c->token) : 0;
 }
 
 static int add_change(struct planner *p, struct situation *s, struct err *err) {
@@ -134,7 +125,7 @@ static int add_change(struct planner *p, struct situation *s, struct err *err) {
     int rc = decide(s, &plan->arena, &c, err);
     if (rc < 0)
         return rc;
-    rc = mint_token(p, &c);
+    rc = give_token(p, &c);
     if (rc == -ERRC_INTERNAL)
         return err_set(err, ERRC_INTERNAL, "no random numbers to be had");
     if (rc < 0 || block(p, &c) < 0)

@@ -36,11 +36,9 @@ static bool add_change(cJSON *list, const struct change *c) {
         cJSON_Delete(item);
         return false;
     }
-    const char *id = c->live != NULL && c->live->id != NULL ? c->live->id
-                     : c->recorded != NULL                  ? c->recorded->id
-                                                            : NULL;
     bool good = add_text(item, "address", c->address) && add_text(item, "kind", c->kind->name) &&
-                add_text(item, "id", id) && add_text(item, "action", action_name(c->action)) &&
+                add_text(item, "id", change_id(c)) &&
+                add_text(item, "action", action_name(c->action)) &&
                 cJSON_AddNumberToObject(item, "case", c->case_number) &&
                 add_text(item, "why", why_name(c->why)) && add_text(item, "loses", c->loses) &&
                 add_text(item, "token", c->token) &&

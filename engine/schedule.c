@@ -90,7 +90,7 @@ static void mark_started(struct executor *x, struct exec_batch *batch) {
     for (size_t i = 0; i < batch->len; i++) {
         size_t index = executor_index_of(x, batch->changes[i]);
         x->status[index] = CHANGE_STARTED;
-        x->started[index] = executor_now_s();
+        x->started[index] = monotonic_s();
         executor_report(x, PROGRESS_START, batch->changes[i], NULL);
     }
 }

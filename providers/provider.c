@@ -105,6 +105,32 @@ struct live *observed_find(const struct observed *in, const char *address) {
     return NULL;
 }
 
+const char *change_id(const struct change *c) {
+    if (c->live != NULL && c->live->id != NULL)
+        return c->live->id;
+    return c->recorded == NULL ? NULL : c->recorded->id;
+}
+
+int token_mint(int (*random)(void *, size_t), struct arena *arena, const char **ret) {
+    unsigned char bytes[16];
+    _cleanup_buf_ struct buf token = BUF_INIT(BUF_SMALL);
+    if (random(bytes, sizeof bytes) < 0)
+        return -ERRC_INTERNAL;
+    buf_adds(&token, "berth-");
+    buf_add_hex(&token, bytes, sizeof bytes);
+    const char *copy = token.failed ? NULL : arena_dup_str(arena, buf_str(&token));
+    if (copy == NULL)
+        return -ERRC_NOMEM;
+    *ret = copy;
+    return 0;
+}
+
+double monotonic_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 const struct kind *registry_find(const struct kind *const *kinds, const char *name) {
     for (; *kinds != NULL; kinds++)
         if (cstr_eq((*kinds)->name, name))

@@ -219,6 +219,9 @@ struct change {
     const char *parent;
 };
 
+/* The id of what there is: live, else as recorded, else NULL. */
+const char *change_id(const struct change *change);
+
 /* ---- Kinds */
 
 struct endpoint { /* how to reach a node that other nodes live in */
@@ -356,6 +359,13 @@ struct world {
     /* Kinds of this world live inside a parent and need observe_in.targets. */
     bool needs_targets;
 };
+
+/* A new idempotency token: "berth-" and 32 hex digits, within the 64 ASCII characters that EC2
+ * takes. 0, -ERRC_INTERNAL without random numbers, or -ERRC_NOMEM. */
+int token_mint(int (*random)(void *, size_t), struct arena *arena, const char **ret);
+
+/* Seconds of CLOCK_MONOTONIC (clock_gettime(2)): for durations and waits. Not for the pure half. */
+double monotonic_s(void);
 
 /* The registry: one row a kind, ends with NULL; in an order that desire may rely on (parents
  * before what lives in them). */

@@ -4,6 +4,7 @@
 
 #include "providers/aws/request.h"
 #include "providers/aws/retry.h"
+#include "providers/provider.h"
 
 #include <curl/curl.h>
 #include <pthread.h>
@@ -48,12 +49,6 @@ struct attempt {
     double not_before_s;
     CURLcode code;
 };
-
-static double monotonic_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 int aws_client_open(const struct aws_client_in *in, struct aws_client **ret, struct err *err) {
     struct aws_client *client = calloc(1, sizeof *client);

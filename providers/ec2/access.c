@@ -322,9 +322,7 @@ enum { DELETE_TRIES = 40 };
 
 static int delete_group(struct ec2_session *s, const struct change *c, struct arena *arena,
                         const struct apply_ops *ops, struct err *err) {
-    const char *id = c->live != NULL && c->live->id != NULL ? c->live->id
-                     : c->recorded != NULL                  ? c->recorded->id
-                                                            : NULL;
+    const char *id = change_id(c);
     if (id == NULL)
         return 0;
     int rc = 0;

@@ -7,12 +7,6 @@
 
 /* ---- Ending */
 
-static const char *id_of(const struct change *c) {
-    return c->live != NULL && c->live->id != NULL ? c->live->id
-           : c->recorded != NULL                  ? c->recorded->id
-                                                  : NULL;
-}
-
 /* One missing id fails the whole call and nothing is terminated: those that it names, and after
  * some seconds still (they were just seen, and EC2 is eventually consistent), are left out of the
  * next, and marked. */
@@ -49,7 +43,7 @@ static int terminate(struct ec2_session *s, struct change **changes, size_t len,
     if (ids == NULL || gone == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
     for (size_t i = 0; i < len; i++) {
-        ids[i] = id_of(changes[i]);
+        ids[i] = change_id(changes[i]);
         gone[i] = ids[i] == NULL;
     }
     int rc = send_terminate(s, ids, len, gone, arena, err);
@@ -166,7 +160,7 @@ static int update(struct ec2_session *s, struct change *c, const struct apply_op
                   struct arena *arena, struct err *err) {
     const RECORD *before = c->before;
     const RECORD *after = c->after;
-    const char *id = id_of(c);
+    const char *id = change_id(c);
     RECORD seen = *before;
     bool resize = !cstr_eq(before->type, after->type);
     bool comes = cstr_eq(before->power, "pending");

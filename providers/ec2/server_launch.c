@@ -209,15 +209,6 @@ static int is_launched(struct ec2_session *s, const struct launch *l, struct are
     return 0;
 }
 
-static const char *new_token(struct ec2_session *s, struct arena *arena) {
-    unsigned char bytes[16];
-    _cleanup_buf_ struct buf hex = BUF_INIT(BUF_SMALL);
-    if (s->run->random(bytes, sizeof bytes) < 0)
-        return NULL;
-    buf_add_hex(&hex, bytes, sizeof bytes);
-    return hex.failed ? NULL : arena_printf(arena, "berth-%s", buf_cstr(&hex));
-}
-
 /* EC2 remembers tokens for longer than servers live, and refuses one with other parameters: when
  * nothing of the old launch is left, this is a new one.
  * https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html */
@@ -234,8 +225,10 @@ static int renew_token(struct ec2_session *s, struct launch *l, struct arena *ar
                       "apply again: it takes them over");
         return -err->code;
     }
-    l->token = new_token(s, arena);
-    return l->token == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    rc = token_mint(s->run->random, arena, &l->token);
+    return rc == -ERRC_INTERNAL ? err_set(err, ERRC_INTERNAL, "no random numbers to be had")
+           : rc < 0             ? err_set(err, ERRC_NOMEM, "out of memory")
+                                : 0;
 }
 
 static int start(struct ec2_session *s, struct launch *l, struct arena *arena,

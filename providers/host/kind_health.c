@@ -116,8 +116,7 @@ static int read_local(const struct host_node *node, void *record, enum presence 
 
 int health_wait(const struct run *run, struct host_connection *c, const char *url,
                 struct arena *arena, struct err *err) {
-    struct timespec start, now;
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    double until_s = monotonic_s() + FIRST_START_S;
     do {
         if (answers(run, arena, url, PLAN_TIMEOUT_S))
             return 0;
@@ -125,8 +124,7 @@ int health_wait(const struct run *run, struct host_connection *c, const char *ur
             return err_set(err, ERRC_CANCELLED, "interrupted");
         const struct timespec pause = {0, 100000000};
         nanosleep(&pause, NULL);
-        clock_gettime(CLOCK_MONOTONIC, &now);
-    } while (now.tv_sec - start.tv_sec < FIRST_START_S);
+    } while (monotonic_s() < until_s);
     _cleanup_buf_ struct buf log = BUF_INIT(BUF_SMALL);
     struct err ignored;
     int status = 0;

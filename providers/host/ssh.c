@@ -40,12 +40,6 @@ struct ssh {
     char where[300]; /* "admin@203.0.113.7" */
 };
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static bool stopped(const struct ssh_in *in) {
     return (in->cancel != NULL && atomic_load(in->cancel) > 1) ||
            (in->abandoned != NULL && in->abandoned(in->ctx));
@@ -119,8 +113,8 @@ static int connect_tcp(const struct ssh_in *in, struct err *err) {
         return err_set(err, ERRC_NET, "cannot find %s: %s", in->endpoint->address,
                        gai_strerror(rc));
     int fd = connect_any(list, in);
-    double until = now_s() + RELOAD_S;
-    while (fd < 0 && errno == ECONNREFUSED && now_s() < until && !stopped(in)) {
+    double until = monotonic_s() + RELOAD_S;
+    while (fd < 0 && errno == ECONNREFUSED && monotonic_s() < until && !stopped(in)) {
         const struct timespec pause = {0, 50000000};
         nanosleep(&pause, NULL);
         fd = connect_any(list, in);
@@ -167,7 +161,7 @@ static bool wait_io(struct ssh *s, double until_s) {
         p.events |= POLLOUT;
     int level = cancel_level(s);
     acknowledge_at_once(s->fd);
-    while (now_s() < until_s) {
+    while (monotonic_s() < until_s) {
         if (poll(&p, 1, POLL_MS) > 0)
             return true;
         if (level == 0 && cancel_level(s) == 1)
@@ -233,7 +227,7 @@ static int log_in(struct ssh *s, const struct endpoint *e, double until, struct 
                                                  NULL, e->key_path, ""));
     if (rc == 0)
         return 0;
-    if (rc == LIBSSH2_ERROR_EAGAIN && now_s() >= until)
+    if (rc == LIBSSH2_ERROR_EAGAIN && monotonic_s() >= until)
         return err_set(err, ERRC_TIMEOUT, "%s: the login is not answered", s->where);
     if (is_closed(s->fd)) /* a host that is busy or about to go down */
         return ssh_error(s, ERRC_NET, "the connection was lost at login", err);
@@ -256,12 +250,12 @@ static int handshake(struct ssh *s, const struct ssh_in *in, double deadline, si
     libssh2_session_set_blocking(s->session, 0);
     libssh2_session_method_pref(s->session, LIBSSH2_METHOD_HOSTKEY, "ssh-ed25519");
     RETRY(rc, s, until, libssh2_session_handshake(s->session, s->fd));
-    if (rc == LIBSSH2_ERROR_EAGAIN && now_s() >= until)
+    if (rc == LIBSSH2_ERROR_EAGAIN && monotonic_s() >= until)
         return err_set(err, ERRC_TIMEOUT, "%s: connected, but SSH does not answer", s->where);
     if (rc != 0)
         return ssh_error(s, ERRC_NET, "the SSH handshake failed", err);
     rc = verify_key(s, in, ret_key, err);
-    return rc < 0 ? rc : log_in(s, in->endpoint, now_s() + TRY_S, err);
+    return rc < 0 ? rc : log_in(s, in->endpoint, monotonic_s() + TRY_S, err);
 }
 
 static int try_once(const struct ssh_in *in, double deadline, struct ssh **ret, size_t *ret_key,
@@ -277,7 +271,7 @@ static int try_once(const struct ssh_in *in, double deadline, struct ssh **ret, 
         ssh_close(s);
         return rc;
     }
-    s->used_s = now_s();
+    s->used_s = monotonic_s();
     *ret = s;
     return 0;
 }
@@ -293,7 +287,7 @@ static bool may_come(int rc, double now, double *first_refusal) {
 }
 
 int ssh_connect(const struct ssh_in *in, struct ssh **ret, size_t *ret_key, struct err *err) {
-    double until = now_s() + in->boot_s;
+    double until = monotonic_s() + in->boot_s;
     int pause_ms = 50;
     double first_refusal = 0;
     if (access(in->endpoint->key_path, R_OK) < 0) {
@@ -303,9 +297,9 @@ int ssh_connect(const struct ssh_in *in, struct ssh **ret, size_t *ret_key, stru
         return -ERRC_AUTH;
     }
     for (;;) {
-        int rc = try_once(in, now_s() + TRY_S, ret, ret_key, err);
-        if (rc == 0 || now_s() + pause_ms / 1000.0 > until ||
-            !may_come(rc, now_s(), &first_refusal))
+        int rc = try_once(in, monotonic_s() + TRY_S, ret, ret_key, err);
+        if (rc == 0 || monotonic_s() + pause_ms / 1000.0 > until ||
+            !may_come(rc, monotonic_s(), &first_refusal))
             return rc;
         for (int slept_ms = 0; slept_ms < pause_ms; slept_ms += 50) {
             const struct timespec t = {0, 50000000};
@@ -331,7 +325,7 @@ void ssh_close(struct ssh *s) {
 }
 
 bool ssh_is_alive(const struct ssh *s) {
-    return !is_closed(s->fd) && now_s() - s->used_s < FRESH_S;
+    return !is_closed(s->fd) && monotonic_s() - s->used_s < FRESH_S;
 }
 
 /* ---- One command */
@@ -438,7 +432,7 @@ static int open_channel(struct ssh *s, const char *command, double until, LIBSSH
 
 static void free_channel(struct ssh *s, LIBSSH2_CHANNEL *channel) {
     int rc;
-    double until = now_s() + 1;
+    double until = monotonic_s() + 1;
     if (channel != NULL)
         RETRY(rc, s, until, libssh2_channel_free(channel));
 }
@@ -460,7 +454,7 @@ static int take_status(struct ssh *s, LIBSSH2_CHANNEL *channel, int *ret_status,
 static void run_aside(struct ssh *s, const char *command) {
     LIBSSH2_CHANNEL *channel = NULL;
     struct err ignored;
-    double until = now_s() + ASIDE_S;
+    double until = monotonic_s() + ASIDE_S;
     if (open_channel(s, command, until, &channel, &ignored) == 0)
         while (!libssh2_channel_eof(channel) && wait_io(s, until)) {
             char text[512];
@@ -474,10 +468,10 @@ static void run_aside(struct ssh *s, const char *command) {
 static int run_channel(struct ssh *s, const char *command, struct exchange *r, int *ret_status,
                        struct err *err) {
     int ended;
-    int rc = open_channel(s, command, now_s() + HANDSHAKE_MS / 1000.0, &r->channel, err);
+    int rc = open_channel(s, command, monotonic_s() + HANDSHAKE_MS / 1000.0, &r->channel, err);
     if (rc < 0)
         return rc;
-    double until = now_s() + IDLE_MS / 1000.0;
+    double until = monotonic_s() + IDLE_MS / 1000.0;
     while (!libssh2_channel_eof(r->channel)) {
         int moved = pump(r);
         if (moved < 0 || is_cancelled(s))
@@ -489,11 +483,11 @@ static int run_channel(struct ssh *s, const char *command, struct exchange *r, i
             r->stop = NULL;
         }
         if (moved > 0)
-            until = now_s() + IDLE_MS / 1000.0;
+            until = monotonic_s() + IDLE_MS / 1000.0;
         else if (!is_queued(r->channel) && !wait_io(s, until))
             return ssh_error(s, ERRC_TIMEOUT, "the host said nothing for a long time", err);
     }
-    until = now_s() + HANDSHAKE_MS / 1000.0;
+    until = monotonic_s() + HANDSHAKE_MS / 1000.0;
     RETRY(ended, s, until, libssh2_channel_close(r->channel));
     if (r->on_line != NULL && r->line.len > 0)
         r->on_line(r->ctx, buf_str(&r->line));
@@ -513,7 +507,7 @@ int ssh_run(struct ssh *s, const char *command, struct str input,
                          .errors = errors,
                          .stop = stop};
     int rc = run_channel(s, command, &r, ret_status, err);
-    s->used_s = now_s();
+    s->used_s = monotonic_s();
     free_channel(s, r.channel);
     buf_free(&r.line);
     if (rc == 0 && out != NULL && out->failed)
