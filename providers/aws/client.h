@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-enum aws_service { AWS_EC2, AWS_SSM };
+enum aws_service { AWS_EC2, AWS_SSM, AWS_SERVICE_COUNT };
 
 struct aws_call {
     enum aws_service service;

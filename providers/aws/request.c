@@ -11,6 +11,7 @@ static const struct service {
     [AWS_EC2] = {"ec2", "application/x-www-form-urlencoded; charset=utf-8", NULL},
     [AWS_SSM] = {"ssm", "application/x-amz-json-1.1", "AmazonSSM."},
 };
+_Static_assert(sizeof services / sizeof services[0] == AWS_SERVICE_COUNT, "one row a service");
 
 /* AWS's partitions have domains of their own.
  * https://docs.aws.amazon.com/general/latest/gr/rande.html */
