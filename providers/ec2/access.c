@@ -83,8 +83,6 @@ static int add_rules(struct arena *arena, const struct desire *in, const struct 
     return 0;
 }
 
-enum { SSH_PORT = 22 };
-
 static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
     (void)diags;
     const struct access_section *access = spec_access(in->spec);
@@ -154,10 +152,6 @@ static int record_of(const struct xml *item, struct arena *arena, RECORD *ret) {
     return ret->group_id == NULL ? -ERRC_NOMEM : 0;
 }
 
-static bool is_ours(const struct xml *item, const struct run *run) {
-    return cstr_eq(ec2_tag_of(item, "berth:name"), run->name);
-}
-
 int access_read_live(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
                      struct observed *out, struct err *err) {
     const struct recorded *known = recorded_find(in->recorded, "access");
@@ -165,8 +159,8 @@ int access_read_live(struct ec2_session *s, const struct observe_in *in, const s
     for (const struct xml *item = xml_first_item(xml, "securityGroupInfo"); item != NULL;
          item = xml_next_item(item)) {
         const char *id = xml_text(item, "groupId");
-        bool ours =
-            is_ours(item, s->run) || (known != NULL && known->id != NULL && cstr_eq(known->id, id));
+        bool ours = ec2_is_ours(item, s->run) ||
+                    (known != NULL && known->id != NULL && cstr_eq(known->id, id));
         if (!ours) {
             foreign = item;
             continue;
@@ -287,7 +281,7 @@ static int find_made(struct ec2_session *s, struct arena *arena, const char **re
     int rc = ec2_call(s, &q, "DescribeSecurityGroups", false, arena, &xml, err);
     for (const struct xml *item = rc < 0 ? NULL : xml_first_item(xml, "securityGroupInfo");
          item != NULL; item = xml_next_item(item))
-        if (is_ours(item, s->run) && (*ret_id = xml_text(item, "groupId")) != NULL)
+        if (ec2_is_ours(item, s->run) && (*ret_id = xml_text(item, "groupId")) != NULL)
             return 0;
     *err = refusal;
     return -err->code;
@@ -369,7 +363,7 @@ static int apply_one(struct ec2_session *s, struct change *c, struct arena *aren
     return rc < 0 ? rc : ops->done(ops->ctx, c, &record, err);
 }
 
-int access_apply(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
+static int apply(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
                  struct err *err) {
     for (size_t i = 0; i < batch->len; i++)
         if (apply_one(s, batch->changes[i], batch->arena, ops, err) < 0)
@@ -385,4 +379,12 @@ const struct kind access_kind = {
     .noun = "security group",
     .ask = ask,
     .desire = desire,
+};
+
+const struct ec2_kind access_ec2 = {
+    .kind = &access_kind,
+    .action = "DescribeSecurityGroups",
+    .ask = access_ask_live,
+    .read = access_read_live,
+    .apply = apply,
 };

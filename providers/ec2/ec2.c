@@ -107,7 +107,11 @@ bool ec2_is(const struct err *err, const char *code) { return strcmp(err->aws_co
 
 /* ---- Observing: at most four calls, side by side */
 
-enum { CALL_SERVERS, CALL_KEY_PAIR, CALL_ACCESS, CALL_AMI, CALL_COUNT };
+/* One row a kind; each has a call of its own. */
+static const struct ec2_kind *const kinds[] = {&server_ec2, &key_pair_ec2, &access_ec2};
+
+/* The newest AMI is asked for behind them. */
+enum { CALL_AMI = sizeof kinds / sizeof kinds[0], CALL_COUNT };
 
 /* The image that the spec names; NULL where it writes an ami-… id, or wants no server. */
 static const struct image *named_image(const struct observe_in *in, const char **ret_type) {
@@ -134,25 +138,6 @@ static int read_ami(struct ec2_session *s, const struct aws_call *call) {
         err_set(&s->ami_err, ERRC_NET, "GetParameters: the answer is not JSON");
     cJSON_Delete(json);
     return s->ami == NULL ? -ERRC_NOMEM : 0;
-}
-
-/* The other pages of the answer in hand. */
-static int more_servers(struct ec2_session *s, const struct observe_in *in, const char *token,
-                        struct arena *arena, struct observed *out, struct err *err) {
-    for (int page = 1; token != NULL && token[0] != '\0'; page++) {
-        struct query q;
-        struct xml *xml = NULL;
-        if (page == SERVER_PAGES_MAX)
-            return err_set(err, ERRC_LIMIT, "DescribeInstances: the answer does not end");
-        server_ask_live(s, &q, token);
-        int rc = ec2_call(s, &q, "DescribeInstances", false, arena, &xml, err);
-        if (rc == 0)
-            rc = server_read_live(s, in, xml, out, err);
-        if (rc < 0)
-            return rc;
-        token = xml_text(xml, "nextToken");
-    }
-    return 0;
 }
 
 static int add_one_unreadable(const struct kind *kind, const char *address, const struct err *why,
@@ -200,35 +185,18 @@ static int refuse_unknown_image(struct ec2_session *s, const struct observe_in *
     return add_unreadable(&server_kind, in, false, &why, out);
 }
 
-static const struct {
-    const char *action;
-    const struct kind *kind;
-} reads[CALL_COUNT] = {[CALL_SERVERS] = {"DescribeInstances", &server_kind},
-                       [CALL_KEY_PAIR] = {"DescribeKeyPairs", &key_pair_kind},
-                       [CALL_ACCESS] = {"DescribeSecurityGroups", &access_kind},
-                       [CALL_AMI] = {"GetParameters", NULL}};
-
 static int read_answer(struct ec2_session *s, const struct observe_in *in, size_t i,
                        struct aws_call *call, struct arena *arena, struct observed *out,
                        struct err *err) {
-    if (i != CALL_AMI && call->rc < 0)
-        return add_unreadable(reads[i].kind, in, true, &call->err, out) < 0
+    if (i == CALL_AMI)
+        return read_ami(s, call) < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    const struct ec2_kind *row = kinds[i];
+    if (call->rc < 0)
+        return add_unreadable(row->kind, in, true, &call->err, out) < 0
                    ? err_set(err, ERRC_NOMEM, "out of memory")
                    : 0;
-    int rc = 0;
-    switch (i) {
-    case CALL_SERVERS:
-        rc = server_read_live(s, in, call->xml, out, err);
-        if (rc == 0)
-            rc = more_servers(s, in, xml_text(call->xml, "nextToken"), arena, out, err);
-        return rc < 0 ? rc : server_find_rest(s, in, arena, out, err);
-    case CALL_KEY_PAIR:
-        return key_pair_read_live(s, in, call->xml, out, err);
-    case CALL_ACCESS:
-        return access_read_live(s, in, call->xml, out, err);
-    default:
-        return read_ami(s, call) < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
-    }
+    int rc = row->read(s, in, call->xml, out, err);
+    return rc < 0 || row->read_on == NULL ? rc : row->read_on(s, in, call->xml, arena, out, err);
 }
 
 /* Credentials that are good, but may not ask this one thing. */
@@ -271,14 +239,12 @@ static int observe(void *session, const struct observe_in *in, struct observed *
     struct err first; /* each call has its own */
     _cleanup_buf_ struct buf ami = BUF_INIT(BUF_SMALL);
     _cleanup_arena_ struct arena arena = {0};
-    server_ask_live(s, &queries[CALL_SERVERS], NULL);
-    key_pair_ask_live(s, &queries[CALL_KEY_PAIR]);
-    access_ask_live(s, &queries[CALL_ACCESS]);
     bool failed = false;
     for (size_t i = 0; i < CALL_AMI; i++) {
+        kinds[i]->ask(s, &queries[i]);
         failed |= queries[i].body.failed;
         calls[i] = (struct aws_call){.service = AWS_EC2,
-                                     .action = reads[i].action,
+                                     .action = kinds[i]->action,
                                      .body = buf_str(&queries[i].body),
                                      .arena = &arena};
     }
@@ -287,10 +253,8 @@ static int observe(void *session, const struct observe_in *in, struct observed *
     if (parameter != NULL) {
         buf_addf(&ami, "{\"Names\":[\"%s\"]}", parameter);
         failed |= ami.failed;
-        calls[n++] = (struct aws_call){.service = AWS_SSM,
-                                       .action = reads[CALL_AMI].action,
-                                       .body = buf_str(&ami),
-                                       .arena = &arena};
+        calls[n++] = (struct aws_call){
+            .service = AWS_SSM, .action = "GetParameters", .body = buf_str(&ami), .arena = &arena};
     }
     size_t before = aws_client_calls(s->client);
     int rc = failed ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
@@ -308,11 +272,10 @@ static int observe(void *session, const struct observe_in *in, struct observed *
 
 static int apply(void *session, struct batch *batch, const struct apply_ops *ops, struct err *err) {
     const struct kind *kind = batch->changes[0]->kind;
-    if (kind == &key_pair_kind)
-        return key_pair_apply(session, batch, ops, err);
-    if (kind == &access_kind)
-        return access_apply(session, batch, ops, err);
-    return server_apply(session, batch, ops, err);
+    for (size_t i = 0; i < CALL_AMI; i++)
+        if (kinds[i]->kind == kind)
+            return kinds[i]->apply(session, batch, ops, err);
+    return err_set(err, ERRC_INTERNAL, "%s is no kind of EC2's", kind->name);
 }
 
 const struct world ec2_world = {

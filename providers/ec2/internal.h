@@ -5,7 +5,7 @@
 #include "providers/aws/query.h"
 #include "providers/ec2/ec2.h"
 
-enum { NAME_SIZE = 64, SERVER_IDS_MAX = 1000, SERVER_PAGES_MAX = 1000 };
+enum { NAME_SIZE = 64, SERVER_IDS_MAX = 1000, SERVER_PAGES_MAX = 1000, SSH_PORT = 22 };
 
 struct ec2_session {
     const struct run *run;
@@ -33,7 +33,9 @@ bool ec2_is(const struct err *err, const char *code);
 void ec2_add_tags(struct query *q, size_t spec, const char *resource, const struct run *run,
                   const char *node, int64_t first_index, const struct strmap *tags);
 const char *ec2_tag_of(const struct xml *item, const char *key); /* or NULL */
-/* Are they all there? With an index of -1 that one is not looked at. */
+/* Is it of the project of that name? */
+bool ec2_is_ours(const struct xml *item, const struct run *run);
+/* Are all tags there that say so? With an index of -1 that one is not looked at. */
 bool ec2_is_tagged(const struct xml *item, const struct run *run, const char *node,
                    int64_t first_index);
 /* Sets them, and no others. */
@@ -53,6 +55,24 @@ bool key_pair_has_files(const struct ec2_session *s);
 /* Of all types; absence is success. */
 int key_pair_remove_files(struct ec2_session *s, struct err *err);
 
+/* What the world needs to know of a kind: one row of ec2.c's table. */
+struct ec2_kind {
+    const struct kind *kind;
+    const char *action; /* the call that observes it, side by side with the others' */
+    /* Makes that call's body. */
+    void (*ask)(struct ec2_session *s, struct query *q);
+    /* Appends what its answer says. */
+    int (*read)(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
+                struct observed *out, struct err *err);
+    /* Asks on, where that one answer does not tell all; NULL where it does. */
+    int (*read_on)(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
+                   struct arena *arena, struct observed *out, struct err *err);
+    /* As struct world's: every change of the batch is answered for. */
+    int (*apply)(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
+                 struct err *err);
+};
+extern const struct ec2_kind key_pair_ec2, access_ec2, server_ec2;
+
 /* Observing: what each kind asks, and what it makes of the answer. */
 void key_pair_ask_live(struct ec2_session *s, struct query *q);
 int key_pair_read_live(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
@@ -60,14 +80,16 @@ int key_pair_read_live(struct ec2_session *s, const struct observe_in *in, const
 void access_ask_live(struct ec2_session *s, struct query *q);
 int access_read_live(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
                      struct observed *out, struct err *err);
+/* The page that `next_token` names; NULL: the first. */
 void server_ask_live(struct ec2_session *s, struct query *q, const char *next_token);
 int server_read_live(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
                      struct observed *out, struct err *err);
-/* Recorded servers that are not in `out` yet: somebody may have taken the tag off. A run that was
- * cut may have made one a moment ago, and EC2 is eventually consistent: such a one is asked for
- * again for some seconds before it is taken to have vanished. */
-int server_find_rest(struct ec2_session *s, const struct observe_in *in, struct arena *arena,
-                     struct observed *out, struct err *err);
+/* As struct ec2_kind's read_on: the other pages, then recorded servers that are not in `out` yet:
+ * somebody may have taken the tag off. A run that was cut may have made one a moment ago, and EC2
+ * is eventually consistent: such a one is asked for again for some seconds before it is taken to
+ * have vanished. */
+int server_read_on(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
+                   struct arena *arena, struct observed *out, struct err *err);
 /* Rows of the server's field table by number. */
 enum { SERVER_FIELD_IMDS = 6 };
 
@@ -78,11 +100,6 @@ int64_t server_index_of(const struct xml *item);
 /* One instance element → record; strings live in `arena`. */
 int server_record_of(const struct xml *item, struct arena *arena, struct server_record *ret);
 
-/* Applying: every change of the batch is answered for. */
-int key_pair_apply(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
-                   struct err *err);
-int access_apply(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
-                 struct err *err);
 int server_apply(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
                  struct err *err);
 

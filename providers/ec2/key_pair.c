@@ -7,22 +7,24 @@
 
 #define RECORD struct key_pair_record
 
+enum { F_NAME, F_PUBLIC_KEY, F_TYPE };
+
 static const struct field fields[] = {
-    {.name = "name",
-     .doc = "Name in EC2.",
-     .type = FIELD_STR,
-     .flags = FIELD_IMMUTABLE,
-     .offset = offsetof(RECORD, name)},
-    {.name = "public_key",
-     .doc = "Public key, without its comment.",
-     .type = FIELD_STR,
-     .flags = FIELD_IMMUTABLE,
-     .offset = offsetof(RECORD, public_key)},
-    {.name = "type",
-     .doc = "Kind of key.",
-     .type = FIELD_STR,
-     .flags = FIELD_IMMUTABLE,
-     .offset = offsetof(RECORD, type)},
+    [F_NAME] = {.name = "name",
+                .doc = "Name in EC2.",
+                .type = FIELD_STR,
+                .flags = FIELD_IMMUTABLE,
+                .offset = offsetof(RECORD, name)},
+    [F_PUBLIC_KEY] = {.name = "public_key",
+                      .doc = "Public key, without its comment.",
+                      .type = FIELD_STR,
+                      .flags = FIELD_IMMUTABLE,
+                      .offset = offsetof(RECORD, public_key)},
+    [F_TYPE] = {.name = "type",
+                .doc = "Kind of key.",
+                .type = FIELD_STR,
+                .flags = FIELD_IMMUTABLE,
+                .offset = offsetof(RECORD, type)},
     {.name = "id",
      .doc = "Id in EC2.",
      .type = FIELD_STR,
@@ -44,8 +46,6 @@ static const struct field fields[] = {
      .offset = offsetof(RECORD, tagged)},
     FIELD_END,
 };
-
-enum { FIELD_INDEX_PUBLIC_KEY = 1, FIELD_INDEX_TYPE = 2 };
 
 static int ask(const struct spec *spec, struct inputs *inputs) {
     const struct key_pair_section *section = spec_key_pair(spec);
@@ -69,7 +69,7 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
     const struct input *key = inputs_get(in->inputs, given != NULL ? INPUT_FILE : INPUT_LOCAL,
                                          given != NULL ? given : key_pair_public_file(type));
     if (key == NULL || !key->found) {
-        node->unknown = 1u << FIELD_INDEX_PUBLIC_KEY; /* it is made when it is needed */
+        node->unknown = 1u << F_PUBLIC_KEY; /* it is made when it is needed */
         return record->name == NULL ? -ERRC_NOMEM : 0;
     }
     _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
@@ -96,10 +96,6 @@ void key_pair_ask_live(struct ec2_session *s, struct query *q) {
     query_add(q, "IncludePublicKey", "true");
 }
 
-static bool is_ours(const struct xml *item, const struct run *run) {
-    return cstr_eq(ec2_tag_of(item, "berth:name"), run->name);
-}
-
 static int record_of(const struct xml *item, struct arena *arena, RECORD *ret) {
     _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
     const char *key = xml_text(item, "publicKey");
@@ -120,7 +116,7 @@ static const char *note_of(const struct node *node, const RECORD *live) {
     if (live->type != NULL && !cstr_eq(live->type, wanted->type))
         return "servers that were made with the old pair let in that one only; its private half is "
                "kept for them";
-    return node->unknown >> FIELD_INDEX_PUBLIC_KEY & 1
+    return node->unknown >> F_PUBLIC_KEY & 1
                ? "its private half is not here: a new pair takes its place, which servers that "
                  "were made with the old one do not let in"
                : NULL;
@@ -137,7 +133,7 @@ int key_pair_read_live(struct ec2_session *s, const struct observe_in *in, const
     RECORD *record = ARENA_NEW(&out->arena, RECORD);
     if (record == NULL || record_of(item, &out->arena, record) < 0)
         return err_set(err, ERRC_NOMEM, "out of memory");
-    bool ours = is_ours(item, s->run) ||
+    bool ours = ec2_is_ours(item, s->run) ||
                 (known != NULL && known->id != NULL && cstr_eq(known->id, record->key_pair_id));
     struct live *live =
         observed_add(out, &key_pair_kind, "key_pair", ours ? LIVE_OURS : LIVE_FOREIGN);
@@ -152,9 +148,9 @@ int key_pair_read_live(struct ec2_session *s, const struct observe_in *in, const
     live->record = record;
     record->tagged = ec2_is_tagged(item, s->run, "key_pair", -1);
     if (record->public_key == NULL)
-        live->unread |= 1u << FIELD_INDEX_PUBLIC_KEY;
+        live->unread |= 1u << F_PUBLIC_KEY;
     if (record->type == NULL)
-        live->unread |= 1u << FIELD_INDEX_TYPE;
+        live->unread |= 1u << F_TYPE;
     live->note = note_of(nodes_find(in->nodes, "key_pair"), record);
     return 0;
 }
@@ -170,7 +166,7 @@ static int find_imported(struct ec2_session *s, const RECORD *record, struct are
     key_pair_ask_live(s, &q);
     int rc = ec2_call(s, &q, "DescribeKeyPairs", false, arena, &xml, err);
     const struct xml *item = rc < 0 ? NULL : xml_first_item(xml, "keySet");
-    if (item != NULL && is_ours(item, s->run) && record_of(item, arena, &found) == 0 &&
+    if (item != NULL && ec2_is_ours(item, s->run) && record_of(item, arena, &found) == 0 &&
         cstr_eq(found.public_key, record->public_key)) {
         *ret = item;
         return 0;
@@ -279,8 +275,8 @@ static int apply_one(struct ec2_session *s, struct change *c, struct arena *aren
     return rc < 0 ? rc : ops->done(ops->ctx, c, record, err);
 }
 
-int key_pair_apply(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
-                   struct err *err) {
+static int apply(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
+                 struct err *err) {
     for (size_t i = 0; i < batch->len; i++)
         if (apply_one(s, batch->changes[i], batch->arena, ops, err) < 0)
             ops->failed(ops->ctx, batch->changes[i], err);
@@ -296,4 +292,12 @@ const struct kind key_pair_kind = {
     .leaves = "its private key, if berth made it",
     .ask = ask,
     .desire = desire,
+};
+
+const struct ec2_kind key_pair_ec2 = {
+    .kind = &key_pair_kind,
+    .action = "DescribeKeyPairs",
+    .ask = key_pair_ask_live,
+    .read = key_pair_read_live,
+    .apply = apply,
 };

@@ -198,7 +198,7 @@ static int endpoint(const void *record, const char *project_dir, struct arena *a
     *ret = (struct endpoint){
         .user = r->user,
         .address = r->public_ip != NULL ? r->public_ip : r->private_ip,
-        .port = 22,
+        .port = SSH_PORT,
         .key_path = r->key_file != NULL
                         ? r->key_file
                         : arena_printf(arena, "%s/%s", project_dir, key_pair_file(r->key_type)),

@@ -1,4 +1,5 @@
-/* Recorded servers that their tag did not find: by their ids. */
+/* Servers that one answer does not tell of: the other pages of it, and those that their tag did not
+ * find, by their recorded ids. */
 #include "providers/ec2/internal.h"
 
 enum { FILTER_VALUES_MAX = 200, /* EC2's own limit */ TRIES = 6 };
@@ -55,7 +56,26 @@ static int ask_all(struct ec2_session *s, const struct observe_in *in, struct ar
     return rc < 0 || request.len == 0 ? rc : ask(s, in, &request, arena, out, unseen, err);
 }
 
-int server_find_rest(struct ec2_session *s, const struct observe_in *in, struct arena *arena,
+/* The other pages of the answer in hand. */
+static int read_pages(struct ec2_session *s, const struct observe_in *in, const char *token,
+                      struct arena *arena, struct observed *out, struct err *err) {
+    for (int page = 1; token != NULL && token[0] != '\0'; page++) {
+        struct query q;
+        struct xml *xml = NULL;
+        if (page == SERVER_PAGES_MAX)
+            return err_set(err, ERRC_LIMIT, "DescribeInstances: the answer does not end");
+        server_ask_live(s, &q, token);
+        int rc = ec2_call(s, &q, "DescribeInstances", false, arena, &xml, err);
+        if (rc == 0)
+            rc = server_read_live(s, in, xml, out, err);
+        if (rc < 0)
+            return rc;
+        token = xml_text(xml, "nextToken");
+    }
+    return 0;
+}
+
+static int find_rest(struct ec2_session *s, const struct observe_in *in, struct arena *arena,
                      struct observed *out, struct err *err) {
     double pause = 0.2;
     for (int i = 1;; i++) {
@@ -67,4 +87,10 @@ int server_find_rest(struct ec2_session *s, const struct observe_in *in, struct 
             return err_set(err, ERRC_CANCELLED, "DescribeInstances: interrupted");
         pause *= 2;
     }
+}
+
+int server_read_on(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
+                   struct arena *arena, struct observed *out, struct err *err) {
+    int rc = read_pages(s, in, xml_text(xml, "nextToken"), arena, out, err);
+    return rc < 0 ? rc : find_rest(s, in, arena, out, err);
 }

@@ -51,18 +51,6 @@ static int add_user_data(struct ec2_session *s, struct query *q, const char *tok
     return 0;
 }
 
-int64_t server_address_index(const char *address) {
-    int64_t index = 0;
-    struct str digits = str_of(address);
-    if (str_starts(digits, STR("server[")) && str_ends(digits, STR("]"))) {
-        digits.ptr += strlen("server[");
-        digits.len -= strlen("server[]");
-        if (str_to_i64(digits, 0, 100000, &index))
-            return index;
-    }
-    return -1;
-}
-
 struct launch {
     struct change **changes; /* consecutive indexes, one token */
     size_t len;

@@ -58,6 +58,18 @@ static int read_groups(const struct xml *item, struct arena *arena, RECORD *r) {
     return 0;
 }
 
+int64_t server_address_index(const char *address) {
+    int64_t index = 0;
+    struct str digits = str_of(address);
+    if (str_starts(digits, STR("server[")) && str_ends(digits, STR("]"))) {
+        digits.ptr += strlen("server[");
+        digits.len -= strlen("server[]");
+        if (str_to_i64(digits, 0, INDEX_MAX, &index))
+            return index;
+    }
+    return -1;
+}
+
 static int64_t launch_index_of(const struct xml *item) {
     const char *text = xml_text(item, "amiLaunchIndex");
     int64_t index;
@@ -193,3 +205,14 @@ int server_read_live(struct ec2_session *s, const struct observe_in *in, const s
                 return err_set(err, ERRC_NOMEM, "out of memory");
     return 0;
 }
+
+static void ask_first(struct ec2_session *s, struct query *q) { server_ask_live(s, q, NULL); }
+
+const struct ec2_kind server_ec2 = {
+    .kind = &server_kind,
+    .action = "DescribeInstances",
+    .ask = ask_first,
+    .read = server_read_live,
+    .read_on = server_read_on,
+    .apply = server_apply,
+};

@@ -53,13 +53,16 @@ const char *ec2_tag_of(const struct xml *item, const char *key) {
     return NULL;
 }
 
+bool ec2_is_ours(const struct xml *item, const struct run *run) {
+    return cstr_eq(ec2_tag_of(item, "berth:name"), run->name);
+}
+
 /* The lineage may be that of a state that was lost. */
 bool ec2_is_tagged(const struct xml *item, const struct run *run, const char *node,
                    int64_t first_index) {
     char index[24];
     snprintf(index, sizeof index, "%lld", (long long)first_index);
-    return cstr_eq(ec2_tag_of(item, "berth:name"), run->name) &&
-           ec2_tag_of(item, "berth:lineage") != NULL &&
+    return ec2_is_ours(item, run) && ec2_tag_of(item, "berth:lineage") != NULL &&
            cstr_eq(ec2_tag_of(item, "berth:node"), node) &&
            (first_index < 0 || cstr_eq(ec2_tag_of(item, "berth:index"), index));
 }
