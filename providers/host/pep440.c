@@ -140,14 +140,31 @@ static bool same_local(const char *version, const char *wish) {
     return *a == *b;
 }
 
+enum comparison {
+    OP_IDENTICAL,
+    OP_EQUAL,
+    OP_NOT,
+    OP_AT_MOST,
+    OP_AT_LEAST,
+    OP_COMPATIBLE,
+    OP_BELOW,
+    OP_ABOVE,
+    OP_COUNT
+};
+
+/* Longer ones first: they begin like shorter ones. */
+static const char *const operators[] = {
+    [OP_IDENTICAL] = "===", [OP_EQUAL] = "==",      [OP_NOT] = "!=",  [OP_AT_MOST] = "<=",
+    [OP_AT_LEAST] = ">=",   [OP_COMPATIBLE] = "~=", [OP_BELOW] = "<", [OP_ABOVE] = ">"};
+_Static_assert(sizeof operators / sizeof operators[0] == OP_COUNT, "one text an operator");
+
 static bool matches_one(const char *raw, const struct version *v, struct str clause) {
-    static const char *const operators[] = {"===", "==", "!=", "<=", ">=", "~=", "<", ">"};
     char text[128];
     clause = str_trim(clause);
     size_t op = 0;
-    while (op < 8 && !str_starts(clause, str_of(operators[op])))
+    while (op < OP_COUNT && !str_starts(clause, str_of(operators[op])))
         op++;
-    if (op == 8)
+    if (op == OP_COUNT)
         return clause.len == 0;
     size_t skip = strlen(operators[op]);
     struct str rest = str_trim((struct str){clause.ptr + skip, clause.len - skip});
@@ -163,21 +180,21 @@ static bool matches_one(const char *raw, const struct version *v, struct str cla
     int c = compare(v, &want);
     bool same_release = same_prefix(v, &want, PARTS_MAX);
     switch (op) {
-    case 0: {
+    case OP_IDENTICAL: {
         size_t len = strlen(text);
         return strncasecmp(raw, text, len) == 0 && raw[len] == '\0';
     }
-    case 1:
+    case OP_EQUAL:
         return wild ? same_prefix(v, &want, want.release_len) : c == 0 && same_local(raw, text);
-    case 2:
+    case OP_NOT:
         return wild ? !same_prefix(v, &want, want.release_len) : c != 0 || !same_local(raw, text);
-    case 3:
+    case OP_AT_MOST:
         return c <= 0;
-    case 4:
+    case OP_AT_LEAST:
         return c >= 0;
-    case 5:
+    case OP_COMPATIBLE:
         return c >= 0 && want.release_len > 1 && same_prefix(v, &want, want.release_len - 1);
-    case 6: /* a pre-release of the limit itself is not below it */
+    case OP_BELOW: /* a pre-release of the limit itself is not below it */
         return c < 0 && !(same_release && is_pre(v) && !is_pre(&want));
     default: /* nor is its post-release above it */
         return c > 0 && !(same_release && v->phase == PHASE_POST && want.phase != PHASE_POST);
