@@ -10,7 +10,9 @@
 #include <string.h>
 
 #define BOOT_S 240.0
-enum { TAIL_MAX = 3000, PROGRESS_MAX = 60 };
+/* Of a step's output: what is kept, what of it an error shows, and how much of a line progress
+ * does. */
+enum { TAIL_MAX = 3000, TAIL_SHOWN = 800, PROGRESS_MAX = 60 };
 
 enum step_status { STEP_WAITING, STEP_DONE, STEP_FAILED };
 
@@ -41,6 +43,12 @@ static void fail(struct convergence *x, size_t i, const struct err *err) {
         return;
     x->status[i] = STEP_FAILED;
     x->ops->failed(x->ops->ctx, x->batch->changes[i], err);
+}
+
+static void fail_blocked(struct convergence *x, size_t i) {
+    struct err err;
+    err_set(&err, ERRC_HOST, "not done, since what it needs failed");
+    fail(x, i, &err);
 }
 
 /* What depended on an earlier change of the same batch is known now. */
@@ -97,9 +105,7 @@ static void on_control(struct convergence *x, struct str line) {
         buf_reset(&x->tail);
         x->ops->begun(x->ops->ctx, x->batch->changes[i]);
     } else if (str_eqc(word, "S")) {
-        struct err err;
-        err_set(&err, ERRC_HOST, "not done, since what it needs failed");
-        fail(x, (size_t)i, &err);
+        fail_blocked(x, (size_t)i);
     } else if (str_eqc(word, "E") && str_split(&line, '\t', &text) &&
                str_to_i64(text, 0, 255, &status)) {
         x->current = SIZE_MAX;
@@ -112,8 +118,7 @@ static void on_control(struct convergence *x, struct str line) {
         }
         struct err err;
         struct str tail = str_trim(buf_str(&x->tail));
-        size_t most = 800;
-        size_t skip = tail.len > most ? tail.len - most : 0;
+        size_t skip = tail.len > TAIL_SHOWN ? tail.len - TAIL_SHOWN : 0;
         err_set(&err, ERRC_HOST, "exit %d:\n%s%.*s", (int)status, skip > 0 ? "…" : "",
                 (int)(tail.len - skip), tail.ptr + skip);
         err_hint(&err, "mend what it says and apply again; to look at the server: berth ssh");
@@ -179,22 +184,14 @@ static bool blocked(struct convergence *x, size_t i) {
     return false;
 }
 
-static void fail_blocked(struct convergence *x, size_t i) {
-    struct err err;
-    err_set(&err, ERRC_HOST, "not done, since what it needs failed");
-    fail(x, i, &err);
-}
-
 /* Jupyter reads its files at start only: the last change of what it reads restarts it and, unless
  * its health is converged anyway, is done when it answers again. */
 static size_t find_restarter(const struct batch *b) {
     size_t last = SIZE_MAX;
     for (size_t i = 0; i < b->len; i++) {
-        const struct kind *kind = b->changes[i]->kind;
         if (is_removal(b->changes[i]))
             return SIZE_MAX;
-        if (kind == &host_python_packages_kind || kind == &host_tls_kind ||
-            kind == &host_jupyter_kind || kind == &host_service_kind)
+        if (host_kind_of(b->changes[i]->kind)->restarts_jupyter)
             last = i;
     }
     return last;
@@ -242,11 +239,9 @@ static void run_script(struct convergence *x) {
     for (size_t i = 0; script_converge[i] != NULL; i++)
         buf_adds(&script, script_converge[i]);
     for (size_t i = 0; i < x->batch->len; i++) {
-        if (x->batch->changes[i]->kind != &host_python_kind || is_removal(x->batch->changes[i]))
-            continue;
-        buf_adds(&script, "start_uv ");
-        shell_quote(&script, x->nodes[i].extra == NULL ? "" : x->nodes[i].extra);
-        buf_addc(&script, '\n');
+        const struct host_kind *kind = host_kind_of(x->batch->changes[i]->kind);
+        if (kind->begin_early != NULL && !is_removal(x->batch->changes[i]))
+            kind->begin_early(&x->nodes[i], &script);
     }
     for (size_t i = 0; i < x->batch->len; i++) {
         if (x->status[i] != STEP_WAITING || host_kind_of(x->batch->changes[i]->kind)->step == NULL)

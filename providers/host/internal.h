@@ -1,4 +1,5 @@
-/* What the files of this folder share: a kind of host node is one file and one row in kinds.c. */
+/* What the files of this folder share: a kind of host node is one file, its names here and in
+ * host.h, and one row in kinds.c. */
 #pragma once
 
 #include "providers/host/host.h"
@@ -85,6 +86,12 @@ struct host_step {
 
 struct host_kind {
     const struct kind *kind;
+    /* Jupyter reads this at its start only: the last change of such a kind restarts it, and is done
+     * when it answers again. */
+    bool restarts_jupyter;
+    /* Append shell that begins slow work before the first step, to run beside the steps. May be
+     * NULL. */
+    void (*begin_early)(const struct host_node *node, struct buf *script);
     /* Append shell that prints this node's facts by `fact KEY VALUE` and `fact64 KEY FILE`.
      * NULL: nothing to read on the host. */
     int (*probe)(const struct host_node *node, struct buf *script);
@@ -132,10 +139,7 @@ void shell_quote(struct buf *out, const char *text);
 void shell_write_file(struct buf *script, const char *path, struct str content, const char *owner,
                       const char *mode);
 /* A path of the spec ("~/x") on the host of that login user: "/home/USER/x". */
-const char *remote_path(struct arena *arena, const char *user, const char *path);
-
-/* The node's address without its last part: "server[0]". */
-const char *child_address(struct arena *arena, int64_t server, const char *what);
+const char *host_path(struct arena *arena, const char *user, const char *path);
 
 /* Does the spec ask for anything on its hosts? */
 bool host_is_wanted(const struct spec *spec);
@@ -149,8 +153,10 @@ int host_desire_each(const struct desire *in, struct nodes *out, const struct ki
 /* struct kind.batch of all host kinds: what one host needs goes down one connection. */
 const char *host_batch(const struct change *change, struct arena *arena);
 
-/* Hex of a keyed hash of a secret, to compare secrets without keeping them. NULL on failure. */
-const char *seal(struct arena *arena, struct str secret_file, const char *label, struct str text);
+/* Hex of a keyed hash of a secret, to compare secrets without keeping them. `secret_file` is the
+ * project's secret (project_secret in providers/sshkey.h). NULL on failure. */
+const char *host_secret_tag(struct arena *arena, struct str secret_file, const char *label,
+                            struct str text);
 
 /* Certificates, made here (tls_cert.c). */
 int tls_ca_ensure(const struct run *run, struct buf *ca_pem, struct err *err);

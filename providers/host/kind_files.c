@@ -90,7 +90,7 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
 
 /* "." stands for the path itself, when it is a file. */
 static const char *path_of(const struct host_node *node, const char *to, const char *entry) {
-    const char *base = remote_path(node->arena, node->connection->endpoint.user, to);
+    const char *base = host_path(node->arena, node->connection->endpoint.user, to);
     return base == NULL || strcmp(entry, ".") == 0
                ? base
                : arena_printf(node->arena, "%s/%s", base, entry);

@@ -110,7 +110,7 @@ static int fill_settings(const struct desire *in, RECORD *r, struct arena *arena
             return rc;
     }
     const char *port = arena_printf(arena, "%lld", (long long)j->port);
-    const char *root = quoted(arena, remote_path(arena, user, j->root_dir));
+    const char *root = quoted(arena, host_path(arena, user, j->root_dir));
     if (set(arena, r, "ServerApp.ip", "\"0.0.0.0\"") < 0 ||
         set(arena, r, "ServerApp.port", port) < 0 ||
         set(arena, r, "ServerApp.port_retries", "0") < 0 ||
@@ -146,11 +146,11 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
         extra->password = str_trim(input_text(in->inputs, type, name));
     node->extra = extra;
     if (extra->secret.len > 0 && token.len > 0)
-        r->token_tag = seal(arena, extra->secret, "token", token);
+        r->token_tag = host_secret_tag(arena, extra->secret, "token", token);
     else
         node->unknown |= 1u << F_TOKEN;
     if (extra->password.len > 0 && extra->secret.len > 0)
-        r->password_tag = seal(arena, extra->secret, "password", extra->password);
+        r->password_tag = host_secret_tag(arena, extra->secret, "password", extra->password);
     else if (extra->password.len > 0)
         node->unknown |= 1u << F_PASSWORD;
     /* Whose home the root folder is in depends on the server's image. */
@@ -193,7 +193,7 @@ static int resolve(const struct node *node, const struct lookup *lookup, struct 
         return 0;
     *unknown &= ~(UINT64_C(1) << F_SETTINGS);
     return set(arena, r, "ServerApp.root_dir",
-               quoted(arena, remote_path(arena, e.user, extra->root_dir)));
+               quoted(arena, host_path(arena, e.user, extra->root_dir)));
 }
 
 static int probe(const struct host_node *node, struct buf *script) {
@@ -244,9 +244,9 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     if (rc < 0 || secret.len == 0)
         return rc;
     if (text_at(&all, "IdentityProvider.token", &token) != NULL)
-        r->token_tag = seal(node->arena, secret, "token", buf_str(&token));
+        r->token_tag = host_secret_tag(node->arena, secret, "token", buf_str(&token));
     if (text_at(&all, "PasswordIdentityProvider.hashed_password", &hash) != NULL) {
-        r->hash_tag = seal(node->arena, secret, "hash", buf_str(&hash));
+        r->hash_tag = host_secret_tag(node->arena, secret, "hash", buf_str(&hash));
         bool same = recorded != NULL && cstr_eq(recorded->hash_tag, r->hash_tag);
         r->password_tag = same ? recorded->password_tag : "another";
     }
@@ -328,8 +328,8 @@ static int compose(const RECORD *r, const struct buf *token, const struct buf *h
     return 0;
 }
 
-static int seal_all(struct host_step *s, const struct buf *token, struct str password,
-                    const struct buf *hash, struct err *err) {
+static int tag_secrets(struct host_step *s, const struct buf *token, struct str password,
+                       const struct buf *hash, struct err *err) {
     RECORD *r = s->record;
     unsigned char bytes[SSHKEY_SEED_SIZE];
     int rc = project_secret(s->node->session->run->project_dir, s->node->session->run->random,
@@ -337,9 +337,11 @@ static int seal_all(struct host_step *s, const struct buf *token, struct str pas
     if (rc < 0)
         return rc;
     struct str secret = {(const char *)bytes, sizeof bytes};
-    r->token_tag = seal(s->node->arena, secret, "token", buf_str(token));
-    r->password_tag = password.len == 0 ? NULL : seal(s->node->arena, secret, "password", password);
-    r->hash_tag = hash->len == 0 ? NULL : seal(s->node->arena, secret, "hash", buf_str(hash));
+    r->token_tag = host_secret_tag(s->node->arena, secret, "token", buf_str(token));
+    r->password_tag =
+        password.len == 0 ? NULL : host_secret_tag(s->node->arena, secret, "password", password);
+    r->hash_tag =
+        hash->len == 0 ? NULL : host_secret_tag(s->node->arena, secret, "hash", buf_str(hash));
     OPENSSL_cleanse(bytes, sizeof bytes);
     return r->token_tag == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
 }
@@ -360,14 +362,14 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     if (rc == 0 && extra->password.len > 0)
         rc = hash_password(run, extra->password, &hash, err);
     if (rc == 0)
-        rc = seal_all(s, &token, extra->password, &hash, err);
+        rc = tag_secrets(s, &token, extra->password, &hash, err);
     pthread_mutex_unlock(s->node->session->mutex);
     if (rc == 0 && compose(after, &token, &hash, &config) < 0)
         rc = err_set(err, ERRC_NOMEM, "out of memory");
     if (rc < 0)
         return rc;
     const char *user = s->node->connection->endpoint.user;
-    const char *root = remote_path(s->node->arena, user, extra->root_dir);
+    const char *root = host_path(s->node->arena, user, extra->root_dir);
     buf_addf(script, "home_dirs %s ", user);
     shell_quote(script, root);
     buf_adds(script, "/.\n");
@@ -390,6 +392,7 @@ const struct kind host_jupyter_kind = {
 
 const struct host_kind host_jupyter_host = {
     .kind = &host_jupyter_kind,
+    .restarts_jupyter = true,
     .probe = probe,
     .read = read,
     .step = step,

@@ -82,6 +82,13 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     return r->python == NULL ? -ERRC_NOMEM : 0;
 }
 
+/* uv is fetched while system packages are installed. */
+static void begin_early(const struct host_node *node, struct buf *script) {
+    buf_adds(script, "start_uv ");
+    shell_quote(script, node->extra == NULL ? "" : node->extra);
+    buf_addc(script, '\n');
+}
+
 static int step(struct host_step *s, struct buf *script, struct err *err) {
     const RECORD *after = s->after;
     (void)err;
@@ -118,6 +125,7 @@ const struct kind host_python_kind = {
 
 const struct host_kind host_python_host = {
     .kind = &host_python_kind,
+    .begin_early = begin_early,
     .probe = probe,
     .read = read,
     .step = step,

@@ -264,6 +264,7 @@ const struct kind host_python_packages_kind = {
 
 const struct host_kind host_python_packages_host = {
     .kind = &host_python_packages_kind,
+    .restarts_jupyter = true,
     .probe = probe,
     .read = read,
     .step = step,

@@ -139,6 +139,7 @@ const struct kind host_service_kind = {
 
 const struct host_kind host_service_host = {
     .kind = &host_service_kind,
+    .restarts_jupyter = true,
     .probe = probe,
     .read = read,
     .step = step,

@@ -156,6 +156,7 @@ const struct kind host_tls_kind = {
 
 const struct host_kind host_tls_host = {
     .kind = &host_tls_kind,
+    .restarts_jupyter = true,
     .probe = probe,
     .read = read,
     .step = step,

@@ -22,6 +22,12 @@ bool host_is_wanted(const struct spec *spec) {
            spec_has(spec, &section_jupyter);
 }
 
+/* "server[N].WHAT", or the server's own address for "". */
+static const char *child_address(struct arena *arena, int64_t server, const char *what) {
+    return arena_printf(arena, "server[%lld]%s%s", (long long)server, what[0] == '\0' ? "" : ".",
+                        what);
+}
+
 int host_desire_each(const struct desire *in, struct nodes *out, const struct kind *kind,
                      const char *what, const char *const *deps,
                      int (*fill)(const struct desire *in, struct node *node, struct arena *arena,

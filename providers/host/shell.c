@@ -26,7 +26,7 @@ void shell_write_file(struct buf *script, const char *path, struct str content, 
     buf_addf(script, " \"$t\"\nchmod %s \"$t\"\nmv -f \"$t\" \"$f\"\n", mode);
 }
 
-const char *remote_path(struct arena *arena, const char *user, const char *path) {
+const char *host_path(struct arena *arena, const char *user, const char *path) {
     struct str p = str_of(path);
     while (p.len > 1 && p.ptr[p.len - 1] == '/')
         p.len--;
@@ -36,12 +36,8 @@ const char *remote_path(struct arena *arena, const char *user, const char *path)
     return home == NULL ? NULL : arena_printf(arena, "%s%.*s", home, (int)(p.len - 1), p.ptr + 1);
 }
 
-const char *child_address(struct arena *arena, int64_t server, const char *what) {
-    return arena_printf(arena, "server[%lld]%s%s", (long long)server, what[0] == '\0' ? "" : ".",
-                        what);
-}
-
-const char *seal(struct arena *arena, struct str secret_file, const char *label, struct str text) {
+const char *host_secret_tag(struct arena *arena, struct str secret_file, const char *label,
+                            struct str text) {
     unsigned char secret[SSHKEY_SEED_SIZE], tag[SSHKEY_SEED_SIZE];
     _cleanup_buf_ struct buf hex = BUF_INIT(BUF_SMALL);
     if (secret_file.len != sizeof secret)

@@ -145,7 +145,8 @@ static void make_config(const char *text, struct buf *token) {
     unsigned char secret[SSHKEY_SEED_SIZE];
     assert_int_equal(project_secret(dir, random_bytes, secret, &err), 0);
     struct str key = {(const char *)secret, sizeof secret};
-    assert_string_equal(record->token_tag, seal(&w.arena, key, "token", str_trim(buf_str(token))));
+    assert_string_equal(record->token_tag,
+                        host_secret_tag(&w.arena, key, "token", str_trim(buf_str(token))));
     assert_int_equal(unlink(path), 0);
     snprintf(path, sizeof path, "%s/secret", dir);
     assert_int_equal(unlink(path), 0);

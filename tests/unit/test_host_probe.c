@@ -61,11 +61,11 @@ static void test_quote(void **state) {
 static void test_remote_path(void **state) {
     (void)state;
     _cleanup_arena_ struct arena arena = {0};
-    assert_string_equal(remote_path(&arena, "admin", "~"), "/home/admin");
-    assert_string_equal(remote_path(&arena, "admin", "~/a/"), "/home/admin/a");
-    assert_string_equal(remote_path(&arena, "root", "~/a"), "/root/a");
-    assert_string_equal(remote_path(&arena, "admin", "/srv//"), "/srv");
-    assert_string_equal(remote_path(&arena, "admin", "/"), "/");
+    assert_string_equal(host_path(&arena, "admin", "~"), "/home/admin");
+    assert_string_equal(host_path(&arena, "admin", "~/a/"), "/home/admin/a");
+    assert_string_equal(host_path(&arena, "root", "~/a"), "/root/a");
+    assert_string_equal(host_path(&arena, "admin", "/srv//"), "/srv");
+    assert_string_equal(host_path(&arena, "admin", "/"), "/");
 }
 
 /* What tar itself makes of it. */
