@@ -24,7 +24,8 @@ static int create(struct sandbox *s, cJSON *form, struct buf *out, struct api_er
                         "The request must contain GroupName and GroupDescription");
     if (find_by(world_list(s, "groups"), "name", name) != NULL)
         return api_fail(e, "InvalidGroup.Duplicate",
-                        "The security group '%.100s' already exists for VPC 'vpc-0sandbox'", name);
+                        "The security group '%.100s' already exists for VPC '" SANDBOX_VPC "'",
+                        name);
     cJSON *g = cJSON_CreateObject();
     make_id("sg", id, sizeof id);
     set_text(g, "id", id);
@@ -50,7 +51,7 @@ static bool matches(cJSON *g, const char *filter, const char *value) {
         return pattern_matches(value, text_of(g, "id"));
     if (strcmp(filter, "description") == 0)
         return pattern_matches(value, text_of(g, "description"));
-    return strcmp(filter, "vpc-id") == 0 && pattern_matches(value, "vpc-0sandbox");
+    return strcmp(filter, "vpc-id") == 0 && pattern_matches(value, SANDBOX_VPC);
 }
 
 /* Where each kind of source stands in an answer and in a request. */
@@ -130,11 +131,11 @@ static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_
         if (!listed || !form_filter(form, g, matches))
             continue;
         buf_adds(out, "<item>");
-        xml_add(out, "ownerId", "000000000000");
+        xml_add(out, "ownerId", SANDBOX_OWNER);
         xml_add(out, "groupId", text_of(g, "id"));
         xml_add(out, "groupName", text_of(g, "name"));
         xml_add(out, "groupDescription", text_of(g, "description"));
-        xml_add(out, "vpcId", "vpc-0sandbox");
+        xml_add(out, "vpcId", SANDBOX_VPC);
         add_rules(out, cJSON_GetObjectItem(g, "rules"));
         xml_add_tags(out, cJSON_GetObjectItem(g, "tags"));
         buf_adds(out, "</item>");

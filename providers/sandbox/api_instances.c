@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* ---- Addresses */
 
@@ -34,13 +33,13 @@ void instance_place(struct sandbox *s, cJSON *instance) {
         if (!octet_used(s, try))
             octet = try;
     set_number(instance, "octet", octet);
-    snprintf(text, sizeof text, "10.213.%d.%d", s->subnet, octet);
+    snprintf(text, sizeof text, SANDBOX_NET ".%d.%d", s->subnet, octet);
     set_text(instance, "address", text);
-    snprintf(text, sizeof text, "10.213.%d.1", s->subnet);
+    snprintf(text, sizeof text, SANDBOX_NET ".%d.1", s->subnet);
     set_text(instance, "host_address", text);
     snprintf(text, sizeof text, "bs%d-%d", s->subnet, octet);
     set_text(instance, "link", text);
-    snprintf(text, sizeof text, "ip-10-213-%d-%d", s->subnet, octet);
+    snprintf(text, sizeof text, SANDBOX_HOSTS "-%d-%d", s->subnet, octet);
     set_text(instance, "hostname", text);
 }
 
@@ -86,11 +85,11 @@ void instance_xml(struct sandbox *s, struct buf *out, const cJSON *i) {
     xml_add_number(out, "amiLaunchIndex", number_of(i, "launch_index"));
     xml_add(out, "instanceType", text_of(i, "type"));
     xml_add(out, "launchTime", text_of(i, "launch_time"));
-    buf_adds(out, "<placement><availabilityZone>sandbox-1a</availabilityZone>"
+    buf_adds(out, "<placement><availabilityZone>" SANDBOX_ZONE "</availabilityZone>"
                   "<tenancy>default</tenancy></placement><monitoring><state>disabled</state>"
                   "</monitoring>");
-    xml_add(out, "vpcId", "vpc-0sandbox");
-    xml_add(out, "subnetId", "subnet-0sandbox");
+    xml_add(out, "vpcId", SANDBOX_VPC);
+    xml_add(out, "subnetId", SANDBOX_SUBNET);
     xml_add(out, "architecture", "x86_64");
     xml_add(out, "rootDeviceType", "ebs");
     xml_add(out, "rootDeviceName", "/dev/xvda");
@@ -134,9 +133,9 @@ static bool matches(cJSON *i, const char *filter, const char *value) {
                    {"ip-address", "address"}, {"reservation-id", "reservation"}};
     static const struct {
         const char *filter, *value;
-    } places[] = {{"vpc-id", "vpc-0sandbox"},
-                  {"subnet-id", "subnet-0sandbox"},
-                  {"availability-zone", "sandbox-1a"}};
+    } places[] = {{"vpc-id", SANDBOX_VPC},
+                  {"subnet-id", SANDBOX_SUBNET},
+                  {"availability-zone", SANDBOX_ZONE}};
     bool matched = false;
     if (tag_matches(cJSON_GetObjectItem(i, "tags"), filter, value, &matched))
         return matched;
@@ -217,7 +216,7 @@ static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_
             buf_adds(out, reservation[0] == '\0' ? "<item>" : "</instancesSet></item><item>");
             reservation = text_of(i, "reservation");
             xml_add(out, "reservationId", reservation);
-            xml_add(out, "ownerId", "000000000000");
+            xml_add(out, "ownerId", SANDBOX_OWNER);
             buf_adds(out, "<groupSet/><instancesSet>");
         }
         instance_xml(s, out, i);

@@ -11,7 +11,7 @@ enum { USER_DATA_MAX = 16384 };
 static int answer_launch(struct sandbox *s, const char *reservation, struct buf *out) {
     const cJSON *i;
     xml_add(out, "reservationId", reservation);
-    xml_add(out, "ownerId", "000000000000");
+    xml_add(out, "ownerId", SANDBOX_OWNER);
     buf_adds(out, "<groupSet/><instancesSet>");
     cJSON_ArrayForEach(
         i, world_list(s, "instances")) if (strcmp(text_of(i, "reservation"), reservation) == 0)
@@ -72,7 +72,7 @@ static int check_launch(struct sandbox *s, const cJSON *form, int64_t *ret_count
     int places = instance_places_left(s);
     if (places < least)
         return api_fail(e, "InsufficientFreeAddressesInSubnet",
-                        "There are not enough free addresses in subnet 'subnet-0sandbox'");
+                        "There are not enough free addresses in subnet '" SANDBOX_SUBNET "'");
     if (places < *ret_count)
         *ret_count = places;
     if (text_of(form, "SecurityGroup.1")[0] != '\0' ||

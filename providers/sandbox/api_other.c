@@ -110,8 +110,9 @@ static int images(struct sandbox *s, cJSON *form, struct buf *out, struct api_er
 static int vpcs(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
     (void)form, (void)e;
     buf_addf(out,
-             "<vpcSet><item><vpcId>vpc-0sandbox</vpcId><state>available</state>"
-             "<cidrBlock>10.213.%d.0/24</cidrBlock><isDefault>true</isDefault></item></vpcSet>",
+             "<vpcSet><item><vpcId>" SANDBOX_VPC "</vpcId><state>available</state>"
+             "<cidrBlock>" SANDBOX_NET
+             ".%d.0/24</cidrBlock><isDefault>true</isDefault></item></vpcSet>",
              s->subnet);
     return 0;
 }
@@ -119,9 +120,10 @@ static int vpcs(struct sandbox *s, cJSON *form, struct buf *out, struct api_erro
 static int subnets(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
     (void)form, (void)e;
     buf_addf(out,
-             "<subnetSet><item><subnetId>subnet-0sandbox</subnetId><state>available</state>"
-             "<vpcId>vpc-0sandbox</vpcId><cidrBlock>10.213.%d.0/24</cidrBlock>"
-             "<availabilityZone>sandbox-1a</availabilityZone><defaultForAz>true</defaultForAz>"
+             "<subnetSet><item><subnetId>" SANDBOX_SUBNET "</subnetId><state>available</state>"
+             "<vpcId>" SANDBOX_VPC "</vpcId><cidrBlock>" SANDBOX_NET ".%d.0/24</cidrBlock>"
+             "<availabilityZone>" SANDBOX_ZONE
+             "</availabilityZone><defaultForAz>true</defaultForAz>"
              "</item></subnetSet>",
              s->subnet);
     return 0;
@@ -129,8 +131,10 @@ static int subnets(struct sandbox *s, cJSON *form, struct buf *out, struct api_e
 
 static int zones(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
     (void)s, (void)form, (void)e;
-    buf_adds(out, "<availabilityZoneInfo><item><zoneName>sandbox-1a</zoneName><zoneState>available"
-                  "</zoneState><regionName>sandbox</regionName></item></availabilityZoneInfo>");
+    buf_adds(out,
+             "<availabilityZoneInfo><item><zoneName>" SANDBOX_ZONE "</zoneName><zoneState>available"
+             "</zoneState><regionName>" SANDBOX_REGION
+             "</regionName></item></availabilityZoneInfo>");
     return 0;
 }
 

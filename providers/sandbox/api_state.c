@@ -7,8 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-enum { POWER_OFF_TRIES = 500 };
-
 static void add_change(struct buf *out, const cJSON *i, const char *before) {
     buf_adds(out, "<item>");
     xml_add(out, "instanceId", text_of(i, "id"));
@@ -30,15 +28,14 @@ static cJSON *still_ending(struct ending *x) {
     return i != NULL && strcmp(text_of(i, "state"), state) == 0 ? i : NULL;
 }
 
-/* systemd(1): SIGRTMIN+4 powers off. Mutex held, but not while it waits. */
+/* Mutex held, but not while it waits. */
 static void power_off(struct ending *x) {
     cJSON *i = still_ending(x);
     if (i != NULL && guest_alive(i))
-        kill((pid_t)number_of(i, "pid"), SIGRTMIN + 4);
-    for (int n = 0; n < POWER_OFF_TRIES && i != NULL && guest_alive(i); n++) {
+        guest_power_off(i);
+    for (int waited = 0; waited < POWER_OFF_MS && i != NULL && guest_alive(i); waited += POLL_MS) {
         pthread_mutex_unlock(&x->s->mutex);
-        const struct timespec t = {0, 20000000};
-        nanosleep(&t, NULL);
+        sleep_ms(POLL_MS);
         pthread_mutex_lock(&x->s->mutex);
         i = still_ending(x);
     }

@@ -13,7 +13,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char include[] = "--include=systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,"
@@ -176,12 +175,11 @@ int base_ensure(const struct paths *paths, void (*progress)(void *ctx, const cha
             if (!told)
                 progress(ctx, "waiting for another sandbox that builds the root file system");
             told = true;
-            const struct timespec t = {0, 200000000};
-            nanosleep(&t, NULL);
+            sleep_ms(200);
             continue;
         }
         if (!fs_exists(paths->base)) {
-            progress(ctx, "building the Debian root file system (once, about 40 s)");
+            progress(ctx, "building the Debian root file system (once, about half a minute)");
             rc = build_alone(paths, err);
         }
         close(fd);

@@ -1,6 +1,6 @@
-/* One guest, from nothing to its init, in the order that works (docs/sandbox.md). This runs in a
- * process of its own: `berth sandbox serve` with BERTH_SANDBOX_BOOT set. It ends when the guest's
- * init has been started; the guest outlives it and the daemon. */
+/* One guest, from nothing to its init, in the order that works. This runs in a process of its own:
+ * `berth sandbox serve` with BERTH_SANDBOX_BOOT set. It ends when the guest's init has been
+ * started; the guest outlives it and the daemon. */
 #define _GNU_SOURCE
 #include "providers/sandbox/internal.h"
 #include "providers/sandbox/userns.h"

@@ -12,7 +12,6 @@
 #include <sys/file.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 /* The process that holds the world's lock, without touching it; 0: none does. */
@@ -163,11 +162,6 @@ static int start(const struct paths *paths, const struct sandbox_options *option
     return rc;
 }
 
-static void pause_ms(long ms) {
-    const struct timespec t = {ms / 1000, ms % 1000 * 1000000};
-    nanosleep(&t, NULL);
-}
-
 enum { STARTS_MAX = 3, STEP_MS = 50, START_WAIT_MS = 15 * 60 * 1000, STOP_MS = 90000 };
 
 int sandbox_ensure(const struct sandbox_options *options, struct sandbox_info *ret,
@@ -197,7 +191,7 @@ int sandbox_ensure(const struct sandbox_options *options, struct sandbox_info *r
             if (waited == 0 && options->progress != NULL)
                 options->progress(options->progress_ctx,
                                   "waiting for another command that starts or ends the sandbox");
-            pause_ms(STEP_MS);
+            sleep_ms(STEP_MS);
         }
     }
     return err_set(err, ERRC_TIMEOUT,
@@ -247,7 +241,7 @@ static int stop(const struct paths *paths, int sig, int *ret_fd, struct err *err
         }
         if (fd >= 0)
             close(fd);
-        pause_ms(STEP_MS);
+        sleep_ms(STEP_MS);
     }
     return err_set(err, ERRC_TIMEOUT, "the sandbox (process %ld) does not end",
                    (long)lock_holder(paths));

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TICK_MS = 200, CONNECTIONS_MAX = 128, POWER_OFF_TRIES = 500 };
+enum { TICK_MS = 200, CONNECTIONS_MAX = 128 };
 
 /* ---- Connections */
 
@@ -61,7 +61,7 @@ static void accept_one(struct sandbox *s) {
         if (fd >= 0)
             close(fd);
         else if (errno == EMFILE || errno == ENFILE) /* it would be tried again at once */
-            nanosleep(&(const struct timespec){0, 20000000}, NULL);
+            sleep_ms(POLL_MS);
         return;
     }
     const struct timeval limit = {.tv_sec = 20};
@@ -165,12 +165,6 @@ static void resume_guests(struct sandbox *s) {
     }
 }
 
-static bool any_alive(struct sandbox *s) {
-    const cJSON *instance;
-    cJSON_ArrayForEach(instance, world_list(s, "instances")) if (guest_alive(instance)) return true;
-    return false;
-}
-
 /* Boots that are under way are waited for: their guests must be known to be ended. */
 static void end_guests(struct sandbox *s, bool cleanly) {
     struct err ignored;
@@ -180,9 +174,9 @@ static void end_guests(struct sandbox *s, bool cleanly) {
     cJSON_ArrayForEach(instance, world_list(s, "instances"))
         guest_await_boot(s, text_of(instance, "id"));
     cJSON_ArrayForEach(instance, world_list(s, "instances")) if (cleanly && guest_alive(instance))
-        kill((pid_t)number_of(instance, "pid"), SIGRTMIN + 4); /* systemd(1): power off */
-    for (int i = 0; cleanly && i < POWER_OFF_TRIES && any_alive(s); i++)
-        nanosleep(&(const struct timespec){0, 20000000}, NULL);
+        guest_power_off(instance);
+    for (int waited = 0; cleanly && waited < POWER_OFF_MS && guests_alive(s); waited += POLL_MS)
+        sleep_ms(POLL_MS);
     cJSON_ArrayForEach(instance, world_list(s, "instances")) if (number_of(instance, "pid") > 0)
         guest_kill(s, instance);
     world_save(s, &ignored);
@@ -208,9 +202,9 @@ static int write_info(struct sandbox *s, struct err *err) {
     set_text(info, "endpoint", text);
     set_text(info, "access_key", text_of(s->world, "access_key"));
     set_text(info, "secret_key", text_of(s->world, "secret_key"));
-    set_text(info, "region", "sandbox");
+    set_text(info, "region", SANDBOX_REGION);
     set_text(info, "version", BERTH_VERSION);
-    snprintf(text, sizeof text, "10.213.%d.1", s->subnet);
+    snprintf(text, sizeof text, SANDBOX_NET ".%d.1", s->subnet);
     set_text(info, "client_address", text);
     char *json = cJSON_Print(info);
     cJSON_Delete(info);
@@ -324,7 +318,7 @@ int sandbox_serve(const struct sandbox_options *options, struct err *err) {
     }
     if (rc < 0)
         return rc;
-    sandbox_log("ready: %s, 10.213.%d.0/24", s.paths.dir, s.subnet);
+    sandbox_log("ready: %s, " SANDBOX_NET ".%d.0/24", s.paths.dir, s.subnet);
     loop(&s, pipe_fds[0]);
     char how = 't';
     if (read(pipe_fds[0], &how, 1) != 1)

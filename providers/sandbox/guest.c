@@ -27,7 +27,9 @@ enum {
     READY_STEP_MS = 25,
     KILL_WAIT_MS = 10000,
     CGROUP_TRIES = 200,
-    BOOT_TRIES = 3500
+    CGROUP_STEP_MS = 10,
+    BOOT_WAIT_MS = 70000, /* more than a boot may take */
+    SSH_PORT = 22
 };
 
 static void instance_dir(const struct sandbox *s, const char *id, char *ret, size_t size) {
@@ -62,6 +64,12 @@ bool guest_alive(const cJSON *instance) {
     double then = number_of(instance, "pid_start");
     double now = pid > 0 ? start_time(pid) : 0;
     return now > 0 && !(now < then) && !(now > then);
+}
+
+bool guests_alive(struct sandbox *s) {
+    const cJSON *instance;
+    cJSON_ArrayForEach(instance, world_list(s, "instances")) if (guest_alive(instance)) return true;
+    return false;
 }
 
 /* ---- Files */
@@ -230,10 +238,9 @@ static int await_sshd(struct starting *x, struct err *err) {
         pthread_mutex_unlock(&x->s->mutex);
         if (!alive)
             return err_set(err, ERRC_IO, "the guest ended before its sshd answered");
-        if (answers(x->address, 22))
+        if (answers(x->address, SSH_PORT))
             return 0;
-        const struct timespec t = {0, READY_STEP_MS * 1000000L};
-        nanosleep(&t, NULL);
+        sleep_ms(READY_STEP_MS);
     }
     return err_set(err, ERRC_TIMEOUT, "its sshd did not answer in time");
 }
@@ -312,20 +319,22 @@ static void remove_cgroup(const char *folder) {
         nftw(folder, remove_group, 16, FTW_DEPTH | FTW_PHYS);
         if (!fs_exists(folder))
             return;
-        const struct timespec t = {0, 10000000};
-        nanosleep(&t, NULL);
+        sleep_ms(CGROUP_STEP_MS);
     }
     sandbox_log("cannot remove %s", folder);
 }
 
+void guest_power_off(const cJSON *instance) {
+    kill((pid_t)number_of(instance, "pid"), SIGRTMIN + 4);
+}
+
 void guest_await_boot(struct sandbox *s, const char *id) {
-    for (int i = 0; i < BOOT_TRIES; i++) {
+    for (int waited = 0; waited < BOOT_WAIT_MS; waited += POLL_MS) {
         const cJSON *instance = find_by(world_list(s, "instances"), "id", id);
         if (!cJSON_IsTrue(cJSON_GetObjectItem(instance, "booting")))
             return;
         pthread_mutex_unlock(&s->mutex);
-        const struct timespec t = {0, 20000000};
-        nanosleep(&t, NULL);
+        sleep_ms(POLL_MS);
         pthread_mutex_lock(&s->mutex);
     }
 }

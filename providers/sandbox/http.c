@@ -152,13 +152,6 @@ int http_write(int fd, int status, const char *type, struct str body, bool last)
     return out.failed ? -1 : 0;
 }
 
-static int hex(char c) {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 static bool decode(struct str text, struct buf *out) {
     buf_reset(out);
     for (size_t i = 0; i < text.len; i++) {
@@ -167,8 +160,8 @@ static bool decode(struct str text, struct buf *out) {
         } else if (text.ptr[i] != '%') {
             buf_addc(out, text.ptr[i]);
         } else {
-            int a = i + 2 < text.len ? hex(text.ptr[i + 1]) : -1;
-            int b = i + 2 < text.len ? hex(text.ptr[i + 2]) : -1;
+            int a = i + 2 < text.len ? hex_value(text.ptr[i + 1]) : -1;
+            int b = i + 2 < text.len ? hex_value(text.ptr[i + 2]) : -1;
             if (a < 0 || b < 0 || (a == 0 && b == 0))
                 return false;
             buf_addc(out, (char)(a << 4 | b));

@@ -16,8 +16,22 @@ enum {
     GUEST_UID = 300000, /* root in a guest is this user here */
     GUEST_UIDS = 65536,
     PROXY_PORT = 3128,
-    TERMINATED_S = 60 /* how long a terminated instance stays visible */
+    TERMINATED_S = 60,    /* how long a terminated instance stays visible */
+    POWER_OFF_MS = 10000, /* that a guest gets to end by itself */
+    POLL_MS = 20          /* between looks at what ends or begins */
 };
+
+/* What there is one of. A world has the subnet SANDBOX_NET.N.0/24, and is .1 in it itself. */
+#define SANDBOX_NET "10.213"
+#define SANDBOX_NET_BITS (10u << 16 | 213u << 8) /* the same, of an address's first 24 bits */
+#define SANDBOX_HOSTS "ip-10-213"                /* and in host names, as EC2 makes them */
+#define SANDBOX_REGION "sandbox"
+#define SANDBOX_ZONE "sandbox-1a"
+#define SANDBOX_VPC "vpc-0sandbox"
+#define SANDBOX_SUBNET "subnet-0sandbox"
+#define SANDBOX_OWNER "000000000000"
+/* The one image: debian-12. */
+#define SANDBOX_AMI "ami-0deb1a0120000000a"
 
 struct paths {
     char dir[512], cache[512];
@@ -57,7 +71,7 @@ struct sandbox {
     struct paths paths;
     cJSON *world; /* under the mutex; what is on disk after every change */
     pthread_mutex_t mutex;
-    int subnet; /* 10.213.SUBNET.0/24 */
+    int subnet; /* SANDBOX_NET.SUBNET.0/24 */
     int lock_fd, subnet_fd, base_fd;
     int listen_fd;
     atomic_int connections;
@@ -79,6 +93,8 @@ double number_of(const cJSON *json, const char *name);
 void set_number(cJSON *json, const char *name, double value);
 void make_id(const char *prefix, char *ret, size_t size); /* "i-" and 17 hex digits */
 cJSON *find_by(cJSON *list, const char *name, const char *value);
+int hex_value(char c); /* -1: it is no hex digit */
+void sleep_ms(long ms);
 void sandbox_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- Guests */
@@ -100,6 +116,10 @@ bool guest_rebooted(cJSON *instance);
 void guest_remove(struct sandbox *s, const char *id);
 /* Still the process that was started? */
 bool guest_alive(const cJSON *instance);
+/* Is any of the world's? */
+bool guests_alive(struct sandbox *s);
+/* Ask its init to power off: systemd(1), SIGRTMIN+4. */
+void guest_power_off(const cJSON *instance);
 /* The helper process that makes a guest from <dir>/boot.json; exits. */
 int guest_boot(const char *instance_dir);
 /* The script of the first boot. */
@@ -129,7 +149,6 @@ void proxies_add(struct sandbox *s, struct proxy *proxy); /* takes NULL */
 void proxies_remove(struct sandbox *s, const char *id);
 
 struct proxy *proxy_start(pid_t guest, const char *id); /* NULL on failure */
-void proxy_stop(struct proxy *proxy);
 /* False for loopback, link-local, private and multicast addresses. */
 struct sockaddr;
 bool proxy_may_dial(const struct sockaddr *address);
@@ -137,9 +156,6 @@ bool proxy_may_dial(const struct sockaddr *address);
 bool address_is_near(const struct sockaddr *address);
 
 /* ---- The API */
-
-/* The one image that there is: debian-12. */
-#define SANDBOX_AMI "ami-0deb1a0120000000a"
 
 /* Handle one request; the answer goes to `out`; returns the HTTP status. */
 int api_handle(struct sandbox *s, const struct http_request *request, struct buf *out,

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE /* memmem */
 #include "providers/sandbox/outside.h"
+#include "providers/sandbox/internal.h"
 #include "specs/buf.h"
 #include "specs/fs.h"
 
@@ -75,13 +76,6 @@ static bool is_exempt(const char *host) {
     return false;
 }
 
-static int hex(char c) {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* "user:password", percent-encoded where it must be. */
 static void authorize(struct str user, char *ret, size_t size) {
     _cleanup_buf_ struct buf plain = BUF_INIT(BUF_SMALL);
@@ -90,8 +84,8 @@ static void authorize(struct str user, char *ret, size_t size) {
     if (user.len == 0)
         return;
     for (size_t i = 0; i < user.len; i++) {
-        int a = user.ptr[i] == '%' && i + 2 < user.len ? hex(user.ptr[i + 1]) : -1;
-        int b = a >= 0 ? hex(user.ptr[i + 2]) : -1;
+        int a = user.ptr[i] == '%' && i + 2 < user.len ? hex_value(user.ptr[i + 1]) : -1;
+        int b = a >= 0 ? hex_value(user.ptr[i + 2]) : -1;
         buf_addc(&plain, (char)(b >= 0 ? a << 4 | b : user.ptr[i]));
         i += b >= 0 ? 2 : 0;
     }

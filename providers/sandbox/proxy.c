@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { HEAD_MAX = 32768, CONNECTIONS_MAX = 256, IDLE_MS = 300000, STACK_BYTES = 256 * 1024 };
@@ -258,7 +257,7 @@ static void *accept_thread(void *arg) {
         if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
             continue;
         if (fd < 0 && errno != EINVAL && errno != EBADF) { /* no room now; EINVAL: shut down */
-            nanosleep(&(const struct timespec){0, 100000000}, NULL);
+            sleep_ms(100);
             continue;
         }
         if (fd < 0)
@@ -334,7 +333,7 @@ struct proxy *proxy_start(pid_t guest, const char *id) {
 
 /* The listener keeps the guest's namespace alive: it must go. Connections end by themselves, since
  * the guest's ends are gone; the little struct that they count in stays. */
-void proxy_stop(struct proxy *p) {
+static void proxy_stop(struct proxy *p) {
     shutdown(p->fd, SHUT_RDWR);
     pthread_join(p->thread, NULL);
     close(p->fd);

@@ -64,6 +64,18 @@ void sandbox_log(const char *fmt, ...) {
     fprintf(stderr, "%s %s\n", date, text);
 }
 
+int hex_value(char c) {
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+void sleep_ms(long ms) {
+    const struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&t, NULL);
+}
+
 const char *text_of(const cJSON *json, const char *name) {
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, name));
     return text == NULL ? "" : text;

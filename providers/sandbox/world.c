@@ -75,7 +75,7 @@ int world_load(struct sandbox *s, struct err *err) {
     return world_save(s, err);
 }
 
-/* ---- The subnet: 10.213.N.0/24, one a world on this machine */
+/* ---- The subnet: SANDBOX_NET.N.0/24, one a world on this machine */
 
 static bool subnet_in_use(int subnet) {
     struct ifaddrs *list = NULL;
@@ -87,7 +87,7 @@ static bool subnet_in_use(int subnet) {
             continue;
         const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)a->ifa_addr;
         uint32_t address = ntohl(in->sin_addr.s_addr);
-        used |= address >> 8 == (10u << 16 | 213u << 8 | (unsigned)subnet);
+        used |= address >> 8 == (SANDBOX_NET_BITS | (unsigned)subnet);
     }
     freeifaddrs(list);
     return used;
@@ -104,18 +104,12 @@ static int lock_subnet(int subnet) {
     return -1;
 }
 
-static bool has_guests(struct sandbox *s) {
-    const cJSON *instance;
-    cJSON_ArrayForEach(instance, world_list(s, "instances")) if (guest_alive(instance)) return true;
-    return false;
-}
-
 int world_take_subnet(struct sandbox *s, struct err *err) {
     const cJSON *before = cJSON_GetObjectItem(s->world, "subnet");
     int first = cJSON_IsNumber(before) ? before->valueint : 0;
     for (int i = 0; i < SUBNETS; i++) {
         int subnet = (first + i) % SUBNETS;
-        bool mine = i == 0 && cJSON_IsNumber(before) && has_guests(s);
+        bool mine = i == 0 && cJSON_IsNumber(before) && guests_alive(s);
         int fd = lock_subnet(subnet);
         if (fd < 0)
             continue;
@@ -128,5 +122,5 @@ int world_take_subnet(struct sandbox *s, struct err *err) {
         set_number(s->world, "subnet", subnet);
         return 0;
     }
-    return err_set(err, ERRC_CONFLICT, "no free subnet in 10.213.0.0/16");
+    return err_set(err, ERRC_CONFLICT, "no free subnet in " SANDBOX_NET ".0.0/16");
 }
