@@ -7,8 +7,7 @@ static int run(struct cmd *cmd) {
     struct err err = {0};
     struct session s;
     session_init(&s, cmd);
-    int rc = cmd->args.name != NULL ? session_load_name(&s, cmd->args.name, &err)
-                                    : session_load_spec(&s, NULL, &err);
+    int rc = session_load(&s, &err);
     if (rc == -ERRC_NOTFOUND && cmd->args.name == NULL)
         err_hint(&err, "without a spec: berth destroy -name NAME, beside the .berth folder");
     if (rc == 0)

@@ -30,11 +30,7 @@ static int run(struct cmd *cmd) {
     struct session s;
     struct server_list list = {0};
     session_init(&s, cmd);
-    int rc = session_load_spec(&s, NULL, &err);
-    if (rc == 0)
-        rc = session_peek_state(&s, &err);
-    if (rc == 0)
-        rc = servers_make(&s, &list, &err);
+    int rc = servers_recorded(&s, &list, &err);
     const char *name = cmd->args.positional_len > 0 ? cmd->args.positional[0] : NULL;
     const struct server_view *server = rc < 0 ? NULL : servers_find(&list, name, &err);
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);

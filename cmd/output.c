@@ -135,11 +135,7 @@ static int run(struct cmd *cmd) {
     struct session s;
     struct server_list list = {0};
     session_init(&s, cmd);
-    int rc = session_load_spec(&s, NULL, &err);
-    if (rc == 0)
-        rc = session_peek_state(&s, &err);
-    if (rc == 0)
-        rc = servers_make(&s, &list, &err);
+    int rc = servers_recorded(&s, &list, &err);
     if (rc < 0)
         return session_fail(&s, &err);
     int code = cmd->args.positional_len == 0 ? print_all(&s, &list)

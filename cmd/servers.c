@@ -12,10 +12,9 @@ static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of 
 
 static bool is_set(const char *text) { return text != NULL && text[0] != '\0'; }
 
-/* A name that survives address changes where the world gives one; the sandbox has numbers only. */
-static const char *host_of(const struct session *s, const struct endpoint *e) {
-    bool sandbox = s->provider != NULL && strcmp(s->provider, "sandbox") == 0;
-    if (!sandbox && is_set(e->public_dns))
+/* A name where the world gives one, else a number. */
+static const char *host_of(const struct endpoint *e) {
+    if (is_set(e->public_dns))
         return e->public_dns;
     return is_set(e->address) ? e->address : NULL;
 }
@@ -26,7 +25,7 @@ static int fill(struct session *s, struct server_view *v, const struct kind *kin
         v->endpoint = (struct endpoint){0};
         return 0;
     }
-    v->host = host_of(s, &v->endpoint);
+    v->host = host_of(&v->endpoint);
     if (v->host == NULL || s->spec == NULL || !spec_has(s->spec, &section_jupyter))
         return 0;
     const struct jupyter_section *jupyter = spec_jupyter(s->spec);
@@ -67,6 +66,13 @@ int servers_make(struct session *s, struct server_list *ret, struct err *err) {
     }
     *ret = list;
     return 0;
+}
+
+int servers_recorded(struct session *s, struct server_list *ret, struct err *err) {
+    int rc = session_load_spec(s, NULL, err);
+    if (rc == 0)
+        rc = session_peek_state(s, err);
+    return rc < 0 ? rc : servers_make(s, ret, err);
 }
 
 const struct server_view *servers_find(const struct server_list *list, const char *name,

@@ -20,6 +20,8 @@ struct server_list {
 
 /* From the state, and from the live world where it was observed. Lives in the session's arena. */
 int servers_make(struct session *s, struct server_list *ret, struct err *err);
+/* The first steps of the verbs that read the project folder only: spec, state, its servers. */
+int servers_recorded(struct session *s, struct server_list *ret, struct err *err);
 /* The one that a user names: "server[1]", "1", or NULL when there is only one. */
 const struct server_view *servers_find(const struct server_list *list, const char *name,
                                        struct err *err);

@@ -128,6 +128,11 @@ int session_load_name(struct session *s, const char *name, struct err *err) {
     return rc;
 }
 
+int session_load(struct session *s, struct err *err) {
+    const char *name = s->cmd->args.name;
+    return name != NULL ? session_load_name(s, name, err) : session_load_spec(s, NULL, err);
+}
+
 int session_peek_state(struct session *s, struct err *err) {
     int rc = state_open(s->project_dir, s->cmd->kinds, get_random, &s->state, err);
     if (rc < 0)

@@ -45,6 +45,8 @@ void session_free(struct session *s);
 int session_load_spec(struct session *s, const char *path, struct err *err);
 /* Instead of a spec: the project folder of -name below the working folder. */
 int session_load_name(struct session *s, const char *name, struct err *err);
+/* By -name when it is given, else by -file. */
+int session_load(struct session *s, struct err *err);
 /* Make the project folder (0700), take the lock when `lock`, read the state. */
 int session_open_state(struct session *s, bool lock, struct err *err);
 /* The same for verbs that only look into the state: nothing is made. -ERRC_NOTFOUND when there is

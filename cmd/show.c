@@ -22,8 +22,7 @@ static int run(struct cmd *cmd) {
     struct err err = {0};
     struct session s;
     session_init(&s, cmd);
-    int rc = cmd->args.name != NULL ? session_load_name(&s, cmd->args.name, &err)
-                                    : session_load_spec(&s, NULL, &err);
+    int rc = session_load(&s, &err);
     if (rc == 0)
         rc = session_peek_state(&s, &err);
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_LARGE);
