@@ -30,6 +30,6 @@ const struct verb verb_destroy = {
     .summary = "take everything down again; says what data goes with it, and asks",
     .details = "Destroys what the state records and what carries the project's tags.\n"
                "`protect: true`, in the spec or as applied, forbids it.",
-    .options = {&option_file, &option_name, &option_auto_approve},
+    .options = {&option_file, &option_by_name, &option_auto_approve},
     .run = run,
 };

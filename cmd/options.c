@@ -12,7 +12,8 @@
 
 ROW(option_file, "file", "SPEC", file, "f", "the spec (default: berth.yaml)");
 ROW(option_out, "out", "FILE", out, NULL, "write the plan to FILE, for berth apply FILE");
-ROW(option_name, "name", "NAME", name, NULL, "the name, when it is not the spec's");
+ROW(option_name, "name", "NAME", name, NULL, "the name in the spec (default: this folder's)");
+ROW(option_by_name, "name", "NAME", name, NULL, "without a spec: what .berth/NAME here records");
 ROW(option_provider, "provider", "NAME", provider, NULL, "ec2 or sandbox (default: sandbox)");
 ROW(option_json, "json", NULL, json, NULL, "print JSON");
 ROW(option_detailed_exitcode, "detailed-exitcode", NULL, detailed_exitcode, NULL,
@@ -21,7 +22,7 @@ ROW(option_auto_approve, "auto-approve", NULL, auto_approve, NULL, "do not ask")
 ROW(option_no_color, "no-color", NULL, no_color, NULL, "no colours (as with NO_COLOR set)");
 ROW(option_verbose, "v", NULL, verbose, "verbose", "say what is being done, on stderr");
 ROW(option_destroy, "destroy", NULL, destroy, NULL, "plan to destroy everything");
-ROW(option_all, "all", NULL, all, NULL, "the cached root file system too");
+ROW(option_all, "all", NULL, all, NULL, "reset: the cached root file system too");
 ROW(option_dir, "dir", "FOLDER", dir, NULL, "the world's folder (or BERTH_SANDBOX_DIR)");
 ROW(option_cache_dir, "cache-dir", "FOLDER", cache_dir, NULL, "the cache (or BERTH_CACHE_DIR)");
 ROW(option_help, "help", NULL, help, "h", "this text");

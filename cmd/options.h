@@ -11,9 +11,9 @@ struct option_row {
     const char *alias; /* another spelling, or NULL */
 };
 
-extern const struct option_row option_file, option_out, option_name, option_provider, option_json,
-    option_detailed_exitcode, option_auto_approve, option_no_color, option_verbose, option_destroy,
-    option_all, option_dir, option_cache_dir, option_help;
+extern const struct option_row option_file, option_out, option_name, option_by_name,
+    option_provider, option_json, option_detailed_exitcode, option_auto_approve, option_no_color,
+    option_verbose, option_destroy, option_all, option_dir, option_cache_dir, option_help;
 
 /* Fill `ret` from argv[0..argc), which starts after the verb. `options` ends with NULL; those that
  * every verb has (help, no-color, v) are added. -ERRC_INVALID with the nearest name in the hint. */

@@ -133,8 +133,8 @@ const struct verb verb_sandbox = {
     .args = "[status|start|stop|reset]",
     .summary = "look after the embedded sandbox (provider: sandbox)",
     .details = "It starts by itself when a spec needs it, and runs on when berth ends.\n"
-               "stop ends it and its guests, and keeps the world; reset removes the world, asks\n"
-               "first. The daemon itself is `berth sandbox serve`.",
+               "stop ends it and its guests, and keeps the world; reset removes the world too,\n"
+               "and asks first. The daemon itself is `berth sandbox serve`.",
     .options = {&option_json, &option_auto_approve, &option_all, &option_dir, &option_cache_dir},
     .positional_max = 1,
     .run = run,

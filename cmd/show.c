@@ -52,6 +52,6 @@ const struct verb verb_show = {
     .args = "",
     .summary = "print the state: what berth made, as last seen",
     .details = "Reads the project folder only. `berth status` asks the world.",
-    .options = {&option_file, &option_name, &option_json},
+    .options = {&option_file, &option_by_name, &option_json},
     .run = run,
 };
