@@ -65,6 +65,17 @@ void diag_warn(struct diags *d, struct mark mark, const char *help, const char *
     va_end(args);
 }
 
+void diag_suggest(struct str word, const char *const *names, char *ret, size_t size) {
+    const char *near = str_nearest(word, names);
+    if (near != NULL) {
+        snprintf(ret, size, "did you mean `%s`?", near);
+        return;
+    }
+    size_t used = (size_t)snprintf(ret, size, "expected one of");
+    for (size_t i = 0; names[i] != NULL && used < size; i++)
+        used += (size_t)snprintf(ret + used, size - used, "%s %s", i == 0 ? "" : ",", names[i]);
+}
+
 static struct str source_line(struct str source, size_t number) {
     struct str line = {NULL, 0};
     for (size_t i = 0; i < number; i++)

@@ -50,6 +50,11 @@ __attribute__((format(printf, 4, 5))) void diag_warn(struct diags *d, struct mar
 __attribute__((format(printf, 4, 5))) void diag_add_hidden(struct diags *d, struct mark mark,
                                                            const char *help, const char *fmt, ...);
 
+/* Help for a word that is none of `names` (ends with NULL): "did you mean `image`?", else "expected
+ * one of image, type, …". Cut to `size`. */
+enum { DIAG_HELP_SIZE = 512 };
+void diag_suggest(struct str word, const char *const *names, char *ret, size_t size);
+
 /* Render in order of place, each as
  *     berth.yaml:7:9: error: unknown key `imgae` in `server`
  *         imgae: debian-12

@@ -31,11 +31,11 @@ void record_print_field(const struct field *f, const void *record, struct buf *o
 /* JSON with stable names; numbers as numbers, unset fields left out. FIELD_UNSTORED and
  * FIELD_SECRET rows are left out unless `all`. NULL when memory runs out. Caller deletes. */
 cJSON *record_to_json(const struct field *fields, const void *record, bool all);
-/* Strict: unknown members are ignored (a newer berth's), wrong types are -ERRC_STATE. */
+/* Unknown members are ignored (a newer berth's); a wrong type is -ERRC_STATE. `record` is begun
+ * anew: what the JSON does not have is unset. */
 int record_from_json(struct arena *arena, const struct field *fields, const cJSON *json,
                      void *record, struct err *err);
 
-/* Parse and check a spec's own words for a scalar field ("30 GiB", "60 min", "true"). */
 struct diags;
 struct tree;
 /* Fill `record` from a tree map by the table: types, bounds, choices, checks, defaults, unknown

@@ -76,18 +76,6 @@ static void fill_number(const struct fill *x, const struct field *f, const struc
         expected(x, f, t, words[f->type]);
 }
 
-static void choose_help(const struct field *f, struct str text, char *help, size_t size) {
-    const char *near = str_nearest(text, f->choices);
-    if (near != NULL) {
-        snprintf(help, size, "did you mean `%s`?", near);
-        return;
-    }
-    size_t used = (size_t)snprintf(help, size, "expected one of");
-    for (size_t i = 0; f->choices[i] != NULL && used < size; i++)
-        used +=
-            (size_t)snprintf(help + used, size - used, "%s %s", i == 0 ? "" : ",", f->choices[i]);
-}
-
 /* Diagnoses a value of a later version; false when it is none. */
 static bool refuse_later(const struct fill *x, const struct field *f, const struct tree *t) {
     for (size_t i = 0; f->later != NULL && f->later[i] != NULL; i++) {
@@ -114,8 +102,8 @@ static bool check_text(const struct fill *x, const struct field *f, const struct
             if (str_eqc(t->text, f->choices[i]))
                 return true;
         if (f->check == NULL || f->check(t->text) != NULL) {
-            char help[256];
-            choose_help(f, t->text, help, sizeof help);
+            char help[DIAG_HELP_SIZE];
+            diag_suggest(t->text, f->choices, help, sizeof help);
             diag_add(x->diags, t->mark, help, "`%s` is not a value of `%s`", t->text.ptr, f->name);
             return false;
         }
@@ -277,23 +265,15 @@ static void fill_default(const struct fill *x, const struct field *f, void *at) 
 
 static void unknown_key(const struct fill *x, const struct field *fields, struct tree *t,
                         size_t index) {
-    const char *names[64];
+    enum { NAMES_MAX = 63 };
+    const char *names[NAMES_MAX + 1];
     size_t n = 0;
-    for (const struct field *f = fields; f->name != NULL && n < 63; f++)
+    for (const struct field *f = fields; f->name != NULL && n < NAMES_MAX; f++)
         if (!(f->flags & FIELD_LATER))
             names[n++] = f->name;
     names[n] = NULL;
-    char help[512];
-    const char *near = str_nearest(t->keys[index], names);
-    size_t used = 0;
-    if (near != NULL) {
-        snprintf(help, sizeof help, "did you mean `%s`?", near);
-    } else {
-        used = (size_t)snprintf(help, sizeof help, "expected one of");
-        for (size_t i = 0; i < n && used < sizeof help; i++)
-            used += (size_t)snprintf(help + used, sizeof help - used, "%s %s", i == 0 ? "" : ",",
-                                     names[i]);
-    }
+    char help[DIAG_HELP_SIZE];
+    diag_suggest(t->keys[index], names, help, sizeof help);
     diag_add(x->diags, t->key_marks[index], help, "unknown key `%s`%s%s%s", t->keys[index].ptr,
              x->where[0] == '\0' ? "" : " in `", x->where, x->where[0] == '\0' ? "" : "`");
 }

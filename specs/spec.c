@@ -3,8 +3,6 @@
 #include "specs/record.h"
 #include "specs/sections/sections.h"
 
-#include <stdio.h>
-
 static size_t section_index(const struct section *section) {
     size_t i = 0;
     while (sections[i] != section)
@@ -70,15 +68,8 @@ static void drop_unknown(struct diags *diags, struct tree *top) {
     size_t kept = 0;
     for (size_t i = 0; i < top->len; i++) {
         if (fields_find(section_top.fields, top->keys[i].ptr, NULL) == NULL) {
-            const char *near = str_nearest(top->keys[i], names);
-            char help[256];
-            size_t used = (size_t)snprintf(help, sizeof help,
-                                           near == NULL ? "expected one of" : "did you mean");
-            if (near != NULL)
-                snprintf(help + used, sizeof help - used, " `%s`?", near);
-            for (size_t k = 0; near == NULL && k < n && used < sizeof help; k++)
-                used += (size_t)snprintf(help + used, sizeof help - used, "%s %s",
-                                         k == 0 ? "" : ",", names[k]);
+            char help[DIAG_HELP_SIZE];
+            diag_suggest(top->keys[i], names, help, sizeof help);
             diag_add(diags, top->key_marks[i], help, "unknown key `%s`", top->keys[i].ptr);
             continue;
         }
