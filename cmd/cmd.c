@@ -5,7 +5,6 @@
 
 #include <cjson/cJSON.h>
 #include <stdarg.h>
-#include <stdlib.h>
 
 int cmd_print(const struct cmd *cmd, const struct buf *text) {
     bool bad = text->failed || fwrite(buf_cstr(text), 1, text->len, cmd->out) != text->len;

@@ -1,8 +1,6 @@
 #include "cmd/run_plan.h"
 #include "cmd/verbs.h"
 
-#include <string.h>
-
 static int run(struct cmd *cmd) {
     struct err err = {0};
     struct session s;

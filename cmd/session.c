@@ -15,7 +15,7 @@
 
 static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
 
-/* ---- What a run gives to the engine: environment, clock, random numbers, words */
+/* ---- What a run gives to the engine: environment, clock, random numbers */
 
 static const char *get_env(void *ctx, const char *name) {
     (void)ctx;
@@ -41,8 +41,6 @@ static int get_random(void *buffer, size_t len) {
     }
     return 0;
 }
-
-static void log_line(void *ctx, const char *text) { fprintf(ctx, "%s\n", text); }
 
 /* ---- Steps */
 
@@ -226,8 +224,6 @@ int session_open_worlds(struct session *s, struct err *err) {
         .now = get_time,
         .random = get_random,
         .cancel = &s->cancel,
-        .log = cmd->args.verbose ? log_line : NULL,
-        .log_ctx = cmd->err,
     };
     /* Without credentials there is nothing to compare: a world that needs them says so. */
     struct err ignored = {0};

@@ -47,7 +47,8 @@ void text_shell_word(struct str text, struct buf *out) {
 
 static bool is_continuation(char c) { return ((unsigned char)c & 0xc0) == 0x80; }
 
-size_t text_columns(struct str text) {
+/* Columns that UTF-8 text takes, one a code point. */
+static size_t count_columns(struct str text) {
     size_t n = 0;
     for (size_t i = 0; i < text.len; i++)
         n += !is_continuation(text.ptr[i]);
@@ -77,7 +78,7 @@ void text_wrap(const struct look *look, struct str text, size_t col, size_t inde
         size_t end = i; /* the word, with what separates it from the next */
         while (end < text.len && text.ptr[end] != ' ')
             end++;
-        size_t columns = text_columns((struct str){text.ptr + i, end - i});
+        size_t columns = count_columns((struct str){text.ptr + i, end - i});
         if (col + columns > width && col > indent && columns <= width - indent) {
             while (out->len > 0 && out->ptr[out->len - 1] == ' ')
                 out->len--;

@@ -12,8 +12,6 @@ void text_paint(const struct look *look, enum paint paint, const char *text, str
 void text_add_clean(struct str text, struct buf *out);
 /* As one word of a shell, quoted where it has to be. */
 void text_shell_word(struct str text, struct buf *out);
-/* Columns that UTF-8 text takes, one a code point. */
-size_t text_columns(struct str text);
 /* "->" or "→". */
 const char *text_arrow(const struct look *look);
 /* Append `text` from column `col`, broken at spaces (or hard) at look->width; further lines start

@@ -1,9 +1,6 @@
 #include "engine/execute.h"
 
 #include "engine/executor.h"
-#include "specs/record.h"
-
-#include <stdlib.h>
 
 /* Unknowns are errors: the rest was done, and they may hide differences (case 15). */
 static void settle_unknown(struct executor *x, const struct change *c) {

@@ -44,9 +44,10 @@ struct recorded executor_entry(const struct change *c, enum recorded_status stat
     };
 }
 
-/* Entries of one address are written by one thread, so that the order on disk is the order in
- * memory without holding the mutex over the disk. */
-int executor_record(struct executor *x, const struct recorded *entry, struct err *err) {
+/* Journal first, then memory. Not under the mutex: it waits for the disk. Entries of one address
+ * are written by one thread, so that the order on disk is the order in memory without holding the
+ * mutex over the disk. */
+static int put_entry(struct executor *x, const struct recorded *entry, struct err *err) {
     int rc = journal_put(x->journal, entry, err);
     if (rc < 0)
         return rc;
@@ -71,7 +72,7 @@ static bool known_entry(struct executor *x, const char *address, struct recorded
 static int op_intent(void *ctx, struct change *c, struct err *err) {
     struct recorded entry = executor_entry(c, RECORDED_PENDING);
     entry.token = c->token;
-    return executor_record(ctx, &entry, err);
+    return put_entry(ctx, &entry, err);
 }
 
 static int op_created(void *ctx, struct change *c, const char *id, const void *record,
@@ -83,7 +84,7 @@ static int op_created(void *ctx, struct change *c, const char *id, const void *r
     entry.id = id != NULL ? id : known.id;
     entry.token = c->token != NULL ? c->token : known.token;
     entry.record = record != NULL ? (void *)record : known.record;
-    return executor_record(x, &entry, err);
+    return put_entry(x, &entry, err);
 }
 
 static int record_done(struct executor *x, struct change *c, const void *record, struct err *err) {
@@ -93,7 +94,7 @@ static int record_done(struct executor *x, struct change *c, const void *record,
     entry.id = known.id != NULL ? known.id : c->live != NULL ? c->live->id : NULL;
     entry.token = known.address == NULL ? c->token : known.token;
     entry.record = (void *)record;
-    return executor_record(x, &entry, err);
+    return put_entry(x, &entry, err);
 }
 
 static int record_gone(struct executor *x, const struct change *c, struct err *err) {
@@ -125,7 +126,7 @@ static void op_failed(void *ctx, struct change *c, const struct err *err) {
     if (known_entry(x, c->address, &known) && known.status == RECORDED_OK) {
         struct err ignored = {0}; /* the first error is the one to show */
         known.status = RECORDED_FAILED;
-        executor_record(x, &known, &ignored);
+        put_entry(x, &known, &ignored);
     }
     pthread_mutex_lock(&x->mutex);
     x->status[executor_index_of(x, c)] = CHANGE_FAILED;
@@ -212,7 +213,7 @@ static int adopt(struct executor *x, struct change *c, struct err *err) {
     entry.token = c->live->token;
     /* What the world cannot tell is taken to be as the spec wants it. */
     entry.record = (void *)c->after;
-    int rc = executor_record(x, &entry, err);
+    int rc = put_entry(x, &entry, err);
     for (size_t i = 0; i < c->fields_len; i++)
         if (c->fields[i].field->flags & FIELD_NEEDS_STOP)
             action = ACTION_STOP_UPDATE_START;

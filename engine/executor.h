@@ -37,8 +37,6 @@ void executor_add_error(struct executor *x, const struct change *c, const struct
 
 /* What the state says of a change that has got so far; borrows its strings. */
 struct recorded executor_entry(const struct change *c, enum recorded_status status);
-/* Journal first, then memory. Not under the mutex: it waits for the disk. */
-int executor_record(struct executor *x, const struct recorded *entry, struct err *err);
 
 /* Resolves and applies one batch; each of its changes is answered for when it returns. */
 void executor_apply_batch(struct executor *x, struct exec_batch *batch);

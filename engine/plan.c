@@ -3,7 +3,6 @@
 #include "engine/decide.h"
 #include "engine/fingerprint.h"
 #include "engine/graph.h"
-#include "specs/buf.h"
 #include "specs/record.h"
 #include "specs/sections/sections.h"
 

@@ -3,8 +3,6 @@
 #include "specs/json_text.h"
 #include "specs/record.h"
 
-#include <string.h>
-
 static const char *const status_names[] = {
     [RECORDED_OK] = "ok", [RECORDED_PENDING] = "pending", [RECORDED_FAILED] = "failed"};
 

@@ -77,7 +77,6 @@ struct node {
     void *desired;       /* record, kind->size bytes */
     uint64_t unknown;    /* bit i: kind->fields[i] is known only when its deps are there */
     bool protect;        /* no plan may destroy or replace it */
-    struct mark mark;    /* where the spec asks for it */
     const void *extra;   /* the kind's own desired data that is not compared (bytes to send) */
 };
 
@@ -247,7 +246,6 @@ struct kind {
     const struct world *world;
     const struct field *fields; /* at most 64 rows */
     size_t size;
-    const char *noun; /* for people: "key pair", "security group" */
 
     /* Ask for what desire will need. May be NULL. Pure. */
     int (*ask)(const struct spec *spec, struct inputs *inputs);
@@ -288,10 +286,8 @@ struct run {
     void *env_ctx;
     time_t (*now)(void *clock_ctx); /* wall clock */
     void *clock_ctx;
-    int (*random)(void *buffer, size_t len);      /* 0 or negative */
-    atomic_int *cancel;                           /* 0 go on; 1 start nothing new; 2 stop now */
-    void (*log)(void *log_ctx, const char *text); /* -v lines; thread-safe; may be NULL */
-    void *log_ctx;
+    int (*random)(void *buffer, size_t len); /* 0 or negative */
+    atomic_int *cancel;                      /* 0 go on; 1 start nothing new; 2 stop now */
 };
 
 struct observe_in {

@@ -151,12 +151,3 @@ struct str buf_str(const struct buf *b) {
 }
 
 const char *buf_cstr(const struct buf *b) { return b->ptr == NULL ? "" : b->ptr; }
-
-char *buf_take(struct buf *b) {
-    if (b->failed)
-        return NULL;
-    char *out = b->ptr != NULL ? b->ptr : calloc(1, 1);
-    b->ptr = NULL;
-    b->len = b->cap = 0;
-    return out;
-}

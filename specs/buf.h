@@ -34,8 +34,6 @@ void buf_add_base64(struct buf *b, const void *ptr, size_t len);
 
 struct str buf_str(const struct buf *b);
 const char *buf_cstr(const struct buf *b); /* "" when empty; valid until the next append */
-/* Ownership of the NUL-terminated bytes moves to the caller (free()); NULL when failed. */
-char *buf_take(struct buf *b);
 
 /* Decode base64 (white space is skipped); false on anything else or when it does not fit. */
 bool buf_add_base64_decoded(struct buf *b, struct str text);

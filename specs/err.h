@@ -2,8 +2,6 @@
  * `struct err *` last. Success leaves the error alone; failure leaves the outputs alone. */
 #pragma once
 
-#include <stdarg.h>
-
 /* The codes, in one place: name, short text. */
 #define ERRC_CODES(X)                                                                              \
     X(ERRC_INVALID, "invalid input")                                                               \

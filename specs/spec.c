@@ -155,7 +155,7 @@ struct spec *spec_compile(struct arena *arena, struct diags *diags) {
                  "this is not a spec");
         return NULL;
     }
-    *spec = (struct spec){.arena = arena, .file = diags->file, .root = root};
+    *spec = (struct spec){.arena = arena, .root = root};
     struct tree *top = top_tree(arena, root);
     if (top != NULL)
         drop_unknown(diags, top);

@@ -30,7 +30,6 @@ enum { SECTION_MAX = 24 };
 
 struct spec {
     struct arena *arena;
-    const char *file;
     struct tree *root;
     void *records[SECTION_MAX]; /* by the section's index in sections[] */
     bool present[SECTION_MAX];  /* the section was written */

@@ -1,7 +1,5 @@
 #include "specs/tree.h"
 
-#include "specs/err.h"
-
 #include <string.h>
 #include <yaml.h>
 

@@ -43,7 +43,7 @@ static bool is_in(const char *const *list, const char *code) {
     return false;
 }
 
-bool retry_is_throttle(const char *code) { return is_in(throttles, code); }
+static bool is_throttle(const char *code) { return is_in(throttles, code); }
 
 bool retry_is_skew(const char *code) { return is_in(skews, code); }
 
@@ -58,8 +58,8 @@ int retry_cost(const struct retry_try *t) {
     /* EC2 says that it has no capacity with a 500: asking again at once would not help. */
     if (strcmp(t->code, "InsufficientInstanceCapacity") == 0)
         return 0;
-    bool safe = !t->once || t->unsent || t->status == 429 || retry_is_throttle(t->code);
-    bool worth = t->status == 429 || retry_is_throttle(t->code) || is_transient(t);
+    bool safe = !t->once || t->unsent || t->status == 429 || is_throttle(t->code);
+    bool worth = t->status == 429 || is_throttle(t->code) || is_transient(t);
     if (!safe || !worth)
         return 0;
     return t->timed_out ? COST_TIMEOUT : COST;

@@ -31,6 +31,5 @@ void retry_give_back(int *quota, int last_cost);
 /* Pause in seconds before try number + 1: full jitter under min(2^(number-1), 20 s). `random` is
  * uniform over all its values. */
 double retry_pause_s(int number, uint32_t random);
-bool retry_is_throttle(const char *code);
 /* Codes that a clock too far off may be the reason of. */
 bool retry_is_skew(const char *code);

@@ -5,8 +5,6 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <stdio.h>
-#include <string.h>
 
 enum { HMAC_SIZE = 32 };
 

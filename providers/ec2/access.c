@@ -376,7 +376,6 @@ const struct kind access_kind = {
     .world = &ec2_world,
     .fields = fields,
     .size = sizeof(RECORD),
-    .noun = "security group",
     .ask = ask,
     .desire = desire,
 };

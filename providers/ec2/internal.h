@@ -103,8 +103,6 @@ int server_record_of(const struct xml *item, struct arena *arena, struct server_
 int server_apply(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
                  struct err *err);
 
-/* How many changes from the first on go into one launch: consecutive indexes. They are sorted. */
-size_t server_launch_len(struct change *const *changes, size_t len);
 void server_launch_all(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
                        struct err *err);
 /* Is the image there that this record would be launched from? */

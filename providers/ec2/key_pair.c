@@ -288,7 +288,6 @@ const struct kind key_pair_kind = {
     .world = &ec2_world,
     .fields = fields,
     .size = sizeof(RECORD),
-    .noun = "key pair",
     .leaves = "its private key, if berth made it",
     .ask = ask,
     .desire = desire,

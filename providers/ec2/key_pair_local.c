@@ -5,7 +5,6 @@
 
 #include <openssl/crypto.h>
 #include <stdio.h>
-#include <string.h>
 
 #define RECORD struct key_pair_record
 

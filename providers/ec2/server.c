@@ -131,7 +131,6 @@ static int fill_desired(const struct desire *in, struct nodes *out, struct node 
     const struct image *image = image_find(server->image);
     RECORD *r = node->desired;
     node->protect = server->protect;
-    node->mark = spec_mark(in->spec, "server");
     node->unknown = 1u << F_GROUP;
     r->image = server->image;
     r->type = server->type;
@@ -228,7 +227,6 @@ const struct kind server_kind = {
     .world = &ec2_world,
     .fields = fields,
     .size = sizeof(RECORD),
-    .noun = "server",
     .desire = desire,
     .resolve = resolve,
     .loses = loses,

@@ -4,9 +4,7 @@
 #include "providers/sshkey.h"
 
 #include <openssl/crypto.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define RECORD struct server_record
 
@@ -302,7 +300,8 @@ static int by_index(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-size_t server_launch_len(struct change *const *changes, size_t len) {
+/* How many changes from the first on go into one launch: consecutive indexes. They are sorted. */
+static size_t launch_len(struct change *const *changes, size_t len) {
     size_t n = 1;
     while (n < len && n < SERVER_IDS_MAX &&
            server_address_index(changes[n]->address) ==
@@ -316,7 +315,7 @@ void server_launch_all(struct ec2_session *s, struct batch *batch, const struct 
                        struct err *err) {
     qsort(batch->changes, batch->len, sizeof *batch->changes, by_index);
     for (size_t i = 0; i < batch->len;) {
-        size_t n = server_launch_len(batch->changes + i, batch->len - i);
+        size_t n = launch_len(batch->changes + i, batch->len - i);
         struct launch *l = ARENA_NEW(batch->arena, struct launch);
         if (l == NULL) {
             err_set(err, ERRC_NOMEM, "out of memory");

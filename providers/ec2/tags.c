@@ -2,7 +2,6 @@
 #include "providers/ec2/internal.h"
 
 #include <stdio.h>
-#include <string.h>
 
 struct tag {
     const char *key, *value;

@@ -170,8 +170,5 @@ int tls_leaf_read(struct arena *arena, struct str cert_pem, struct str ca_pem,
 int health_wait(const struct run *run, struct host_connection *connection, const char *url,
                 struct arena *arena, struct err *err);
 
-/* HTTPS GET with only this CA trusted; 0 and the status, or an error. */
-int health_get(const char *url, const char *ca_path, double timeout_s, long *ret_status);
-
 /* Is `version` what `specifier` ("==1.5.*,>=1" or "any") asks for? PEP 440, enough of it. */
 bool pep440_matches(const char *version, const char *specifier);

@@ -248,7 +248,6 @@ const struct kind host_files_kind = {
     .world = &host_world,
     .fields = fields,
     .size = sizeof(RECORD),
-    .noun = "files",
     .ask = ask,
     .desire = desire,
     .batch = host_batch,

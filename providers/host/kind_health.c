@@ -4,7 +4,6 @@
 #include "specs/sections/sections.h"
 
 #include <curl/curl.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -74,7 +73,8 @@ static size_t ignore_body(const void *data, size_t size, size_t n, void *ctx) {
     return size * n;
 }
 
-int health_get(const char *url, const char *ca_path, double timeout_s, long *ret_status) {
+/* HTTPS GET with only this CA trusted; 0 and the status, or an error. */
+static int get(const char *url, const char *ca_path, double timeout_s, long *ret_status) {
     CURL *e = curl_easy_init();
     if (e == NULL)
         return -ERRC_NOMEM;
@@ -96,8 +96,7 @@ static bool answers(const struct run *run, struct arena *arena, const char *url,
     const char *ca = arena_printf(arena, "%s/ca.pem", run->project_dir);
     const char *api = arena_printf(arena, "%s/api", url);
     long status = 0;
-    return ca != NULL && api != NULL && health_get(api, ca, timeout_s, &status) == 0 &&
-           status == 200;
+    return ca != NULL && api != NULL && get(api, ca, timeout_s, &status) == 0 && status == 200;
 }
 
 static int read_local(const struct host_node *node, void *record, enum presence *ret) {
@@ -150,7 +149,6 @@ const struct kind host_health_kind = {
     .world = &host_world,
     .fields = fields,
     .size = sizeof(RECORD),
-    .noun = "health",
     .desire = desire,
     .resolve = resolve,
     .batch = host_batch,

@@ -201,7 +201,6 @@ const struct kind host_key_kind = {
     .world = &host_world,
     .fields = fields,
     .size = sizeof(RECORD),
-    .noun = "host key",
     .ask = ask,
     .desire = desire,
     .batch = host_batch,

@@ -383,7 +383,6 @@ const struct kind host_jupyter_kind = {
     .world = &host_world,
     .fields = fields,
     .size = sizeof(RECORD),
-    .noun = "jupyter configuration",
     .ask = ask,
     .desire = desire,
     .resolve = resolve,

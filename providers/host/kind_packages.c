@@ -150,7 +150,6 @@ const struct kind host_packages_kind = {
     .world = &host_world,
     .fields = fields,
     .size = sizeof(RECORD),
-    .noun = "system packages",
     .desire = desire,
     .batch = host_batch,
 };

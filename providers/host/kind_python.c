@@ -3,7 +3,6 @@
 #include "providers/host/internal.h"
 #include "specs/sections/sections.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define RECORD struct host_python_record
@@ -118,7 +117,6 @@ const struct kind host_python_kind = {
     .world = &host_world,
     .fields = fields,
     .size = sizeof(RECORD),
-    .noun = "python environment",
     .desire = desire,
     .batch = host_batch,
 };

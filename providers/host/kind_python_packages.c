@@ -255,7 +255,6 @@ const struct kind host_python_packages_kind = {
     .world = &host_world,
     .fields = fields,
     .size = sizeof(RECORD),
-    .noun = "python packages",
     .ask = ask,
     .desire = desire,
     .resolve = resolve,

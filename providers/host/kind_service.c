@@ -2,8 +2,6 @@
 #include "providers/host/internal.h"
 #include "specs/sections/sections.h"
 
-#include <string.h>
-
 #define RECORD struct host_service_record
 
 enum { F_UNIT };
@@ -131,7 +129,6 @@ const struct kind host_service_kind = {
     .world = &host_world,
     .fields = fields,
     .size = sizeof(RECORD),
-    .noun = "service",
     .desire = desire,
     .resolve = resolve,
     .batch = host_batch,

@@ -3,8 +3,6 @@
 #include "specs/hash.h"
 #include "specs/sections/sections.h"
 
-#include <string.h>
-
 #define RECORD struct host_tls_record
 
 enum { F_NAMES, F_CA };
@@ -147,7 +145,6 @@ const struct kind host_tls_kind = {
     .world = &host_world,
     .fields = fields,
     .size = sizeof(RECORD),
-    .noun = "certificate",
     .ask = ask,
     .desire = desire,
     .resolve = resolve,

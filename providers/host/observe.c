@@ -6,7 +6,6 @@
 #include "specs/record.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { TARGETS_AT_ONCE = 64 };
 

@@ -10,7 +10,6 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
-#include <string.h>
 
 static int failed(struct err *err) {
     return err_set(err, ERRC_INTERNAL, "OpenSSL cannot make a certificate");

@@ -2,9 +2,7 @@
 #include "providers/sandbox/internal.h"
 #include "specs/fs.h"
 
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- Addresses */

@@ -1,7 +1,6 @@
 #include "providers/sandbox/internal.h"
 #include "providers/sshkey.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static int import(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {

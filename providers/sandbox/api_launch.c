@@ -2,7 +2,6 @@
 #include "providers/sandbox/internal.h"
 #include "specs/hash.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 

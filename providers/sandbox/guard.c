@@ -3,7 +3,6 @@
  * addresses. What it answers passes. Nothing else of this machine's network is touched. */
 #define _GNU_SOURCE
 #include "providers/sandbox/internal.h"
-#include "specs/fs.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

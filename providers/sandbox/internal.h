@@ -8,7 +8,6 @@
 #include <cjson/cJSON.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <sys/types.h>
 
 enum {

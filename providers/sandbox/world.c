@@ -8,7 +8,6 @@
 #include <netinet/in.h>
 #include <openssl/rand.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 

@@ -118,7 +118,6 @@ const struct kind fixed_kind = {
     .world = &fixed_world,
     .fields = fields,
     .size = sizeof(struct fixed_record),
-    .noun = "server",
     .desire = desire,
     .endpoint = endpoint,
 };

@@ -348,7 +348,7 @@ static int add_live(struct sim *sim, const struct kind *kind, const char *addres
     if (thing->unreadable)
         err_set(&live->err, ERRC_NET, "%s does not answer", address);
     if (thing->foreign)
-        err_set(&live->err, ERRC_CONFLICT, "%s %s", kind->noun, thing->id);
+        err_set(&live->err, ERRC_CONFLICT, "%s %s", kind->name, thing->id);
     if (live->presence == LIVE_OURS) {
         struct sim_record *r = load(thing, kind, &out->arena);
         r->image = NULL; /* unreadable by its table */

@@ -36,8 +36,7 @@ static const struct field fields[] = {
 };
 enum { TYPE, SIZE, ON, RULES, VERSIONS, CONFIG, UNIT, TOKEN };
 
-static const struct kind kind = {
-    .name = "thing", .fields = fields, .size = sizeof(struct thing), .noun = "thing"};
+static const struct kind kind = {.name = "thing", .fields = fields, .size = sizeof(struct thing)};
 
 static const char *rules_before[] = {"tcp 22 203.0.113.7/32", "tcp 8888 203.0.113.7/32"},
                   *rules_after[] = {"tcp 22 203.0.113.7/32", "tcp 8888 198.51.100.0/24"};
