@@ -178,7 +178,7 @@ int session_open_state(struct session *s, bool lock, struct err *err) {
     if (rc < 0 && !lock) /* a look can do without: it keeps nothing */
         rc = 0;
     if (rc == 0 && lock) {
-        char note[256] = "";
+        char note[LOCK_NOTE_SIZE] = "";
         rc = lock_take(s->project_dir, s->cmd->verb->name, &s->lock, note, err);
         if (rc == 0 && note[0] != '\0')
             cmd_note(s->cmd, "note: %s", note);

@@ -10,6 +10,7 @@ void text_paint(const struct look *look, enum paint paint, const char *text, str
                                         [PAINT_RED] = "31",
                                         [PAINT_GREEN] = "32",
                                         [PAINT_YELLOW] = "33"};
+    _Static_assert(sizeof codes / sizeof codes[0] == PAINT_YELLOW + 1, "one code a paint");
     if (look->color)
         buf_addf(out, "\033[%sm%s\033[0m", codes[paint], text);
     else

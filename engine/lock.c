@@ -39,8 +39,8 @@ static void write_holder(int fd, const char *verb) {
     }
 }
 
-int lock_take(const char *project_dir, const char *verb, struct lock **ret, char *ret_note,
-              struct err *err) {
+int lock_take(const char *project_dir, const char *verb, struct lock **ret,
+              char ret_note[LOCK_NOTE_SIZE], struct err *err) {
     char path[4096];
     snprintf(path, sizeof path, "%s/lock", project_dir);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -68,7 +68,8 @@ int lock_take(const char *project_dir, const char *verb, struct lock **ret, char
     lock->fd = fd;
     /* A holder that ended well leaves the file empty. */
     if (holder[0] != '\0')
-        snprintf(ret_note, 256, "took over the lock of a run that did not end well (%s)", holder);
+        snprintf(ret_note, LOCK_NOTE_SIZE, "took over the lock of a run that did not end well (%s)",
+                 holder);
     else
         ret_note[0] = '\0';
     write_holder(fd, verb);

@@ -21,7 +21,7 @@ const char *action_name(enum action action) {
 }
 
 const char *why_name(enum why why) {
-    static const char *const names[] = {
+    static const char *const names[WHY_COUNT] = {
         [WHY_SAME] = "same",     [WHY_NEW] = "new",       [WHY_SPEC] = "spec",
         [WHY_DRIFT] = "drift",   [WHY_BOTH] = "both",     [WHY_REMOVED] = "removed",
         [WHY_ORPHAN] = "orphan", [WHY_PARENT] = "parent", [WHY_UNREADABLE] = "unreadable",

@@ -6,6 +6,7 @@
 #include "engine/observe.h"
 #include "engine/state.h"
 #include "providers/provider.h"
+#include "specs/hash.h"
 
 #include <cjson/cJSON.h>
 
@@ -25,10 +26,10 @@ struct plan {
     /* Errors of cases 3 and 14: the plan is shown, nothing may be applied. */
     struct plan_warning *blockers;
     size_t blockers_len;
-    bool destroy;          /* made for `destroy` */
-    char spec_sha256[65];  /* of the canonical desired nodes */
-    char state_sha256[65]; /* of the state file's content as parsed (serial and lineage in it) */
-    char live_sha256[65];  /* of what was observed */
+    bool destroy;                       /* made for `destroy` */
+    char spec_sha256[SHA256_HEX_SIZE];  /* of the canonical desired nodes */
+    char state_sha256[SHA256_HEX_SIZE]; /* of the state as parsed (serial and lineage in it) */
+    char live_sha256[SHA256_HEX_SIZE];  /* of what was observed */
 };
 
 /* `desired` with no nodes and `destroy` set plans to destroy all that is recorded or ours by tag.

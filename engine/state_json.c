@@ -5,6 +5,8 @@
 
 static const char *const status_names[] = {
     [RECORDED_OK] = "ok", [RECORDED_PENDING] = "pending", [RECORDED_FAILED] = "failed"};
+enum { STATUSES = sizeof status_names / sizeof status_names[0] };
+_Static_assert(STATUSES == RECORDED_FAILED + 1, "one name a status");
 
 static bool add_text(cJSON *out, const char *name, const char *value) {
     return value == NULL || cJSON_AddStringToObject(out, name, value) != NULL;
@@ -65,9 +67,9 @@ int recorded_from_json(struct arena *arena, const struct kind *const *kinds, con
         return err_set(err, ERRC_STATE, "a node has no address or no kind");
     const char *status = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "status"));
     size_t s = 0;
-    while (s < 3 && !cstr_eq(status, status_names[s]))
+    while (s < STATUSES && !cstr_eq(status, status_names[s]))
         s++;
-    if (s == 3)
+    if (s == STATUSES)
         return err_set(err, ERRC_STATE, "%s has no status", entry.address);
     entry.status = (enum recorded_status)s;
     entry.kind = registry_find(kinds, entry.kind_name);

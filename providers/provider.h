@@ -187,7 +187,8 @@ enum why {
     WHY_REMOVED,
     WHY_ORPHAN,
     WHY_PARENT,
-    WHY_UNREADABLE
+    WHY_UNREADABLE,
+    WHY_COUNT
 };
 
 struct field_change {

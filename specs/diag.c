@@ -169,6 +169,9 @@ static void render(const struct diags *d, const struct diag *item, bool color, s
     static const char *const words[] = {[DIAG_ERROR] = "error", [DIAG_WARNING] = "warning"};
     static const char *const colors[] = {
         [DIAG_ERROR] = "\033[1;31m", [DIAG_WARNING] = "\033[1;33m"};
+    _Static_assert(sizeof words == sizeof colors &&
+                       sizeof words / sizeof words[0] == DIAG_WARNING + 1,
+                   "one word and one colour a level");
     buf_adds(out, d->file == NULL ? "spec" : d->file);
     if (item->mark.line > 0)
         buf_addf(out, ":%zu:%zu", item->mark.line, item->mark.col);

@@ -19,6 +19,7 @@ static const char *found_word(const struct tree *t) {
                                         [TREE_SCALAR] = "text",
                                         [TREE_LIST] = "a list",
                                         [TREE_MAP] = "a map"};
+    _Static_assert(sizeof words / sizeof words[0] == TREE_MAP + 1, "one word a type of tree");
     return words[t->type];
 }
 

@@ -122,6 +122,7 @@ static int wait_all(struct waiter *w, bool *skip, struct arena *arena, struct er
     static const char *const words[] = {[WAIT_RUNNING] = "waiting for it to run",
                                         [WAIT_STOPPED] = "waiting for it to stop",
                                         [WAIT_TERMINATED] = "waiting for it to end"};
+    _Static_assert(sizeof words / sizeof words[0] == WAIT_TERMINATED + 1, "one word a wait");
     double pause = 0.1;
     for (size_t i = 0; i < w->len; i++)
         w->ops->progress(w->ops->ctx, w->changes[i], words[w->want]);

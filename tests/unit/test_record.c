@@ -1,4 +1,5 @@
 /* Records by their tables: init, copy, compare, print, JSON there and back. */
+#include "providers/provider.h"
 #include "specs/record.h"
 #include "tests/unit/cm.h"
 
@@ -146,9 +147,18 @@ static void test_json_wrong(void **state) {
     }
 }
 
+/* Which fields are unknown or unread is said by the bits of a uint64_t. */
+static void test_kinds_fit(void **state) {
+    (void)state;
+    for (const struct kind *const *k = registry_kinds; *k != NULL; k++) {
+        assert_in_range(fields_count((*k)->fields), 1, 64);
+        assert_ptr_equal(registry_find(registry_kinds, (*k)->name), *k);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_copy), cmocka_unit_test(test_print),
-                                       cmocka_unit_test(test_json),
-                                       cmocka_unit_test(test_json_wrong)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_copy), cmocka_unit_test(test_print), cmocka_unit_test(test_json),
+        cmocka_unit_test(test_kinds_fit), cmocka_unit_test(test_json_wrong)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
