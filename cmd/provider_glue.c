@@ -53,7 +53,11 @@ int provider_glue_my_ip(void *ctx, char *ret, size_t size, struct err *err) {
     const char *given = getenv("BERTH_MY_IP");
     if (given != NULL && given[0] != '\0') {
         int rc = my_ip_to_cidr(given, ret, size, err);
-        return rc < 0 ? err_wrap(err, "BERTH_MY_IP") : 0;
+        if (rc < 0) {
+            err_wrap(err, "BERTH_MY_IP");
+            err_hint(err, "set it to your public address, such as 203.0.113.7, or to a CIDR block");
+        }
+        return rc;
     }
     if (!glue->sandbox)
         return my_ip_ask(ret, size, err);
