@@ -220,7 +220,8 @@ static int load_tree(struct inputs *inputs, struct input *in, const char *path, 
     int rc = walk_tree(&w, path, "", 0, err);
     if (rc < 0)
         return rc;
-    qsort(in->entries, in->entries_len, sizeof *in->entries, compare_entries);
+    if (in->entries_len > 0)
+        qsort(in->entries, in->entries_len, sizeof *in->entries, compare_entries);
     in->found = true;
     return 0;
 }

@@ -146,6 +146,12 @@ static void test_folder_is_sorted(void **unused) {
     assert_string_equal(in->entries[1].sha256,
                         "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3");
     unload(l);
+    folder("empty");
+    l = load(INPUT_TREE, "empty/");
+    assert_int_equal(l->rc, 0);
+    assert_true(l->inputs.items[0].found);
+    assert_int_equal(l->inputs.items[0].entries_len, 0);
+    unload(l);
     l = load(INPUT_TREE, "tree/a"); /* one file */
     assert_int_equal(l->inputs.items[0].entries_len, 1);
     assert_string_equal(l->inputs.items[0].entries[0].path, "");
