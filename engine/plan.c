@@ -4,7 +4,6 @@
 #include "engine/fingerprint.h"
 #include "engine/graph.h"
 #include "specs/record.h"
-#include "specs/sections/sections.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -177,7 +176,7 @@ static int plan_node(struct planner *p, const struct node *node, struct err *err
  * it of, and for what no state remembers. */
 static bool spec_protects(const struct planner *p, const struct kind *kind) {
     const struct spec *spec = p->desired->spec;
-    return spec != NULL && kind->endpoint != NULL && spec_server(spec)->protect;
+    return spec != NULL && kind->protects != NULL && kind->protects(spec);
 }
 
 static int warn_unknown_kind(struct plan *plan, const struct recorded *r) {
@@ -187,16 +186,15 @@ static int warn_unknown_kind(struct plan *plan, const struct recorded *r) {
                         : warn(plan, &plan->warnings, &plan->warnings_len, r->address, text);
 }
 
-/* What is recorded or ours, and not wanted: what others need goes last. */
-static int plan_removals(struct planner *p, struct err *err) {
-    const struct recorded_list *nodes = &(struct recorded_list){p->remembered, p->state->nodes.len};
+/* Fills order[] with the remembered nodes, each behind its parent and what it depends on. */
+static int order_remembered(struct planner *p, size_t *order, struct err *err) {
     struct arena *arena = &p->plan->arena;
-    struct edges *edges = arena_calloc(arena, nodes->len + 1, sizeof *edges);
-    size_t *order = arena_calloc(arena, nodes->len + 1, sizeof *order);
-    if (edges == NULL || order == NULL)
+    size_t len = p->state->nodes.len, cycle = 0;
+    struct edges *edges = arena_calloc(arena, len + 1, sizeof *edges);
+    if (edges == NULL)
         return no_memory(err);
-    for (size_t i = 0; i < nodes->len; i++) {
-        const struct recorded *r = &nodes->items[i];
+    for (size_t i = 0; i < len; i++) {
+        const struct recorded *r = &p->remembered[i];
         for (size_t d = 0; d <= r->deps.len; d++) {
             const char *dep = d < r->deps.len ? r->deps.items[d] : r->parent;
             size_t to = dep == NULL ? SIZE_MAX : index_get(p->recorded, dep);
@@ -204,48 +202,52 @@ static int plan_removals(struct planner *p, struct err *err) {
                 return no_memory(err);
         }
     }
-    size_t cycle = 0;
-    int rc = graph_order(edges, nodes->len, order, &cycle, err);
-    if (rc < 0)
-        return rc;
-    /* Parents are decided before what lives in them; shown the other way round (below). */
+    return graph_order(edges, len, order, &cycle, err);
+}
+
+static int plan_remembered(struct planner *p, const struct recorded *r, struct err *err) {
+    if (change_of(p, r->address) != NULL)
+        return 0;
+    if (r->kind == NULL)
+        return warn_unknown_kind(p->plan, r) < 0 ? no_memory(err) : 0;
+    struct situation s = {.recorded = r,
+                          .live = observed_live(p, r->address),
+                          .parent = change_of(p, r->parent),
+                          .protect = spec_protects(p, r->kind)};
+    s.presence = s.live == NULL ? LIVE_NONE : s.live->presence;
+    return add_change(p, &s, err);
+}
+
+static int plan_orphan(struct planner *p, const struct live *live, struct err *err) {
+    if (live->presence != LIVE_OURS || change_of(p, live->address) != NULL)
+        return 0;
+    struct situation s = {
+        .live = live, .presence = LIVE_OURS, .protect = spec_protects(p, live->kind)};
+    return add_change(p, &s, err);
+}
+
+static void reverse(struct change *changes, size_t len) {
+    for (size_t a = 0, b = len; a + 1 < b; a++) {
+        struct change swap = changes[a];
+        changes[a] = changes[--b];
+        changes[b] = swap;
+    }
+}
+
+/* What is recorded or ours, and not wanted. Parents are decided before what lives in them, and
+ * shown the other way round: what others need goes last. */
+static int plan_removals(struct planner *p, struct err *err) {
     size_t first = p->plan->len;
-    for (size_t i = 0; i < nodes->len; i++) {
-        const struct recorded *r = &nodes->items[order[i]];
-        if (change_of(p, r->address) != NULL)
-            continue;
-        if (r->kind == NULL) {
-            if (warn_unknown_kind(p->plan, r) < 0)
-                return no_memory(err);
-            continue;
-        }
-        struct situation s = {.recorded = r,
-                              .live = observed_live(p, r->address),
-                              .parent = change_of(p, r->parent),
-                              .protect = spec_protects(p, r->kind)};
-        s.presence = s.live == NULL ? LIVE_NONE : s.live->presence;
-        rc = add_change(p, &s, err);
-        if (rc < 0)
-            return rc;
-    }
-    for (size_t w = 0; w < p->live->len; w++) {
-        for (size_t i = 0; i < p->live->worlds[w].len; i++) {
-            const struct live *live = &p->live->worlds[w].items[i];
-            if (live->presence != LIVE_OURS || change_of(p, live->address) != NULL)
-                continue;
-            struct situation s = {
-                .live = live, .presence = LIVE_OURS, .protect = spec_protects(p, live->kind)};
-            rc = add_change(p, &s, err);
-            if (rc < 0)
-                return rc;
-        }
-    }
-    for (size_t a = first, b = p->plan->len; a + 1 < b; a++) {
-        struct change swap = p->plan->changes[a];
-        p->plan->changes[a] = p->plan->changes[--b];
-        p->plan->changes[b] = swap;
-    }
-    return 0;
+    size_t *order = arena_calloc(&p->plan->arena, p->state->nodes.len + 1, sizeof *order);
+    int rc = order == NULL ? no_memory(err) : order_remembered(p, order, err);
+    for (size_t i = 0; rc == 0 && i < p->state->nodes.len; i++)
+        rc = plan_remembered(p, &p->remembered[order[i]], err);
+    for (size_t w = 0; rc == 0 && w < p->live->len; w++)
+        for (size_t i = 0; rc == 0 && i < p->live->worlds[w].len; i++)
+            rc = plan_orphan(p, &p->live->worlds[w].items[i], err);
+    if (rc == 0)
+        reverse(p->plan->changes + first, p->plan->len - first);
+    return rc;
 }
 
 static int build_indexes(struct planner *p, struct err *err) {

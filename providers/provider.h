@@ -257,6 +257,9 @@ struct kind {
      * May be NULL. Pure. `record` is a copy of node->desired. */
     int (*resolve)(const struct node *node, const struct lookup *lookup, struct arena *arena,
                    void *record, uint64_t *unknown);
+    /* Does the spec forbid to destroy what is of this kind, whether it wants it or not? May be
+     * NULL. Pure. */
+    bool (*protects)(const struct spec *spec);
     /* What is lost when this record's thing is destroyed ("the 30 GiB root disk"), or NULL. */
     const char *(*loses)(const void *record, struct arena *arena);
     /* What a thing that has vanished from the world still has on this machine, for the user ("the

@@ -183,6 +183,8 @@ static int resolve(const struct node *node, const struct lookup *lookup, struct 
     return r->group_id == NULL ? -ERRC_NOMEM : 0;
 }
 
+static bool protects(const struct spec *spec) { return spec_server(spec)->protect; }
+
 static const char *loses(const void *record, struct arena *arena) {
     const RECORD *r = record;
     return r->disk.size_gib == FIELD_UNSET || r->disk.size_gib == 0
@@ -229,6 +231,7 @@ const struct kind server_kind = {
     .size = sizeof(RECORD),
     .desire = desire,
     .resolve = resolve,
+    .protects = protects,
     .loses = loses,
     .endpoint = endpoint,
     .batch = batch,

@@ -2,6 +2,8 @@
  * the one that docs/decisions.md gives. What single rows do with fields is in tests/scenario/plan.
  */
 #include "engine/decide.h"
+#include "engine/plan.h"
+#include "providers/ec2/ec2.h"
 #include "specs/record.h"
 #include "tests/scenario/sim.h"
 #include "tests/unit/cm.h"
@@ -115,8 +117,51 @@ static void test_every_fate_of_a_parent(void **state) {
     }
 }
 
+static int no_random(void *bytes, size_t len) {
+    memset(bytes, 7, len);
+    return 0;
+}
+
+/* `protect: true` holds from the moment that the spec says so: the state need not know it yet, nor
+ * the server at all. */
+static void test_spec_protects(void **state) {
+    (void)state;
+    for (int n = 0; n < 4; n++) {
+        bool protect = n < 2, orphan = n % 2 == 1;
+        _cleanup_arena_ struct arena arena = {0};
+        char text[160];
+        snprintf(
+            text, sizeof text,
+            "berth: 1\nname: x\nprovider: sandbox\nserver: { image: debian-12, type: t3.small, "
+            "protect: %s }\n",
+            protect ? "true" : "false");
+        struct diags diags = {.arena = &arena, .file = "x", .source = str_of(text)};
+        const struct desired desired = {.spec = spec_compile(&arena, &diags)};
+        assert_non_null(desired.spec);
+        struct server_record record = {.type = "t3.small", .power = "running"};
+        struct recorded recorded = {
+            .address = "server[0]", .kind = &server_kind, .kind_name = "server", .record = &record};
+        struct live live = {.address = "server[0]",
+                            .kind = &server_kind,
+                            .presence = LIVE_OURS,
+                            .id = "i-1",
+                            .record = &record};
+        struct state known = {.nodes = {&recorded, orphan ? 0 : 1}, .lineage = "l"};
+        struct observed world = {.items = &live, .len = 1};
+        const struct live_world seen = {.worlds = &world, .len = 1};
+        struct plan plan;
+        struct err err = {0};
+        assert_int_equal(plan_make(&desired, &known, &seen, true, no_random, &plan, &err), 0);
+        assert_int_equal(plan.len, 1);
+        assert_int_equal(plan.changes[0].case_number, protect ? 14 : orphan ? 13 : 11);
+        assert_int_equal(plan.blockers_len, protect);
+        plan_free(&plan);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_combination),
-                                       cmocka_unit_test(test_every_fate_of_a_parent)};
+                                       cmocka_unit_test(test_every_fate_of_a_parent),
+                                       cmocka_unit_test(test_spec_protects)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
