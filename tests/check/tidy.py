@@ -12,7 +12,7 @@ import sys
 
 from checklib import SKIP, finish, run, sources
 
-root, build = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+root, build = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2])
 if shutil.which("clang-tidy") is None:
     print("SKIPPED: clang-tidy is not installed")
     sys.exit(SKIP)
@@ -24,6 +24,8 @@ for path in sources(root, ".h"):
 known = {str(pathlib.Path(c["file"])) for c in json.loads(
     (build / "compile_commands.json").read_text())}
 files = [p for p in sources(root, ".c") if str(p) in known and "tests" not in p.parts]
+if not files:
+    finish([f"{build}/compile_commands.json names no source of {root}"])
 
 
 def look(path):
