@@ -38,6 +38,7 @@ struct session {
     struct plan plan;
 };
 
+/* Nothing is opened or read yet; session_free is good at any step, and makes it as new. */
 void session_init(struct session *s, struct cmd *cmd);
 void session_free(struct session *s);
 

@@ -28,6 +28,7 @@ struct executor {
     pthread_cond_t moved;  /* a batch ended */
 };
 
+/* Of a change in the plan: into status, started and planned. */
 size_t executor_index_of(const struct executor *x, const struct change *c);
 
 /* Under the mutex. */

@@ -7,6 +7,8 @@
 struct journal;
 struct state;
 
+/* Opens the journal of a project for appending, made with 0600 where it is not there; its folder is
+ * synced. -ERRC_IO, -ERRC_NOMEM. Close with journal_close, which takes NULL. */
 int journal_open(const char *project_dir, struct journal **ret, struct err *err);
 void journal_close(struct journal *journal);
 /* The first line of a run: which state it belongs to, also when that was never written yet. */

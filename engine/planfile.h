@@ -5,6 +5,8 @@
 
 #include "engine/plan.h"
 
+/* `spec_path` is kept in the file, so that apply finds the spec again. As fs_write fails, or
+ * -ERRC_NOMEM. */
 int planfile_write(const char *path, const struct plan *plan, const char *spec_path,
                    struct err *err);
 
@@ -13,6 +15,8 @@ struct planfile {
     const char *spec_path; /* in json */
     bool destroy;
 };
+/* -ERRC_NOTFOUND, -ERRC_IO, or -ERRC_INVALID for what is no plan of this berth. Free with
+ * planfile_free. */
 int planfile_read(const char *path, struct planfile *ret, struct err *err);
 void planfile_free(struct planfile *file);
 /* 0 when `plan` is what the file says; tokens of the file are then taken over into `plan`. */

@@ -126,6 +126,7 @@ struct recorded_list {
     size_t len;
 };
 
+/* By its address, or NULL. */
 const struct recorded *recorded_find(const struct recorded_list *list, const char *address);
 
 /* ---- Live: what the world says */

@@ -32,7 +32,7 @@ __attribute__((format(printf, 2, 3))) void buf_addf(struct buf *b, const char *f
 void buf_add_hex(struct buf *b, const void *ptr, size_t len);
 void buf_add_base64(struct buf *b, const void *ptr, size_t len);
 
-struct str buf_str(const struct buf *b);
+struct str buf_str(const struct buf *b);   /* valid until the next append */
 const char *buf_cstr(const struct buf *b); /* "" when empty; valid until the next append */
 
 /* Decode base64 (white space is skipped); false on anything else or when it does not fit. */

@@ -5,4 +5,5 @@
 
 enum { SHA256_HEX_SIZE = 65 };
 
+/* 64 lower-case hex digits and a NUL (FIPS 180-4). */
 void sha256_hex(struct str bytes, char ret_hex[SHA256_HEX_SIZE]);

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-size_t fields_count(const struct field *fields);
+size_t fields_count(const struct field *fields); /* rows before FIELD_END */
 /* The row of that name and its index, or NULL. */
 const struct field *fields_find(const struct field *fields, const char *name, size_t *ret_index);
 
@@ -21,7 +21,10 @@ void record_init(const struct field *fields, void *record);
 int record_copy_field(struct arena *arena, const struct field *f, void *to, const void *from);
 int record_copy(struct arena *arena, const struct field *fields, void *to, const void *from);
 
+/* By the row's type; FIELD_SET lists without regard to order. Both are whole records. */
 bool record_field_equal(const struct field *f, const void *a, const void *b);
+/* Has it a value? Numbers that are not FIELD_UNSET, text that is not NULL, collections with items,
+ * groups with a member that is set; always for booleans. */
 bool record_field_is_set(const struct field *f, const void *record);
 
 /* As a person reads it: 30 GiB, [a, b], {k: v}, "text" unquoted where that is unambiguous,

@@ -38,6 +38,7 @@ struct aws_client_in {
     atomic_int *cancel; /* 2 stops waiting */
 };
 
+/* No call is made yet. -ERRC_NOMEM. Close with aws_client_close (takes NULL), when no call runs. */
 int aws_client_open(const struct aws_client_in *in, struct aws_client **ret, struct err *err);
 void aws_client_close(struct aws_client *client);
 /* Sends them side by side and returns when all have ended; each has its rc and err. Returns the

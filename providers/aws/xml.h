@@ -14,7 +14,8 @@ struct xml {
 
 enum { XML_BYTES_MAX = 32 * 1024 * 1024, XML_DEPTH_MAX = 32, XML_ELEMENTS_MAX = 2000000 };
 
-/* NULL with -code in *err's code. Everything lives in `arena`. */
+/* NULL with *err set: ERRC_NET for what is not good XML, ERRC_LIMIT, ERRC_NOMEM.
+ * Everything lives in `arena`. */
 struct xml *xml_parse(struct arena *arena, struct str bytes, struct err *err);
 /* First descendant by path ("Errors/Error/Code"), or NULL; both take NULL. */
 const struct xml *xml_get(const struct xml *node, const char *path);

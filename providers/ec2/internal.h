@@ -100,9 +100,11 @@ int64_t server_index_of(const struct xml *item);
 /* One instance element → record; strings live in `arena`. */
 int server_record_of(const struct xml *item, struct arena *arena, struct server_record *ret);
 
+/* As struct ec2_kind's apply. */
 int server_apply(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
                  struct err *err);
 
+/* Creates and resumes of a batch, launched and waited for; each is answered for. */
 void server_launch_all(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
                        struct err *err);
 /* Is the image there that this record would be launched from? */

@@ -165,6 +165,7 @@ struct api_error {
     char message[512];
     int status;
 };
+/* Fills *e with an error of AWS's kind and HTTP status 400; returns -1. */
 int api_fail(struct api_error *e, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -181,6 +182,8 @@ struct action {
 extern const struct action instance_actions[], launch_actions[], state_actions[], group_actions[],
     key_actions[], other_actions[];
 
+/* Appends the instance as DescribeInstances and RunInstances show one:
+ * https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Instance.html */
 void instance_xml(struct sandbox *s, struct buf *out, const cJSON *instance);
 /* The state as callers see it: a guest that reboots runs. */
 const char *instance_state(const cJSON *instance);

@@ -70,6 +70,8 @@ struct jupyter_section {
 extern const struct section section_top, section_server, section_key_pair, section_access,
     section_packages, section_files, section_jupyter;
 
+/* Records of a compiled spec, never NULL: of an absent section all defaults. They live in its
+ * arena. */
 const struct top_section *spec_top(const struct spec *spec);
 const struct server_section *spec_server(const struct spec *spec);
 const struct key_pair_section *spec_key_pair(const struct spec *spec);
