@@ -1,0 +1,37 @@
+/* What the parts of an SSH connection share: TCP below it (ssh_tcp.c), the session (ssh.c), and the
+ * commands that are run over it (ssh_run.c). */
+#pragma once
+
+#include "providers/host/ssh.h"
+
+#include <libssh2.h>
+
+enum { SSH_POLL_MS = 100 };
+
+struct ssh {
+    int fd;
+    LIBSSH2_SESSION *session;
+    atomic_int *cancel;
+    double used_s;   /* when something was last heard */
+    char where[300]; /* "admin@203.0.113.7" */
+};
+
+/* The second Ctrl-C, or nobody wants the connection any more. */
+bool ssh_is_stopped(const struct ssh_in *in);
+/* A connected socket that does not block, or -1 with `err` set. connect(2), tcp(7). */
+int ssh_connect_tcp(const struct ssh_in *in, struct err *err);
+
+/* How often Ctrl-C was pressed, and whether often enough to stop at once. */
+int ssh_cancel_level(const struct ssh *s);
+bool ssh_is_cancelled(const struct ssh *s);
+/* Waits until libssh2 can go on, or the user wants less than before; false on a time-out (monotonic
+ * seconds) or a stop. */
+bool ssh_wait_io(struct ssh *s, double until_s);
+/* Sets `err` from libssh2's last error, or to ERRC_CANCELLED; returns -err->code. */
+int ssh_error(struct ssh *s, enum err_code code, const char *what, struct err *err);
+
+/* Calls again until it no longer would block. */
+#define SSH_RETRY(rc, s, until, call)                                                              \
+    do {                                                                                           \
+        (rc) = (call);                                                                             \
+    } while ((rc) == LIBSSH2_ERROR_EAGAIN && ssh_wait_io((s), (until)))
