@@ -24,7 +24,7 @@ try:
 except ImportError as error:
     berthlib.skip(f"python module missing: {error}")
 
-from selenium.common.exceptions import TimeoutException, WebDriverException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -34,58 +34,83 @@ SHOTS = os.environ.get("BERTH_TEST_SHOTS")
 
 
 def screenshot(driver, name):
-    if SHOTS:
-        pathlib.Path(SHOTS).mkdir(parents=True, exist_ok=True)
+    if not SHOTS:
+        return
+    pathlib.Path(SHOTS).mkdir(parents=True, exist_ok=True)
+    try:
         driver.save_screenshot(f"{SHOTS}/{name}.png")
+    except WebDriverException as error:
+        print(f"      no picture: {error.msg}", flush=True)
+
+
+CODE = "import humanize, sys; print(humanize.intword(1234 * 10**6), sys.prefix)"
+
+
+def answer_dialogs(driver):
+    """What JupyterLab asks in between (which kernel?) gets the answer that it proposes."""
+    for dialog in driver.find_elements(By.CSS_SELECTOR, ".jp-Dialog"):
+        print(f"      JupyterLab asked: {' '.join(dialog.text.split())}", flush=True)
+        dialog.find_element(By.CSS_SELECTOR, ".jp-mod-accept").click()
+
+
+def enter_cell(driver):
+    answer_dialogs(driver)
+    cells = driver.find_elements(By.CSS_SELECTOR, ".jp-NotebookPanel .jp-CodeCell .cm-content")
+    shown = [cell for cell in cells if cell.is_displayed()]
+    if shown:
+        shown[0].click()
+    return bool(shown)
+
+
+def run_cell(driver):
+    """The cell's text becomes ours, so its answer cannot be a saved output."""
+    editor = ActionChains(driver)
+    editor.key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL).send_keys(CODE)
+    editor.key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
+
+
+def answer(driver):
+    outputs = driver.find_elements(By.CSS_SELECTOR,
+                                   ".jp-NotebookPanel .jp-OutputArea-output pre")
+    texts = [o.text for o in outputs if "1.2 billion" in o.text]
+    return texts[0] if texts else False
+
+
+def use_notebook(driver, url, base):
+    driver.get(url)
+    WebDriverWait(driver, 90).until(
+        lambda d: d.find_elements(By.CSS_SELECTOR, ".jp-Launcher, .jp-LauncherCard"))
+    screenshot(driver, "lab")
+    driver.get(f"{base}/lab/tree/notebooks/hello.ipynb")
+    WebDriverWait(driver, 90).until(
+        lambda d: d.find_elements(By.CSS_SELECTOR, ".jp-NotebookPanel .jp-CodeCell"))
+    # A cell that is run before its kernel is connected is not run at all, and a page that is still
+    # being laid out loses clicks: as a person would, try again.
+    for _ in range(12):
+        try:
+            WebDriverWait(driver, 10).until(enter_cell)
+            run_cell(driver)
+            return WebDriverWait(driver, 10).until(answer)
+        except WebDriverException as error:
+            print(f"      once more: {(error.msg or 'no answer yet').splitlines()[0]}", flush=True)
+    return None
 
 
 def run_notebook(url, base, ca):
-    """Log in with the printed URL, open a notebook, type a cell, run it, read the answer."""
-    with Browser(ca) as driver:
-        driver.get(url)
-        WebDriverWait(driver, 90).until(
-            lambda d: d.find_elements(By.CSS_SELECTOR, ".jp-Launcher, .jp-LauncherCard"))
-        screenshot(driver, "lab")
-        driver.get(f"{base}/lab/tree/notebooks/hello.ipynb")
-        WebDriverWait(driver, 90).until(
-            lambda d: d.find_elements(By.CSS_SELECTOR, ".jp-NotebookPanel .jp-CodeCell"))
-        # The cell's text becomes ours, so its answer cannot be a saved output.
-        def enter_cell(d):
-            cells = d.find_elements(By.CSS_SELECTOR, ".jp-NotebookPanel .jp-CodeCell .cm-content")
-            for cell in cells:
-                if cell.is_displayed():
-                    cell.click()
-                    return True
-            return False
-
-        def run_cell():
-            editor = ActionChains(driver)
-            editor.key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL)
-            editor.send_keys(
-                "import humanize, sys; print(humanize.intword(1234 * 10**6), sys.prefix)")
-            editor.key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
-
-        def answer(d):
-            outputs = d.find_elements(By.CSS_SELECTOR, ".jp-NotebookPanel .jp-OutputArea-output pre")
-            texts = [o.text for o in outputs if "1.2 billion" in o.text]
-            return texts[0] if texts else False
-
-        try:
-            # A cell that is run before its kernel is connected is not run at all: as a person
-            # would, try again.
-            for _ in range(12):
-                WebDriverWait(driver, 60, ignored_exceptions=(WebDriverException,)).until(
-                    enter_cell)
-                run_cell()
-                try:
-                    text = WebDriverWait(driver, 10).until(answer)
-                    break
-                except TimeoutException:
-                    text = None
-            check(text, "the cell answers")
-        finally:
-            screenshot(driver, "notebook")
-        return text
+    """Log in with the printed URL, open a notebook, type a cell, run it, read the answer. A browser
+    that gets stuck is closed as a person would, and opened again, once."""
+    text = None
+    for attempt in (1, 2):
+        with Browser(ca) as driver:
+            try:
+                text = use_notebook(driver, url if attempt == 1 else f"{url}&reset", base)
+            except WebDriverException as error:
+                print(f"      the browser is stuck: {error.msg}", flush=True)
+            screenshot(driver, f"notebook-{attempt}")
+        if text:
+            break
+    check(text, "the cell answers")
+    return text
 
 
 def fetch(url, ca, token=None):
