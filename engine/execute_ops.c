@@ -32,6 +32,12 @@ void executor_add_error(struct executor *x, const struct change *c, const struct
         o->errors[o->errors_len++] = (struct change_error){address, *err};
 }
 
+void executor_skip(struct executor *x, const struct change *c, const char *why) {
+    x->status[executor_index_of(x, c)] = CHANGE_SKIPPED;
+    x->outcome->skipped++;
+    executor_report(x, PROGRESS_SKIPPED, c, why);
+}
+
 struct recorded executor_entry(const struct change *c, enum recorded_status status) {
     return (struct recorded){
         .address = c->address,
@@ -136,6 +142,13 @@ static void op_failed(void *ctx, struct change *c, const struct err *err) {
     pthread_mutex_unlock(&x->mutex);
 }
 
+static void op_not_begun(void *ctx, struct change *c, const char *why) {
+    struct executor *x = ctx;
+    pthread_mutex_lock(&x->mutex);
+    executor_skip(x, c, why);
+    pthread_mutex_unlock(&x->mutex);
+}
+
 static void op_begun(void *ctx, struct change *c) {
     struct executor *x = ctx;
     pthread_mutex_lock(&x->mutex);
@@ -235,7 +248,7 @@ static bool is_answered(struct executor *x, const struct change *c) {
     pthread_mutex_lock(&x->mutex);
     enum change_status status = x->status[executor_index_of(x, c)];
     pthread_mutex_unlock(&x->mutex);
-    return status == CHANGE_DONE || status == CHANGE_FAILED;
+    return status == CHANGE_DONE || status == CHANGE_FAILED || status == CHANGE_SKIPPED;
 }
 
 void executor_apply_batch(struct executor *x, struct exec_batch *batch) {
@@ -244,6 +257,7 @@ void executor_apply_batch(struct executor *x, struct exec_batch *batch) {
                                   .created = op_created,
                                   .done = op_done,
                                   .failed = op_failed,
+                                  .not_begun = op_not_begun,
                                   .begun = op_begun,
                                   .progress = op_progress,
                                   .lookup = {newest_record, x},

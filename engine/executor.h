@@ -35,6 +35,7 @@ size_t executor_index_of(const struct executor *x, const struct change *c);
 void executor_report(struct executor *x, enum progress_event event, const struct change *c,
                      const char *text);
 void executor_add_error(struct executor *x, const struct change *c, const struct err *err);
+void executor_skip(struct executor *x, const struct change *c, const char *why);
 
 /* What the state says of a change that has got so far; borrows its strings. */
 struct recorded executor_entry(const struct change *c, enum recorded_status status);

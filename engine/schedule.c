@@ -41,12 +41,6 @@ static bool is_ready(const struct executor *x, const struct exec_batch *batch) {
     return true;
 }
 
-static void skip(struct executor *x, const struct change *c, const char *why) {
-    x->status[executor_index_of(x, c)] = CHANGE_SKIPPED;
-    x->outcome->skipped++;
-    executor_report(x, PROGRESS_SKIPPED, c, why);
-}
-
 /* The first need of a change that did not succeed; false when there is none. In-batch needs are the
  * world's. */
 static bool find_broken_need(const struct executor *x, const struct change *c, size_t *ret) {
@@ -72,11 +66,11 @@ static bool prune(struct executor *x, struct exec_batch *batch, bool cancelled) 
         struct change *c = batch->changes[i];
         size_t broken = 0;
         if (cancelled) {
-            skip(x, c, "interrupted");
+            executor_skip(x, c, "interrupted");
         } else if (find_broken_need(x, c, &broken)) {
             char text[256];
             snprintf(text, sizeof text, "needs %s", x->plan->changes[broken].address);
-            skip(x, c, text);
+            executor_skip(x, c, text);
         } else {
             batch->changes[kept++] = c;
         }
@@ -153,7 +147,7 @@ static void give_up(struct executor *x) {
         struct exec_batch *batch = &x->batches.items[i];
         for (size_t j = 0; batch->status == BATCH_WAITING && j < batch->len; j++) {
             executor_add_error(x, batch->changes[j], &err);
-            skip(x, batch->changes[j], err.msg);
+            executor_skip(x, batch->changes[j], err.msg);
         }
     }
 }

@@ -323,6 +323,9 @@ struct apply_ops {
     int (*done)(void *ctx, struct change *c, const void *record, struct err *err);
     /* This change failed; what depends on it will not start. Others of the batch may go on. */
     void (*failed)(void *ctx, struct change *c, const struct err *err);
+    /* Nothing was done for this change, and why in a few words ("interrupted", "needs …"): what it
+     * depends on failed, or the run is to end. What depends on it will not start either. */
+    void (*not_begun)(void *ctx, struct change *c, const char *why);
     /* The turn of one of a batch has come, when they are taken one after another: the time that it
      * took counts from here. */
     void (*begun)(void *ctx, struct change *c);
@@ -353,9 +356,9 @@ struct world {
      * other worlds' observe. */
     int (*observe)(void *session, const struct observe_in *in, struct observed *out,
                    struct err *err);
-    /* Apply a batch; every change ends in exactly one of ops->done and ops->failed. Several
-     * batches may run at once in threads of one session. Returns 0 when every change was
-     * answered for. */
+    /* Apply a batch; every change ends in exactly one of ops->done, ops->failed and
+     * ops->not_begun. Several batches may run at once in threads of one session. Returns 0 when
+     * every change was answered for. */
     int (*apply)(void *session, struct batch *batch, const struct apply_ops *ops, struct err *err);
     /* Kinds of this world live inside a parent and need observe_in.targets. */
     bool needs_targets;

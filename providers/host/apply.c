@@ -14,7 +14,7 @@
  * does. */
 enum { TAIL_MAX = 3000, TAIL_SHOWN = 800, PROGRESS_MAX = 60 };
 
-enum step_status { STEP_WAITING, STEP_DONE, STEP_FAILED };
+enum step_status { STEP_WAITING, STEP_BEGUN, STEP_DONE, STEP_FAILED };
 
 struct convergence {
     struct host_session *session;
@@ -38,17 +38,46 @@ static bool is_cancelled(const struct convergence *x) {
     return atomic_load(x->session->run->cancel) > 0;
 }
 
+static bool is_open(const struct convergence *x, size_t i) {
+    return x->status[i] == STEP_WAITING || x->status[i] == STEP_BEGUN;
+}
+
+static void begin(struct convergence *x, size_t i) {
+    x->status[i] = STEP_BEGUN;
+    x->ops->begun(x->ops->ctx, x->batch->changes[i]);
+}
+
 static void fail(struct convergence *x, size_t i, const struct err *err) {
-    if (x->status[i] != STEP_WAITING)
+    if (!is_open(x, i))
         return;
     x->status[i] = STEP_FAILED;
     x->ops->failed(x->ops->ctx, x->batch->changes[i], err);
 }
 
-static void fail_blocked(struct convergence *x, size_t i) {
-    struct err err;
-    err_set(&err, ERRC_HOST, "not done, since what it needs failed");
-    fail(x, i, &err);
+/* It was not begun. */
+static void leave_out(struct convergence *x, size_t i, const char *why) {
+    if (!is_open(x, i))
+        return;
+    x->status[i] = STEP_FAILED;
+    x->ops->not_begun(x->ops->ctx, x->batch->changes[i], why);
+}
+
+static bool needs(const struct change *c, const struct change *other) {
+    return !is_removal(c) && strlist_has(&c->deps, other->address);
+}
+
+/* The first of the batch that it needs and that failed; NULL: none. */
+static const char *failed_need(const struct convergence *x, size_t i) {
+    for (size_t k = 0; k < x->batch->len; k++)
+        if (x->status[k] == STEP_FAILED && needs(x->batch->changes[i], x->batch->changes[k]))
+            return x->batch->changes[k]->address;
+    return NULL;
+}
+
+static void leave_out_blocked(struct convergence *x, size_t i) {
+    const char *need = failed_need(x, i);
+    const char *why = need == NULL ? NULL : arena_printf(x->batch->arena, "needs %s", need);
+    leave_out(x, i, why == NULL ? "what it needs failed" : why);
 }
 
 /* What depended on an earlier change of the same batch is known now. */
@@ -103,9 +132,9 @@ static void on_control(struct convergence *x, struct str line) {
     if (str_eqc(word, "B")) {
         x->current = (size_t)i;
         buf_reset(&x->tail);
-        x->ops->begun(x->ops->ctx, x->batch->changes[i]);
+        begin(x, x->current);
     } else if (str_eqc(word, "S")) {
-        fail_blocked(x, (size_t)i);
+        leave_out_blocked(x, (size_t)i);
     } else if (str_eqc(word, "E") && str_split(&line, '\t', &text) &&
                str_to_i64(text, 0, 255, &status)) {
         x->current = SIZE_MAX;
@@ -158,10 +187,6 @@ static void on_line(void *ctx, struct str line) {
 
 /* ---- Composing */
 
-static bool needs(const struct change *c, const struct change *other) {
-    return !is_removal(c) && strlist_has(&c->deps, other->address);
-}
-
 static int compose_step(struct convergence *x, size_t i, struct buf *script, struct err *err) {
     const struct host_kind *kind = host_kind_of(x->batch->changes[i]->kind);
     buf_adds(script, "if need");
@@ -175,13 +200,6 @@ static int compose_step(struct convergence *x, size_t i, struct buf *script, str
         buf_adds(script, "refresh_jupyter\n");
     buf_addf(script, ") </dev/null 2>&1\nend %zu $?\nelse skip %zu; fi\n", i, i);
     return rc;
-}
-
-static bool blocked(struct convergence *x, size_t i) {
-    for (size_t k = 0; k < x->batch->len; k++)
-        if (x->status[k] == STEP_FAILED && needs(x->batch->changes[i], x->batch->changes[k]))
-            return true;
-    return false;
 }
 
 /* Jupyter reads its files at start only: the last change of what it reads restarts it and, unless
@@ -219,10 +237,15 @@ static void await_jupyter(struct convergence *x) {
 }
 
 /* All that the host has not answered for. */
-static void fail_steps(struct convergence *x, const struct err *err) {
-    for (size_t i = 0; i < x->batch->len; i++)
-        if (host_kind_of(x->batch->changes[i]->kind)->step != NULL)
+static void end_steps(struct convergence *x, const struct err *err) {
+    for (size_t i = 0; i < x->batch->len; i++) {
+        if (host_kind_of(x->batch->changes[i]->kind)->step == NULL)
+            continue;
+        if (x->status[i] == STEP_WAITING && is_cancelled(x))
+            leave_out(x, i, "interrupted");
+        else
             fail(x, i, err);
+    }
 }
 
 static void run_script(struct convergence *x) {
@@ -231,8 +254,7 @@ static void run_script(struct convergence *x) {
     struct err err = {0};
     size_t steps = 0;
     if (is_cancelled(x)) {
-        err_set(&err, ERRC_CANCELLED, "interrupted");
-        fail_steps(x, &err);
+        end_steps(x, &err);
         return;
     }
     buf_adds(&script, script_common);
@@ -246,8 +268,8 @@ static void run_script(struct convergence *x) {
     for (size_t i = 0; i < x->batch->len; i++) {
         if (x->status[i] != STEP_WAITING || host_kind_of(x->batch->changes[i]->kind)->step == NULL)
             continue;
-        if (blocked(x, i)) {
-            fail_blocked(x, i);
+        if (failed_need(x, i) != NULL) {
+            leave_out_blocked(x, i);
             continue;
         }
         size_t before = script.len;
@@ -271,9 +293,9 @@ static void run_script(struct convergence *x) {
         err_set(&err, ERRC_CANCELLED, "interrupted");
     else
         err_set(&err, ERRC_HOST, "the host stopped (exit %d): %.400s", status, buf_cstr(&errors));
-    if (rc == 0 && x->restarted && x->status[x->restarter] == STEP_WAITING)
+    if (rc == 0 && x->restarted && is_open(x, x->restarter))
         await_jupyter(x);
-    fail_steps(x, &err);
+    end_steps(x, &err);
 }
 
 /* Steps that are taken from here. `before`: those that stand before every step on the host. */
@@ -284,17 +306,16 @@ static void run_local(struct convergence *x, bool before) {
             return;
         if (kind->local == NULL || x->status[i] != STEP_WAITING)
             continue;
-        if (blocked(x, i)) {
-            fail_blocked(x, i);
+        if (failed_need(x, i) != NULL) {
+            leave_out_blocked(x, i);
+            continue;
+        }
+        if (is_cancelled(x)) {
+            leave_out(x, i, "interrupted");
             continue;
         }
         struct err err = {0};
-        if (is_cancelled(x)) {
-            err_set(&err, ERRC_CANCELLED, "interrupted");
-            fail(x, i, &err);
-            continue;
-        }
-        x->ops->begun(x->ops->ctx, x->batch->changes[i]);
+        begin(x, i);
         if (kind->local(&x->steps[i], x->connection, x->ops, &err) < 0)
             fail(x, i, &err);
         else
@@ -364,6 +385,11 @@ int host_apply(void *session, struct batch *batch, const struct apply_ops *ops, 
                             .restarter = find_restarter(batch),
                             .tail = BUF_INIT(BUF_SMALL)};
     int rc = connect(&x, batch->changes[0]->parent, err);
+    if (rc == -ERRC_CANCELLED) {
+        for (size_t i = 0; i < batch->len; i++)
+            ops->not_begun(ops->ctx, batch->changes[i], "interrupted");
+        return 0;
+    }
     if (rc == 0)
         rc = prepare(&x, err);
     if (rc == 0 && x.connection != NULL) {

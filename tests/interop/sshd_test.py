@@ -279,6 +279,7 @@ def main():
         check(took < 8, f"soon ({took:.1f} s)", output)
         check((host.to / "a.txt").read_text() == "new\n", "the first was finished", output)
         check(not host.more.exists(), "the second was not begun", output)
+        check("not done: interrupted" in output and "0 failed" in output, "that is no failure", output)
         host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
         host.apply()
         check((host.more / "a.txt").read_text() == "new\n", "the next apply goes on")
