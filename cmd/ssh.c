@@ -1,5 +1,6 @@
 #include "cmd/servers.h"
 #include "cmd/verbs.h"
+#include "providers/host/host.h"
 #include "specs/fs.h"
 
 #include <errno.h>
@@ -41,8 +42,12 @@ static int write_known_hosts(struct session *s, const struct server_view *v, con
     if (address == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
     add_pinned_keys(recorded_find(&s->state.nodes, address), alias, &text);
-    if (text.len == 0 && v->endpoint.host_key != NULL)
-        buf_addf(&text, "%s %s\n", alias, v->endpoint.host_key);
+    const char *other =
+        host_key_recall(s->project_dir, v->address, v->endpoint.host_key, &s->arena);
+    if (other == NULL) /* no run has been on it */
+        other = v->endpoint.host_key;
+    if (text.len == 0 && other != NULL)
+        buf_addf(&text, "%s %s\n", alias, other);
     if (text.len == 0) {
         err_set(err, ERRC_HOSTKEY, "the host key of %s is not known", v->address);
         err_hint(err, "berth apply pins it");

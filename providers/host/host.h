@@ -61,3 +61,9 @@ struct host_health_record {
     bool answering;
     const char *url;
 };
+
+/* The host key that was pinned for the launch of a server with that one-time key ("ssh-ed25519
+ * AAAA…"), also when neither spec nor state speak of the host any more. `parent` is the server's
+ * address. A line as in known_hosts, in `arena`; NULL when there is none. */
+const char *host_key_recall(const char *project_dir, const char *parent, const char *one_time,
+                            struct arena *arena);

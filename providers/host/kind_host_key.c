@@ -135,10 +135,10 @@ static int remember(const struct run *run, const char *parent, const char *one_t
     return fs_write(path, buf_str(&text), 0600, err);
 }
 
-static const char *recall(const struct run *run, const char *parent, const char *one_time,
-                          struct arena *arena) {
+const char *host_key_recall(const char *project_dir, const char *parent, const char *one_time,
+                            struct arena *arena) {
     char path[4096];
-    snprintf(path, sizeof path, "%s/host_keys", run->project_dir);
+    snprintf(path, sizeof path, "%s/host_keys", project_dir);
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
     struct err ignored;
     if (fs_read(path, &text, &ignored) < 0)
@@ -158,8 +158,9 @@ static const char *recall(const struct run *run, const char *parent, const char 
 struct host_keys host_keys_of(const struct run *run, const char *parent,
                               const struct endpoint *endpoint, const RECORD *record,
                               struct arena *arena) {
-    struct host_keys keys = {.pinned = recall(run, parent, endpoint->host_key, arena),
-                             .one_time = endpoint->host_key};
+    struct host_keys keys = {
+        .pinned = host_key_recall(run->project_dir, parent, endpoint->host_key, arena),
+        .one_time = endpoint->host_key};
     /* No pin of this launch: the record's may be its predecessor's, so the one-time key counts. */
     if (keys.pinned == NULL && record != NULL)
         keys.pinned = record->public_key;

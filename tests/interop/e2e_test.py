@@ -271,6 +271,20 @@ with Project(berth, spec) as project:
     project.apply()
     check(project.plan() == {}, "one server, plan empty")
 
+    step("nothing is wanted on the host any more, and then all of it again")
+    whole = project.spec_path.read_text()
+    project.write_spec(whole[:whole.index("packages:")])
+    plan = project.plan()
+    check(plan and all(a.startswith("server[0].") or a == "access" for a in plan),
+          "only its parts go", plan)
+    project.apply()
+    check(project.plan() == {}, "a plain server")
+    check("git" not in project.ssh("command -v git; :").stdout, "what berth installed is gone")
+    check(project.ssh("id -un").stdout.strip() == "admin", "its host key is known all the same")
+    project.write_spec(whole)
+    project.apply()
+    check(project.plan() == {}, "all is back")
+
     step("the state is lost: everything is found again by its tags")
     (state_dir / "state.json").rename(project.root / "lost.json")
     for name in ("state.json.backup", "journal"):
