@@ -8,6 +8,10 @@ add_test(NAME interop.examples COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST
   $<TARGET_FILE:berth> ${CMAKE_SOURCE_DIR}/examples)
 set_tests_properties(interop.examples PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600
   RESOURCE_LOCK sandbox)
+add_test(NAME interop.dnf COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/dnf_test.py
+  $<TARGET_FILE:berth>)
+set_tests_properties(interop.dnf PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300
+  RESOURCE_LOCK sandbox)
 add_test(NAME interop.schema COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/schema_test.py
   $<TARGET_FILE:berth> ${CMAKE_SOURCE_DIR}/examples)
 set_tests_properties(interop.schema PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE})
