@@ -28,7 +28,6 @@ struct convergence {
     size_t restarter; /* whose step ends with a restart of Jupyter; SIZE_MAX: none */
     bool restarted;   /* and that step went well */
     struct buf tail;  /* end of the current step's output */
-    struct err err;   /* of a callback into the engine: the disk is full, say */
 };
 
 static bool is_removal(const struct change *c) { return c->action == ACTION_DESTROY; }
@@ -66,18 +65,17 @@ static bool needs(const struct change *c, const struct change *other) {
     return !is_removal(c) && strlist_has(&c->deps, other->address);
 }
 
-/* The first of the batch that it needs and that failed; NULL: none. */
-static const char *failed_need(const struct convergence *x, size_t i) {
-    for (size_t k = 0; k < x->batch->len; k++)
-        if (x->status[k] == STEP_FAILED && needs(x->batch->changes[i], x->batch->changes[k]))
-            return x->batch->changes[k]->address;
-    return NULL;
-}
-
-static void leave_out_blocked(struct convergence *x, size_t i) {
-    const char *need = failed_need(x, i);
-    const char *why = need == NULL ? NULL : arena_printf(x->batch->arena, "needs %s", need);
+/* Leaves it out when something of the batch that it needs failed; false when nothing did. */
+static bool leave_out_blocked(struct convergence *x, size_t i) {
+    size_t k = 0;
+    while (k < x->batch->len &&
+           (x->status[k] != STEP_FAILED || !needs(x->batch->changes[i], x->batch->changes[k])))
+        k++;
+    if (k == x->batch->len)
+        return false;
+    const char *why = arena_printf(x->batch->arena, "needs %s", x->batch->changes[k]->address);
     leave_out(x, i, why == NULL ? "what it needs failed" : why);
+    return true;
 }
 
 /* What depended on an earlier change of the same batch is known now. */
@@ -96,7 +94,6 @@ static void succeed(struct convergence *x, size_t i) {
     const void *record = is_removal(x->batch->changes[i]) ? NULL : x->steps[i].record;
     if (resolve_late(x, i, &err) < 0 ||
         x->ops->done(x->ops->ctx, x->batch->changes[i], record, &err) < 0) {
-        x->err = err;
         fail(x, i, &err);
     } else {
         x->status[i] = STEP_DONE;
@@ -121,10 +118,12 @@ static void on_control(struct convergence *x, struct str line) {
         const char *v = arena_dup_str(x->batch->arena, line);
         struct change *c = x->batch->changes[x->current];
         struct host_step *step = &x->steps[x->current];
-        /* On disk at once: what was installed is berth's to remove even if this run is cut. */
+        /* On disk at once: what was installed is berth's to remove even if this run is cut. Where
+         * the disk is full, the end of the step meets the same error. */
+        struct err ignored = {0};
         if (kind->value != NULL && k != NULL && v != NULL && kind->value(step, k, v) == 0 &&
             step->record != NULL)
-            x->ops->created(x->ops->ctx, c, c->address, step->record, &x->err);
+            x->ops->created(x->ops->ctx, c, c->address, step->record, &ignored);
         return;
     }
     if (!str_split(&line, '\t', &number) || !str_to_i64(number, 0, (int64_t)x->batch->len - 1, &i))
@@ -134,7 +133,8 @@ static void on_control(struct convergence *x, struct str line) {
         buf_reset(&x->tail);
         begin(x, x->current);
     } else if (str_eqc(word, "S")) {
-        leave_out_blocked(x, (size_t)i);
+        if (!leave_out_blocked(x, (size_t)i))
+            leave_out(x, (size_t)i, "what it needs failed");
     } else if (str_eqc(word, "E") && str_split(&line, '\t', &text) &&
                str_to_i64(text, 0, 255, &status)) {
         x->current = SIZE_MAX;
@@ -268,10 +268,8 @@ static void run_script(struct convergence *x) {
     for (size_t i = 0; i < x->batch->len; i++) {
         if (x->status[i] != STEP_WAITING || host_kind_of(x->batch->changes[i]->kind)->step == NULL)
             continue;
-        if (failed_need(x, i) != NULL) {
-            leave_out_blocked(x, i);
+        if (leave_out_blocked(x, i))
             continue;
-        }
         size_t before = script.len;
         if (compose_step(x, i, &script, &err) < 0) {
             script.len = before;
@@ -306,10 +304,8 @@ static void run_local(struct convergence *x, bool before) {
             return;
         if (kind->local == NULL || x->status[i] != STEP_WAITING)
             continue;
-        if (failed_need(x, i) != NULL) {
-            leave_out_blocked(x, i);
+        if (leave_out_blocked(x, i))
             continue;
-        }
         if (is_cancelled(x)) {
             leave_out(x, i, "interrupted");
             continue;
