@@ -42,12 +42,13 @@ static int write_known_hosts(struct session *s, const struct server_view *v, con
     if (address == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
     add_pinned_keys(recorded_find(&s->state.nodes, address), alias, &text);
-    const char *other =
-        host_key_recall(s->project_dir, v->address, v->endpoint.host_key, &s->arena);
-    if (other == NULL) /* no run has been on it */
-        other = v->endpoint.host_key;
-    if (text.len == 0 && other != NULL)
-        buf_addf(&text, "%s %s\n", alias, other);
+    if (text.len == 0) { /* it has no parts (any more), or no run has been on it */
+        const char *key =
+            host_key_recall(s->project_dir, v->address, v->endpoint.host_key, &s->arena);
+        key = key != NULL ? key : v->endpoint.host_key;
+        if (key != NULL)
+            buf_addf(&text, "%s %s\n", alias, key);
+    }
     if (text.len == 0) {
         err_set(err, ERRC_HOSTKEY, "the host key of %s is not known", v->address);
         err_hint(err, "berth apply pins it");
