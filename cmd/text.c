@@ -32,18 +32,10 @@ void text_shell_word(struct str text, struct buf *out) {
     size_t n = 0;
     while (n < text.len && text.ptr[n] != '\0' && strchr(safe, text.ptr[n]) != NULL)
         n++;
-    if (n == text.len && n > 0) {
+    if (n == text.len && n > 0)
         buf_addstr(out, text);
-        return;
-    }
-    buf_addc(out, '\'');
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '\'')
-            buf_adds(out, "'\\''");
-        else
-            buf_addc(out, text.ptr[i]);
-    }
-    buf_addc(out, '\'');
+    else
+        buf_add_quoted(out, text);
 }
 
 static bool is_continuation(char c) { return ((unsigned char)c & 0xc0) == 0x80; }

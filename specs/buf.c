@@ -146,6 +146,17 @@ bool buf_add_base64_decoded(struct buf *b, struct str text) {
     return digits == 0 && !b->failed;
 }
 
+void buf_add_quoted(struct buf *b, struct str text) {
+    buf_addc(b, '\'');
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '\'')
+            buf_adds(b, "'\\''");
+        else
+            buf_addc(b, text.ptr[i]);
+    }
+    buf_addc(b, '\'');
+}
+
 struct str buf_str(const struct buf *b) {
     return (struct str){buf_cstr(b), b->len};
 }

@@ -31,6 +31,7 @@ __attribute__((format(printf, 2, 3))) void buf_addf(struct buf *b, const char *f
 /* Lower-case hex; and standard base64 with padding (RFC 4648). */
 void buf_add_hex(struct buf *b, const void *ptr, size_t len);
 void buf_add_base64(struct buf *b, const void *ptr, size_t len);
+void buf_add_quoted(struct buf *b, struct str text); /* 'text', one word of a POSIX shell */
 
 struct str buf_str(const struct buf *b);   /* valid until the next append */
 const char *buf_cstr(const struct buf *b); /* "" when empty; valid until the next append */

@@ -3,16 +3,7 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
-void shell_quote(struct buf *out, const char *text) {
-    buf_addc(out, '\'');
-    for (; *text != '\0'; text++) {
-        if (*text == '\'')
-            buf_adds(out, "'\\''");
-        else
-            buf_addc(out, *text);
-    }
-    buf_addc(out, '\'');
-}
+void shell_quote(struct buf *out, const char *text) { buf_add_quoted(out, str_of(text)); }
 
 void shell_write_file(struct buf *script, const char *path, struct str content, const char *owner,
                       const char *mode) {
