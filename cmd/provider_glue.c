@@ -29,15 +29,8 @@ int provider_glue_open(const struct cmd *cmd, const char *provider, struct provi
 
 int provider_glue_region(const struct run *run, struct arena *arena, const char **ret,
                          struct err *err) {
-    const struct aws_config_in in = {.env = run->env,
-                                     .env_ctx = run->env_ctx,
-                                     .profile = run->profile,
-                                     .region = run->region,
-                                     .endpoint = run->endpoint,
-                                     .access_key = run->access_key,
-                                     .secret_key = run->secret_key};
     struct aws_config config = {0};
-    int rc = aws_config_load(&in, &config, err);
+    int rc = aws_config_load_run(run, &config, err);
     if (rc < 0)
         return rc;
     const char *region = arena_dup(arena, config.region);

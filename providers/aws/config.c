@@ -1,6 +1,7 @@
 #include "providers/aws/config.h"
 
 #include "providers/aws/ini.h"
+#include "providers/provider.h"
 #include "specs/buf.h"
 #include "specs/fs.h"
 
@@ -270,6 +271,17 @@ int aws_config_load(const struct aws_config_in *in, struct aws_config *ret, stru
     }
     *ret = config;
     return 0;
+}
+
+int aws_config_load_run(const struct run *run, struct aws_config *ret, struct err *err) {
+    const struct aws_config_in in = {.env = run->env,
+                                     .env_ctx = run->env_ctx,
+                                     .profile = run->profile,
+                                     .region = run->region,
+                                     .endpoint = run->endpoint,
+                                     .access_key = run->access_key,
+                                     .secret_key = run->secret_key};
+    return aws_config_load(&in, ret, err);
 }
 
 void aws_config_free(struct aws_config *config) {

@@ -33,4 +33,7 @@ struct aws_config_in {
  * first; -ERRC_INVALID for a bad region or number; -ERRC_IO, -ERRC_NOMEM. `ret` is untouched then.
  * Free with aws_config_free. */
 int aws_config_load(const struct aws_config_in *in, struct aws_config *ret, struct err *err);
+/* The same for a run: its environment, and what it was given by the spec and the sandbox. */
+struct run;
+int aws_config_load_run(const struct run *run, struct aws_config *ret, struct err *err);
 void aws_config_free(struct aws_config *config); /* wipes the secrets */

@@ -15,14 +15,7 @@ static int open_session(const struct run *run, void **ret_session, struct err *e
         return err_set(err, ERRC_NOMEM, "out of memory");
     s->run = run;
     snprintf(s->object_name, sizeof s->object_name, "berth-%s", run->name);
-    const struct aws_config_in in = {.env = run->env,
-                                     .env_ctx = run->env_ctx,
-                                     .profile = run->profile,
-                                     .region = run->region,
-                                     .endpoint = run->endpoint,
-                                     .access_key = run->access_key,
-                                     .secret_key = run->secret_key};
-    int rc = aws_config_load(&in, &s->config, err);
+    int rc = aws_config_load_run(run, &s->config, err);
     const struct aws_client_in client = {.config = &s->config,
                                          .now = run->now,
                                          .clock_ctx = run->clock_ctx,
