@@ -120,6 +120,11 @@ class Project:
         return self.json("show")
 
 
+def changes_of(plan, address):
+    """The fields that a plan changes there, and why: {name: why}."""
+    return {f["name"]: f["why"] for f in plan[address]["fields"]}
+
+
 # No leak, no bad access: anything else ends with 99.
 VALGRIND = ("valgrind", "-q", "--leak-check=full", "--error-exitcode=99")
 

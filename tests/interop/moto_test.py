@@ -2,25 +2,19 @@
 botocore's signer of every single request. Usage: moto_test.py BERTH"""
 
 import json
-import os
 import pathlib
 import re
-import socket
 import stat
 import subprocess
 import sys
 import tempfile
 import time
 
-from berthlib import Project, check, skip, step
+from berthlib import Project, changes_of, check, step
+from motolib import Moto, actions, free_port, tags
 
-moto_server = pathlib.Path(sys.executable).parent / "moto_server"
-if not moto_server.exists():
-    skip(f"{moto_server} is not there (./test installs it)")
-
-import boto3  # noqa: E402
-import botocore.exceptions  # noqa: E402
-from aws_proxy import Proxy, at, once, refusal  # noqa: E402
+import botocore.exceptions
+from aws_proxy import Proxy, at, once, refusal
 
 SPEC = """berth: 1
 name: moto
@@ -35,72 +29,6 @@ access: { ssh: [203.0.113.7/32, "2001:DB8:0::/64"] }
 """
 MEMORY_MAX_KB, PLAN_MAX_S, PLAN_MAX_CALLS = 15 * 1024, 0.060, 4
 ELEMENTS, WAIT_MAX_KB = 400000, 100 * 1024  # of an answer; of all the answers of a wait
-SETUP_CALLS = 4  # before moto checks signatures: those that make the user whose keys we take
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class Moto:
-    def __enter__(self):
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self.process = subprocess.Popen(
-            [str(moto_server), "-H", "127.0.0.1", "-p", str(port)],
-            env=dict(os.environ, INITIAL_NO_AUTH_ACTION_COUNT=str(SETUP_CALLS)),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(300):
-            try:
-                socket.create_connection(("127.0.0.1", port), 0.2).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        iam = self.client("iam", "setup", "setup")
-        iam.create_user(UserName="berth")
-        iam.put_user_policy(UserName="berth", PolicyName="all", PolicyDocument=json.dumps(
-            {"Version": "2012-10-17",
-             "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}))
-        key = iam.create_access_key(UserName="berth")["AccessKey"]
-        self.key, self.secret = key["AccessKeyId"], key["SecretAccessKey"]
-        self.client("ec2", "setup", "setup").describe_images(ImageIds=[])
-        self.ec2 = self.client("ec2", self.key, self.secret)
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
-
-    def client(self, service, key, secret):
-        return boto3.client(service, endpoint_url=self.url, region_name="us-east-1",
-                            aws_access_key_id=key, aws_secret_access_key=secret)
-
-    def instances(self):
-        """Those that are there, by launch."""
-        found = [i for r in self.ec2.describe_instances()["Reservations"] for i in r["Instances"]
-                 if i["State"]["Name"] not in ("terminated", "shutting-down")]
-        return sorted(found, key=lambda i: int(tags(i).get("berth:index", 0)) + i["AmiLaunchIndex"])
-
-    def groups(self):
-        return [g for g in self.ec2.describe_security_groups()["SecurityGroups"]
-                if g["GroupName"] != "default"]
-
-    def keys(self):
-        return self.ec2.describe_key_pairs(IncludePublicKey=True)["KeyPairs"]
-
-
-def tags(thing):
-    return {t["Key"]: t["Value"] for t in thing.get("Tags", [])}
-
-
-def actions(calls):
-    return [c.action for c in calls]
-
-
-def changes_of(plan, address):
-    return {f["name"]: f["why"] for f in plan[address]["fields"]}
 
 
 def rules_of(group):
