@@ -244,7 +244,8 @@ static void transport_error(const struct attempt *a, struct err *err) {
                  config->ca_bundle != NULL ? config->ca_bundle : "this machine");
     else
         err_hint(err, "check the network%s",
-                 config->endpoint_ec2 != NULL ? ", and the endpoint that is set" : "");
+                 config->endpoints[a->call->service] != NULL ? ", and the endpoint that is set"
+                                                             : "");
 }
 
 /* Learns AWS's clock from the Date header; true when the one that this try was signed by is so far
@@ -324,7 +325,7 @@ static void accept_answer(struct attempt *a) {
     pthread_mutex_unlock(&a->client->mutex);
     call->answer = a->body;
     a->body = BUF_INIT(XML_BYTES_MAX);
-    call->rc = call->service == AWS_EC2 ? read_answer(call, a->url) : 0;
+    call->rc = request_is_query(call->service) ? read_answer(call, a->url) : 0;
 }
 
 static void judge(struct attempt *a, CURLM *multi) {

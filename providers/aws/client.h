@@ -13,16 +13,14 @@
 #include <stdatomic.h>
 #include <time.h>
 
-enum aws_service { AWS_EC2, AWS_SSM, AWS_SERVICE_COUNT };
-
 struct aws_call {
     enum aws_service service;
-    const char *action; /* for messages; SSM: the X-Amz-Target's last part */
-    struct str body;    /* form-encoded (EC2) or JSON (SSM) */
+    const char *action; /* for messages; JSON services: the X-Amz-Target's last part */
+    struct str body;    /* form-encoded (EC2, STS) or JSON (SSM, Pricing) */
     bool once;          /* not idempotent and without a token: never sent twice */
     /* filled: */
     struct buf answer;   /* body of a good answer; free with buf_free */
-    struct xml *xml;     /* EC2: parsed into the call's arena */
+    struct xml *xml;     /* EC2, STS: parsed into the call's arena */
     struct arena *arena; /* set by the caller */
     int rc;              /* 0 or -code; then err */
     struct err err;

@@ -17,6 +17,17 @@ struct shared {
     char section[256]; /* of the profile: "profile NAME" in config, "NAME" in credentials */
 };
 
+/* How the configuration calls the services. */
+static const struct {
+    const char *id, *variable;
+} services[] = {
+    [AWS_EC2] = {"ec2", "AWS_ENDPOINT_URL_EC2"},
+    [AWS_SSM] = {"ssm", "AWS_ENDPOINT_URL_SSM"},
+    [AWS_STS] = {"sts", "AWS_ENDPOINT_URL_STS"},
+    [AWS_PRICING] = {"pricing", "AWS_ENDPOINT_URL_PRICING"},
+};
+_Static_assert(sizeof services / sizeof services[0] == AWS_SERVICE_COUNT, "one row a service");
+
 struct loader {
     const struct aws_config_in *in;
     struct aws_config *config;
@@ -206,10 +217,10 @@ static const char *find_endpoint(struct loader *l, const char *service, const ch
     const char *value = env(l, variable);
     if (value == NULL)
         value = env(l, "AWS_ENDPOINT_URL");
-    const char *services = value == NULL ? profile_value(l, "services") : NULL;
-    if (services != NULL) {
+    const char *named = value == NULL ? profile_value(l, "services") : NULL;
+    if (named != NULL) {
         char section[256];
-        snprintf(section, sizeof section, "services %s", services);
+        snprintf(section, sizeof section, "services %s", named);
         if (ini_get(buf_str(&l->config_file.text), section, service, "endpoint_url", &found))
             value = arena_dup_str(&l->config->arena, found);
     }
@@ -221,8 +232,9 @@ static int load_rest(struct loader *l, struct err *err) {
     const char *ca = env(l, "AWS_CA_BUNDLE");
     const char *attempts_text = env(l, "AWS_MAX_ATTEMPTS");
     int64_t attempts = ATTEMPTS_DEFAULT;
-    c->endpoint_ec2 = arena_dup(&c->arena, find_endpoint(l, "ec2", "AWS_ENDPOINT_URL_EC2"));
-    c->endpoint_ssm = arena_dup(&c->arena, find_endpoint(l, "ssm", "AWS_ENDPOINT_URL_SSM"));
+    for (size_t i = 0; i < AWS_SERVICE_COUNT; i++)
+        c->endpoints[i] =
+            arena_dup(&c->arena, find_endpoint(l, services[i].id, services[i].variable));
     c->ca_bundle = arena_dup(&c->arena, ca != NULL ? ca : profile_value(l, "ca_bundle"));
     if (attempts_text == NULL)
         attempts_text = profile_value(l, "max_attempts");

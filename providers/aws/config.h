@@ -7,13 +7,17 @@
 #include "specs/err.h"
 #include "specs/secret.h"
 
+/* The services that are called by signed requests; request.c has a row for each. Pricing is asked
+ * in us-east-1 whatever the region is: it is offered in few. */
+enum aws_service { AWS_EC2, AWS_SSM, AWS_STS, AWS_PRICING, AWS_SERVICE_COUNT };
+
 struct aws_config {
     struct arena arena; /* owns the strings */
     struct secret access_key, secret_key, session_token;
     const char *source; /* for messages: "the environment", "profile research of …/credentials" */
     const char *region;
-    const char *endpoint_ec2, *endpoint_ssm; /* NULL: AWS's own */
-    const char *ca_bundle;                   /* file of certificates; NULL: the machine's */
+    const char *endpoints[AWS_SERVICE_COUNT]; /* by service; NULL: AWS's own */
+    const char *ca_bundle;                    /* file of certificates; NULL: the machine's */
     int max_attempts;
 };
 
@@ -27,11 +31,11 @@ struct aws_config_in {
 
 /* Credentials: the spec's profile, else the environment's keys, else the profile of AWS_PROFILE or
  * "default". Region: the spec's, AWS_REGION, AWS_DEFAULT_REGION, the profile's. Endpoints:
- * AWS_ENDPOINT_URL_EC2 or _SSM, AWS_ENDPOINT_URL, the profile's `services` section, its
- * endpoint_url; none when AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is true.
- * -ERRC_AUTH with where was looked; -ERRC_UNSUPPORTED for a source that needs a call or a program
- * first; -ERRC_INVALID for a bad region or number; -ERRC_IO, -ERRC_NOMEM. `ret` is untouched then.
- * Free with aws_config_free. */
+ * AWS_ENDPOINT_URL_EC2 (_SSM, _STS, _PRICING), AWS_ENDPOINT_URL, the profile's `services` section,
+ * its endpoint_url; none when AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is true. -ERRC_AUTH with where
+ * was looked; -ERRC_UNSUPPORTED for a source that needs a call or a program first; -ERRC_INVALID
+ * for a bad region or number; -ERRC_IO, -ERRC_NOMEM. `ret` is untouched then. Free with
+ * aws_config_free. */
 int aws_config_load(const struct aws_config_in *in, struct aws_config *ret, struct err *err);
 /* The same for a run: its environment, and what it was given by the spec and the sandbox. */
 struct run;

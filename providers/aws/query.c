@@ -9,7 +9,12 @@ void query_init(struct query *q, const char *action) {
     buf_addf(&q->body, "Action=%s&Version=2016-11-15", action);
 }
 
-void query_free(struct query *q) { buf_free(&q->body); }
+void query_init_sts(struct query *q, const char *action) {
+    q->body = BUF_INIT(BUF_MEDIUM);
+    buf_addf(&q->body, "Action=%s&Version=2011-06-15", action);
+}
+
+void query_free(struct query *q) { buf_wipe(&q->body); } /* codes and tokens may be in it */
 
 static void add_encoded(struct buf *out, const char *text) {
     for (; *text != '\0'; text++) {

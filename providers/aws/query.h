@@ -1,4 +1,4 @@
-/* The EC2 Query protocol's request body: form-encoded parameters, flat lists ("InstanceId.1"). */
+/* The Query protocol's request body: form-encoded parameters, flat lists ("InstanceId.1"). */
 #pragma once
 
 #include "specs/buf.h"
@@ -7,8 +7,10 @@ struct query {
     struct buf body;
 };
 
-/* Starts "Action=…&Version=2016-11-15". */
+/* Starts "Action=…&Version=2016-11-15": EC2's. */
 void query_init(struct query *q, const char *action);
+/* The same with the version of the security token service. */
+void query_init_sts(struct query *q, const char *action);
 void query_free(struct query *q);
 /* name and value are percent-encoded; a space is "+", as the SDKs send it. NULL value: left out. */
 void query_add(struct query *q, const char *name, const char *value);

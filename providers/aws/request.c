@@ -6,10 +6,18 @@
 #include <string.h>
 
 static const struct service {
-    const char *name, *content_type, *target; /* target: prefix of X-Amz-Target, or NULL */
+    const char *name;   /* in the signature's scope */
+    const char *prefix; /* of the host name, before the region */
+    const char *content_type;
+    const char *target; /* prefix of X-Amz-Target, or NULL */
+    const char *region; /* the one that is asked whatever region is set, or NULL */
 } services[] = {
-    [AWS_EC2] = {"ec2", "application/x-www-form-urlencoded; charset=utf-8", NULL},
-    [AWS_SSM] = {"ssm", "application/x-amz-json-1.1", "AmazonSSM."},
+    [AWS_EC2] = {"ec2", "ec2", "application/x-www-form-urlencoded; charset=utf-8", NULL, NULL},
+    [AWS_SSM] = {"ssm", "ssm", "application/x-amz-json-1.1", "AmazonSSM.", NULL},
+    [AWS_STS] = {"sts", "sts", "application/x-www-form-urlencoded; charset=utf-8", NULL, NULL},
+    /* https://docs.aws.amazon.com/general/latest/gr/billing.html */
+    [AWS_PRICING] = {"pricing", "api.pricing", "application/x-amz-json-1.1", "AWSPriceListService.",
+                     "us-east-1"},
 };
 _Static_assert(sizeof services / sizeof services[0] == AWS_SERVICE_COUNT, "one row a service");
 
@@ -28,13 +36,17 @@ static const char *after_scheme(const char *url) {
     return NULL;
 }
 
+static const char *region_of(const struct aws_config *config, enum aws_service service) {
+    return services[service].region != NULL ? services[service].region : config->region;
+}
+
 int request_url(const struct aws_config *config, enum aws_service service,
                 char ret[REQUEST_URL_SIZE], struct err *err) {
-    const char *given = service == AWS_EC2 ? config->endpoint_ec2 : config->endpoint_ssm;
-    int len = given != NULL
-                  ? snprintf(ret, REQUEST_URL_SIZE, "%s", given)
-                  : snprintf(ret, REQUEST_URL_SIZE, "https://%s.%s.%s", services[service].name,
-                             config->region, domain_of(config->region));
+    const char *given = config->endpoints[service];
+    const char *region = region_of(config, service);
+    int len = given != NULL ? snprintf(ret, REQUEST_URL_SIZE, "%s", given)
+                            : snprintf(ret, REQUEST_URL_SIZE, "https://%s.%s.%s",
+                                       services[service].prefix, region, domain_of(region));
     if (len < 0 || len + 2 > REQUEST_URL_SIZE)
         return err_set(err, ERRC_INVALID, "the endpoint's URL is too long");
     const char *host = after_scheme(ret);
@@ -103,7 +115,7 @@ int request_make(const struct aws_config *config, const struct aws_call *call, t
         .headers = headers,
         .headers_len = n,
         .body = call->body,
-        .region = config->region,
+        .region = region_of(config, call->service),
         .service = service->name,
         .access_key = secret_reveal(&config->access_key),
         .secret_key = secret_reveal(&config->secret_key),
@@ -121,6 +133,8 @@ int request_make(const struct aws_config *config, const struct aws_call *call, t
         failed |= ret->headers[i].failed;
     return failed ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
 }
+
+bool request_is_query(enum aws_service service) { return services[service].target == NULL; }
 
 void request_free(struct request *r) {
     for (size_t i = 0; i < r->headers_len; i++)

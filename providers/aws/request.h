@@ -19,6 +19,9 @@ int request_make(const struct aws_config *config, const struct aws_call *call, t
                  struct request *ret, struct err *err);
 void request_free(struct request *r); /* wipes the headers */
 
+/* Are its answers XML (the query protocol), not JSON? */
+bool request_is_query(enum aws_service service);
+
 /* The URL that calls of a service go to, without a trailing slash: the one that is set, or AWS's
  * own. -ERRC_INVALID when it is not http:// or https:// with a host. */
 int request_url(const struct aws_config *config, enum aws_service service,

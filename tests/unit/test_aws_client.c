@@ -133,8 +133,7 @@ static void open_rig(struct rig *r, const char *url) {
     struct err err;
     *r = (struct rig){.config = {.region = "us-east-1",
                                  .source = "a test",
-                                 .endpoint_ec2 = url,
-                                 .endpoint_ssm = url,
+                                 .endpoints = {url, url, url, url},
                                  .max_attempts = 3}};
     assert_int_equal(secret_set(&r->config.access_key, STR("A")), 0);
     assert_int_equal(secret_set(&r->config.secret_key, STR("s")), 0);

@@ -188,8 +188,8 @@ static void expect_endpoint(struct world *w, const char *ec2, const char *ssm) {
     struct err err;
     if (load(w, NULL, &config, &err) < 0)
         fail_msg("%s", err.msg);
-    assert_true(cstr_eq(config.endpoint_ec2, ec2));
-    assert_true(cstr_eq(config.endpoint_ssm, ssm));
+    assert_true(cstr_eq(config.endpoints[AWS_EC2], ec2));
+    assert_true(cstr_eq(config.endpoints[AWS_SSM], ssm));
     aws_config_free(&config);
 }
 
@@ -239,7 +239,7 @@ static void test_rest(void **state) {
                                      .secret_key = "s",
                                      .region = "sandbox-1"};
     assert_int_equal(aws_config_load(&in, &config, &err), 0);
-    assert_string_equal(config.endpoint_ssm, "http://127.0.0.1:1");
+    assert_string_equal(config.endpoints[AWS_SSM], "http://127.0.0.1:1");
     assert_string_equal(config.region, "sandbox-1");
     aws_config_free(&config);
 }

@@ -184,7 +184,7 @@ static void test_uri(void **state) {
 
 static struct aws_config config_of(const char *endpoint, const char *token) {
     struct aws_config config = {
-        .region = "eu-west-1", .endpoint_ec2 = endpoint, .source = "a test"};
+        .region = "eu-west-1", .endpoints[AWS_EC2] = endpoint, .source = "a test"};
     assert_int_equal(secret_set(&config.access_key, STR("AKIDEXAMPLE")), 0);
     assert_int_equal(secret_set(&config.secret_key, STR("secret")), 0);
     assert_int_equal(secret_set(&config.session_token, str_of(token)), 0);
@@ -218,6 +218,20 @@ static void test_request(void **state) {
                            "x-amz-target, Signature="));
     assert_null(strstr(header(&r, "authorization"), "secret"));
     request_free(&r);
+    /* Pricing is asked, and signed for, in the one region that has it. */
+    const struct aws_call pricing = {
+        .service = AWS_PRICING, .action = "GetProducts", .body = STR("{}")};
+    assert_int_equal(request_make(&config, &pricing, suite_time, &r, &err), 0);
+    assert_string_equal(r.url, "https://api.pricing.us-east-1.amazonaws.com");
+    assert_string_equal(header(&r, "x-amz-target"), "AWSPriceListService.GetProducts");
+    assert_non_null(strstr(header(&r, "authorization"), "/us-east-1/pricing/aws4_request"));
+    request_free(&r);
+    const struct aws_call sts = {.service = AWS_STS, .action = "X", .body = STR("Action=X")};
+    assert_int_equal(request_make(&config, &sts, suite_time, &r, &err), 0);
+    assert_string_equal(r.url, "https://sts.eu-west-1.amazonaws.com");
+    assert_non_null(strstr(header(&r, "authorization"), "/eu-west-1/sts/aws4_request"));
+    assert_null(header(&r, "x-amz-target"));
+    request_free(&r);
     aws_config_free(&config);
 }
 
@@ -228,14 +242,14 @@ static void test_endpoints(void **state) {
     struct aws_config config = {.region = "cn-north-1"};
     assert_int_equal(request_url(&config, AWS_EC2, url, &err), 0);
     assert_string_equal(url, "https://ec2.cn-north-1.amazonaws.com.cn");
-    config.endpoint_ec2 = "http://127.0.0.1:5000///";
+    config.endpoints[AWS_EC2] = "http://127.0.0.1:5000///";
     assert_int_equal(request_url(&config, AWS_EC2, url, &err), 0);
     assert_string_equal(url, "http://127.0.0.1:5000");
     static const char *const bad[] = {"127.0.0.1:5000", "ftp://x",       "https://",
                                       "https:///x",     "http://u:p@x/", "http://x?a=b",
                                       "http://x y/",    "file:///etc"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        config.endpoint_ec2 = bad[i];
+        config.endpoints[AWS_EC2] = bad[i];
         assert_int_equal(request_url(&config, AWS_EC2, url, &err), -ERRC_INVALID);
         assert_non_null(strstr(err.msg, "ec2 endpoint"));
     }
