@@ -152,12 +152,13 @@ static int record_of(const struct xml *item, struct arena *arena, RECORD *ret) {
     return ret->group_id == NULL ? -ERRC_NOMEM : 0;
 }
 
-int access_read_live(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
-                     struct observed *out, struct err *err) {
+int access_read_live(struct ec2_session *s, const struct observe_in *in,
+                     const struct ec2_answers *answers, struct observed *out, struct err *err) {
+    const struct ec2_answer *groups = &answers->of[READ_GROUPS];
     const struct recorded *known = recorded_find(in->recorded, "access");
     const struct xml *foreign = NULL;
-    for (const struct xml *item = xml_first_item(xml, "securityGroupInfo"); item != NULL;
-         item = xml_next_item(item)) {
+    for (size_t i = 0; i < groups->len; i++) {
+        const struct xml *item = groups->items[i];
         const char *id = xml_text(item, "groupId");
         bool ours = ec2_is_ours(item, s->run) ||
                     (known != NULL && known->id != NULL && cstr_eq(known->id, id));
@@ -382,8 +383,7 @@ const struct kind access_kind = {
 
 const struct ec2_kind access_ec2 = {
     .kind = &access_kind,
-    .action = "DescribeSecurityGroups",
-    .ask = access_ask_live,
+    .needs = 1u << READ_GROUPS,
     .read = access_read_live,
     .apply = apply,
 };

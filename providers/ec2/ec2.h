@@ -1,4 +1,4 @@
-/* The EC2 world: key pair, security group and servers, observed by at most four calls side by side.
+/* The EC2 world: key pair, security group and servers, observed by a few calls side by side.
  */
 #pragma once
 
@@ -44,7 +44,8 @@ struct server_record {
     /* computed: */
     const char *ami;
     const char *public_ip, *private_ip, *public_dns, *zone;
-    const char *host_key; /* one-time public host key line */
-    const char *key_type; /* of the key in the project folder that it was made with */
+    const char *root_volume; /* id of its root disk */
+    const char *host_key;    /* one-time public host key line */
+    const char *key_type;    /* of the key in the project folder that it was made with */
     int64_t launch_index;
 };

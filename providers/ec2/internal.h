@@ -5,7 +5,7 @@
 #include "providers/aws/query.h"
 #include "providers/ec2/ec2.h"
 
-enum { NAME_SIZE = 64, SERVER_IDS_MAX = 1000, SERVER_PAGES_MAX = 1000, SSH_PORT = 22 };
+enum { NAME_SIZE = 64, SERVER_IDS_MAX = 1000, EC2_PAGES_MAX = 1000, SSH_PORT = 22 };
 
 struct ec2_session {
     const struct run *run;
@@ -55,43 +55,106 @@ bool key_pair_has_files(const struct ec2_session *s);
 /* Of all types; absence is success. */
 int key_pair_remove_files(struct ec2_session *s, struct err *err);
 
+/* ---- Reads: the calls that a look at EC2 is made of. The kinds read from all answers. */
+
+enum ec2_read_id {
+    READ_INSTANCES, /* items: instances */
+    READ_KEY_PAIRS,
+    READ_GROUPS,
+    READ_VOLUMES, /* everything of this name, root disks too */
+    READ_COUNT
+};
+
+/* One row of reads.c's table. */
+struct ec2_read {
+    const char *action;
+    const char *set,
+        *inner; /* where an answer has its items; `inner`: sets within those of `set` */
+    /* Is it worth a call? NULL: always. */
+    bool (*needed)(const struct observe_in *in);
+    void (*ask)(struct ec2_session *s, struct query *q); /* of the first page */
+};
+
+/* What came of it. */
+struct ec2_answer {
+    bool asked;
+    const struct xml **items; /* of all pages */
+    size_t len, cap;
+    struct err err; /* code 0: it was read. Else these credentials may not, or this EC2 cannot */
+};
+
+struct ec2_answers {
+    struct arena *arena; /* owns what is in them */
+    struct ec2_answer of[READ_COUNT];
+};
+
+/* Was it asked and answered? */
+bool ec2_has(const struct ec2_answers *answers, enum ec2_read_id read);
+/* Appends the items of one page. 0 or -ERRC_NOMEM. */
+int ec2_add_page(struct ec2_answers *answers, enum ec2_read_id read, const struct xml *page);
+/* Sends the reads that are needed side by side, and `beside` (may be NULL) with their first pages;
+ * then follows the pages. Fails for what nobody could read anything after (network, credentials);
+ * what is denied is kept with its answer, unless everything is. */
+int ec2_read_all(struct ec2_session *s, const struct observe_in *in, struct aws_call *beside,
+                 struct ec2_answers *ret, struct err *err);
+/* One read by itself, all of its pages. Denied is an error. */
+int ec2_read_one(struct ec2_session *s, enum ec2_read_id read, struct ec2_answers *ret,
+                 struct err *err);
+
 /* What the world needs to know of a kind: one row of ec2.c's table. */
 struct ec2_kind {
     const struct kind *kind;
-    const char *action; /* the call that observes it, side by side with the others' */
-    /* Makes that call's body. */
-    void (*ask)(struct ec2_session *s, struct query *q);
-    /* Appends what its answer says. */
-    int (*read)(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
-                struct observed *out, struct err *err);
-    /* Asks on, where that one answer does not tell all; NULL where it does. */
-    int (*read_on)(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
-                   struct arena *arena, struct observed *out, struct err *err);
+    unsigned needs; /* bits of reads: without one of them nothing of the kind can be told */
+    /* Appends what the answers say; may ask on, where they do not tell all. */
+    int (*read)(struct ec2_session *s, const struct observe_in *in,
+                const struct ec2_answers *answers, struct observed *out, struct err *err);
     /* As struct world's: every change of the batch is answered for. */
     int (*apply)(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
                  struct err *err);
 };
 extern const struct ec2_kind key_pair_ec2, access_ec2, server_ec2;
 
-/* Observing: what each kind asks, and what it makes of the answer. */
+/* Of a kind: what its read asks, and what it makes of the answers. */
 void key_pair_ask_live(struct ec2_session *s, struct query *q);
-int key_pair_read_live(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
-                       struct observed *out, struct err *err);
+int key_pair_read_live(struct ec2_session *s, const struct observe_in *in,
+                       const struct ec2_answers *answers, struct observed *out, struct err *err);
 void access_ask_live(struct ec2_session *s, struct query *q);
-int access_read_live(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
-                     struct observed *out, struct err *err);
-/* The page that `next_token` names; NULL: the first. */
-void server_ask_live(struct ec2_session *s, struct query *q, const char *next_token);
-int server_read_live(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
-                     struct observed *out, struct err *err);
-/* As struct ec2_kind's read_on: the other pages, then recorded servers that are not in `out` yet:
- * somebody may have taken the tag off. A run that was cut may have made one a moment ago, and EC2
- * is eventually consistent: such a one is asked for again for some seconds before it is taken to
- * have vanished. */
-int server_read_on(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
-                   struct arena *arena, struct observed *out, struct err *err);
+int access_read_live(struct ec2_session *s, const struct observe_in *in,
+                     const struct ec2_answers *answers, struct observed *out, struct err *err);
+void server_ask_live(struct ec2_session *s, struct query *q);
+int server_read_live(struct ec2_session *s, const struct observe_in *in,
+                     const struct ec2_answers *answers, struct observed *out, struct err *err);
+/* Appends recorded servers that are not in `out` yet: somebody may have taken the tag off. A run
+ * that was cut may have made one a moment ago, and EC2 is eventually consistent: such a one is
+ * asked for again for some seconds before it is taken to have vanished. */
+int server_find_rest(struct ec2_session *s, const struct observe_in *in,
+                     const struct ec2_answers *answers, struct observed *out, struct err *err);
+/* Everything of this name: root disks and data volumes. */
+void volumes_ask_live(struct ec2_session *s, struct query *q);
+/* Those of READ_VOLUMES by where they are attached. */
+struct ec2_attached {
+    const char *instance_id, *device;
+    const struct xml *volume;
+};
+struct ec2_attachments {
+    struct ec2_attached *items; /* sorted */
+    size_t len;
+};
+int volumes_by_attachment(const struct ec2_answers *answers, struct arena *arena,
+                          struct ec2_attachments *ret);
+/* NULL where it was not read. */
+const struct xml *volumes_attached(const struct ec2_attachments *all, const char *instance_id,
+                                   const char *device);
+
+/* The newest AMI of the image that the spec names: asked beside the reads, by SSM. */
+const char *ami_parameter(const struct observe_in *in); /* NULL: nothing to ask */
+int ami_read(struct ec2_session *s, const struct aws_call *call, struct err *err);
+/* Why a server that is to be made cannot be, when its image is not published. False: nothing is
+ * wrong. */
+bool ami_is_missing(const struct ec2_session *s, const struct observe_in *in, struct err *ret);
+
 /* Rows of the server's field table by number. */
-enum { SERVER_FIELD_IMDS = 6 };
+enum { SERVER_FIELD_DISK = 2, SERVER_FIELD_IMDS = 6 };
 
 /* "server[3]" is 3; -1 for any other address. */
 int64_t server_address_index(const char *address);

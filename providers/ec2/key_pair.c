@@ -122,9 +122,10 @@ static const char *note_of(const struct node *node, const RECORD *live) {
                : NULL;
 }
 
-int key_pair_read_live(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
-                       struct observed *out, struct err *err) {
-    const struct xml *item = xml_first_item(xml, "keySet");
+int key_pair_read_live(struct ec2_session *s, const struct observe_in *in,
+                       const struct ec2_answers *answers, struct observed *out, struct err *err) {
+    const struct ec2_answer *pairs = &answers->of[READ_KEY_PAIRS];
+    const struct xml *item = pairs->len == 0 ? NULL : pairs->items[0];
     const struct recorded *known = recorded_find(in->recorded, "key_pair");
     if (item == NULL)
         return observed_add(out, &key_pair_kind, "key_pair", LIVE_NONE) == NULL
@@ -295,8 +296,7 @@ const struct kind key_pair_kind = {
 
 const struct ec2_kind key_pair_ec2 = {
     .kind = &key_pair_kind,
-    .action = "DescribeKeyPairs",
-    .ask = key_pair_ask_live,
+    .needs = 1u << READ_KEY_PAIRS,
     .read = key_pair_read_live,
     .apply = apply,
 };

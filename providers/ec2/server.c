@@ -24,7 +24,15 @@ static const struct field disk_fields[] = {
     FIELD_END,
 };
 
-enum { F_IMAGE, F_TYPE, F_DISK, F_KEY_NAME, F_GROUP, F_TAGS, F_IMDS = SERVER_FIELD_IMDS };
+enum {
+    F_IMAGE,
+    F_TYPE,
+    F_DISK = SERVER_FIELD_DISK,
+    F_KEY_NAME,
+    F_GROUP,
+    F_TAGS,
+    F_IMDS = SERVER_FIELD_IMDS
+};
 
 static const struct field fields[] = {
     [F_IMAGE] = {.name = "image",
@@ -37,11 +45,10 @@ static const struct field fields[] = {
                 .type = FIELD_STR,
                 .flags = FIELD_NEEDS_STOP,
                 .offset = offsetof(RECORD, type)},
-    /* DescribeInstances does not tell sizes; a call of its own a plan is not worth it. */
     [F_DISK] = {.name = "disk",
                 .doc = "Root disk.",
                 .type = FIELD_GROUP,
-                .flags = FIELD_IMMUTABLE | FIELD_DESTROYS_DATA | FIELD_UNREADABLE,
+                .flags = FIELD_IMMUTABLE | FIELD_DESTROYS_DATA,
                 .offset = offsetof(RECORD, disk),
                 .sub = disk_fields},
     [F_KEY_NAME] = {.name = "key_pair",
@@ -104,6 +111,11 @@ static const struct field fields[] = {
      .type = FIELD_STR,
      .flags = FIELD_COMPUTED,
      .offset = offsetof(RECORD, zone)},
+    {.name = "root_volume",
+     .doc = "Volume id of its root disk.",
+     .type = FIELD_STR,
+     .flags = FIELD_COMPUTED,
+     .offset = offsetof(RECORD, root_volume)},
     {.name = "host_key",
      .doc = "Host key that the first connection expects.",
      .type = FIELD_STR,

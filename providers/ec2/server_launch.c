@@ -160,39 +160,25 @@ static int send_launch(struct ec2_session *s, struct launch *l, const char *ami,
     return run_instances(s, l, ami, device, arena, ret, err);
 }
 
-/* Is one of the servers of this launch there? They carry its token; by tag and launch index they
- * are told from others that the same launch made and that have their records. */
-static bool has_launched(const struct xml *xml, const struct launch *l) {
-    for (const struct xml *r = xml_first_item(xml, "reservationSet"); r != NULL;
-         r = xml_next_item(r))
-        for (const struct xml *item = xml_first_item(r, "instancesSet"); item != NULL;
-             item = xml_next_item(item)) {
-            int64_t index = server_index_of(item);
-            for (size_t i = 0; i < l->len && cstr_eq(xml_text(item, "clientToken"), l->token); i++)
-                if (index == server_address_index(l->changes[i]->address))
-                    return true;
-        }
+/* Is this one of the servers of the launch? They carry its token; by tag and launch index they are
+ * told from others that the same launch made and that have their records. */
+static bool is_of_launch(const struct xml *item, const struct launch *l) {
+    int64_t index = server_index_of(item);
+    for (size_t i = 0; i < l->len && cstr_eq(xml_text(item, "clientToken"), l->token); i++)
+        if (index == server_address_index(l->changes[i]->address))
+            return true;
     return false;
 }
 
 /* Did this launch leave servers that are still there? They carry our tags. */
 static int is_launched(struct ec2_session *s, const struct launch *l, struct arena *arena,
                        bool *ret, struct err *err) {
-    const char *next = NULL;
-    int page = 0;
-    do {
-        struct query q;
-        struct xml *xml = NULL;
-        if (page++ == SERVER_PAGES_MAX)
-            return err_set(err, ERRC_LIMIT, "DescribeInstances: the answer does not end");
-        server_ask_live(s, &q, next);
-        int rc = ec2_call(s, &q, "DescribeInstances", false, arena, &xml, err);
-        if (rc < 0)
-            return rc;
-        *ret = has_launched(xml, l);
-        next = xml_text(xml, "nextToken");
-    } while (!*ret && next != NULL && next[0] != '\0');
-    return 0;
+    struct ec2_answers answers = {.arena = arena};
+    int rc = ec2_read_one(s, READ_INSTANCES, &answers, err);
+    const struct ec2_answer *found = &answers.of[READ_INSTANCES];
+    for (size_t i = 0; rc == 0 && i < found->len; i++)
+        *ret |= is_of_launch(found->items[i], l);
+    return rc;
 }
 
 /* EC2 remembers tokens for longer than servers live, and refuses one with other parameters: when
@@ -251,6 +237,7 @@ RECORD server_merge(const RECORD *wanted, const RECORD *seen) {
     r.private_ip = seen->private_ip;
     r.public_dns = seen->public_dns;
     r.zone = seen->zone;
+    r.root_volume = seen->root_volume;
     r.launch_index = seen->launch_index;
     return r;
 }

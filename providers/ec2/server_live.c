@@ -5,16 +5,15 @@
 
 #define RECORD struct server_record
 
-enum { INDEX_MAX = 100000 };
+enum { INDEX_MAX = 100000, SIZE_GIB_MAX = 1 << 20 };
 
 const char *const server_live_states[] = {"pending", "running", "stopping", "stopped", NULL};
 
-void server_ask_live(struct ec2_session *s, struct query *q, const char *next_token) {
+void server_ask_live(struct ec2_session *s, struct query *q) {
     query_init(q, "DescribeInstances");
     query_add_filter(q, 1, "tag:berth:name", (const char *const[]){s->run->name, NULL});
     query_add_filter(q, 2, "instance-state-name", server_live_states);
     query_add(q, "MaxResults", "1000");
-    query_add(q, "NextToken", next_token);
 }
 
 static const char *text_or_null(struct arena *arena, const struct xml *item, const char *path) {
@@ -84,6 +83,15 @@ int64_t server_index_of(const struct xml *item) {
     return index + launch_index_of(item);
 }
 
+static const char *root_volume_of(const struct xml *item, struct arena *arena) {
+    const char *root = xml_text(item, "rootDeviceName");
+    for (const struct xml *disk = xml_first_item(item, "blockDeviceMapping"); disk != NULL;
+         disk = xml_next_item(disk))
+        if (root != NULL && cstr_eq(xml_text(disk, "deviceName"), root))
+            return text_or_null(arena, disk, "ebs/volumeId");
+    return NULL;
+}
+
 int server_record_of(const struct xml *item, struct arena *arena, RECORD *r) {
     const char *state = xml_text(item, "instanceState/name");
     const char *ip = xml_text(item, "ipAddress");
@@ -101,6 +109,7 @@ int server_record_of(const struct xml *item, struct arena *arena, RECORD *r) {
     r->public_dns = text_or_null(arena, item, "dnsName");
     r->zone = text_or_null(arena, item, "placement/availabilityZone");
     r->launch_index = launch_index_of(item);
+    r->root_volume = root_volume_of(item, arena);
     int rc = read_groups(item, arena, r);
     return rc < 0 ? rc : read_tags(item, arena, r);
 }
@@ -135,15 +144,59 @@ static bool has_newer_ami(const struct ec2_session *s, const struct observe_in *
            image_is_arm(r->type) == image_is_arm(wanted->type);
 }
 
-static int read_instance(struct ec2_session *s, const struct observe_in *in, const struct xml *item,
-                         struct observed *out) {
-    RECORD *r = ARENA_NEW(&out->arena, RECORD);
-    if (r == NULL)
-        return -ERRC_NOMEM;
+/* What the answers are read with. */
+struct reader {
+    struct ec2_session *s;
+    const struct observe_in *in;
+    struct ec2_attachments disks;
+    struct observed *out;
+};
+
+/* What EC2 cannot tell is carried from the state, so that the record is whole. */
+static void carry(const struct reader *reader, struct live *live) {
+    struct arena *arena = &reader->out->arena;
+    const struct recorded *known = recorded_find(reader->in->recorded, live->address);
+    const RECORD *old = known == NULL ? NULL : known->record;
+    RECORD *r = live->record;
+    if (old != NULL) {
+        r->image = old->image;
+        r->user = old->user;
+        r->key_file = old->key_file;
+        r->host_key = old->host_key;
+        r->key_type = old->key_type;
+        if (live->unread >> SERVER_FIELD_DISK & 1)
+            r->disk = old->disk;
+        return;
+    }
+    const struct node *node = nodes_find(reader->in->nodes, live->address);
+    const RECORD *wanted = node == NULL ? NULL : node->desired;
+    r->user = wanted == NULL ? NULL : wanted->user;
+    r->key_file = wanted == NULL ? NULL : wanted->key_file;
+    r->key_type = wanted == NULL ? NULL : wanted->key_type;
+    struct err ignored; /* without the secret, the host key node says what to do */
+    r->host_key =
+        live->token == NULL ? NULL : server_host_key(reader->s, live->token, arena, NULL, &ignored);
+}
+
+/* Its root disk, from the volumes; false where they do not tell. */
+static bool read_disk(const struct reader *reader, const struct xml *item, RECORD *r) {
+    const struct xml *volume = volumes_attached(&reader->disks, xml_text(item, "instanceId"),
+                                                xml_text(item, "rootDeviceName"));
+    const char *size = xml_text(volume, "size");
     r->disk.size_gib = FIELD_UNSET;
-    if (server_record_of(item, &out->arena, r) < 0)
+    if (size == NULL || !str_to_i64(str_of(size), 1, SIZE_GIB_MAX, &r->disk.size_gib))
+        return false;
+    r->disk.type = text_or_null(&reader->out->arena, volume, "volumeType");
+    r->disk.encrypted = cstr_eq(xml_text(volume, "encrypted"), "true");
+    return r->disk.type != NULL;
+}
+
+static int read_instance(const struct reader *reader, const struct xml *item) {
+    struct observed *out = reader->out;
+    RECORD *r = ARENA_NEW(&out->arena, RECORD);
+    if (r == NULL || server_record_of(item, &out->arena, r) < 0)
         return -ERRC_NOMEM;
-    const char *address = address_of(in, item, out);
+    const char *address = address_of(reader->in, item, out);
     struct live *live =
         address == NULL ? NULL : observed_add(out, &server_kind, address, LIVE_OURS);
     if (live == NULL)
@@ -152,33 +205,15 @@ static int read_instance(struct ec2_session *s, const struct observe_in *in, con
     live->token = text_or_null(&out->arena, item, "clientToken");
     live->record = r;
     int64_t index = server_address_index(address);
-    r->tagged = ec2_is_tagged(item, s->run, "server", index - r->launch_index);
+    r->tagged = ec2_is_tagged(item, reader->s->run, "server", index - r->launch_index);
     if (r->imds == NULL)
         live->unread |= UINT64_C(1) << SERVER_FIELD_IMDS;
-    /* What EC2 cannot tell is carried from the state, so that the record is whole. */
-    const struct recorded *known = recorded_find(in->recorded, address);
-    const RECORD *old = known == NULL ? NULL : known->record;
-    if (old != NULL) {
-        r->image = old->image;
-        r->disk = old->disk;
-        r->user = old->user;
-        r->key_file = old->key_file;
-        r->host_key = old->host_key;
-        r->key_type = old->key_type;
-    } else {
-        const struct node *node = nodes_find(in->nodes, address);
-        const RECORD *wanted = node == NULL ? NULL : node->desired;
-        r->user = wanted == NULL ? NULL : wanted->user;
-        r->key_file = wanted == NULL ? NULL : wanted->key_file;
-        r->key_type = wanted == NULL ? NULL : wanted->key_type;
-        struct err ignored; /* without the secret, the host key node says what to do */
-        r->host_key = live->token == NULL
-                          ? NULL
-                          : server_host_key(s, live->token, &out->arena, NULL, &ignored);
-    }
-    if (has_newer_ami(s, in, r))
-        live->note =
-            arena_printf(&out->arena, "a newer image exists: %s (it runs %s)", s->ami, r->ami);
+    if (!read_disk(reader, item, r))
+        live->unread |= UINT64_C(1) << SERVER_FIELD_DISK;
+    carry(reader, live);
+    if (has_newer_ami(reader->s, reader->in, r))
+        live->note = arena_printf(&out->arena, "a newer image exists: %s (it runs %s)",
+                                  reader->s->ami, r->ami);
     return 0;
 }
 
@@ -195,24 +230,26 @@ static bool is_news(const struct xml *item, const struct observed *out) {
     return true;
 }
 
-int server_read_live(struct ec2_session *s, const struct observe_in *in, const struct xml *xml,
-                     struct observed *out, struct err *err) {
-    for (const struct xml *reservation = xml_first_item(xml, "reservationSet"); reservation != NULL;
-         reservation = xml_next_item(reservation))
-        for (const struct xml *item = xml_first_item(reservation, "instancesSet"); item != NULL;
-             item = xml_next_item(item))
-            if (is_news(item, out) && read_instance(s, in, item, out) < 0)
-                return err_set(err, ERRC_NOMEM, "out of memory");
-    return 0;
+int server_read_live(struct ec2_session *s, const struct observe_in *in,
+                     const struct ec2_answers *answers, struct observed *out, struct err *err) {
+    const struct ec2_answer *instances = &answers->of[READ_INSTANCES];
+    struct reader reader = {.s = s, .in = in, .out = out};
+    int rc = volumes_by_attachment(answers, answers->arena, &reader.disks);
+    for (size_t i = 0; rc == 0 && i < instances->len; i++)
+        if (is_news(instances->items[i], out))
+            rc = read_instance(&reader, instances->items[i]);
+    return rc < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
 }
 
-static void ask_first(struct ec2_session *s, struct query *q) { server_ask_live(s, q, NULL); }
+static int read_all(struct ec2_session *s, const struct observe_in *in,
+                    const struct ec2_answers *answers, struct observed *out, struct err *err) {
+    int rc = server_read_live(s, in, answers, out, err);
+    return rc < 0 ? rc : server_find_rest(s, in, answers, out, err);
+}
 
 const struct ec2_kind server_ec2 = {
     .kind = &server_kind,
-    .action = "DescribeInstances",
-    .ask = ask_first,
-    .read = server_read_live,
-    .read_on = server_read_on,
+    .needs = 1u << READ_INSTANCES,
+    .read = read_all,
     .apply = server_apply,
 };
