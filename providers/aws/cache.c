@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PATH_SIZE = 1200, HEAD_SIZE = 256 };
+enum { PATH_SIZE = 2048, HEAD_SIZE = 256 };
 
 /* First line of a file: what it is, when it was put there, and the hash of what follows. */
 #define MAGIC "berth-answer 1 "

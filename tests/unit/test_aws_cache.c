@@ -77,7 +77,7 @@ static void test_keys(void **state) {
     cache_put(&cache, NULL, "eu-west-1", "price t3.small", STR(""));
     assert_true(has(&cache, NULL, "eu-west-1", "price t3.small", ""));
 
-    char path[1200];
+    char path[2048];
     struct stat st;
     only_file(&cache, path, sizeof path);
     assert_int_equal(stat(path, &st), 0);
@@ -104,7 +104,7 @@ static void test_damage(void **state) {
     (void)state;
     struct cache cache;
     struct err err = {0};
-    char path[1200];
+    char path[2048];
     cache_init(&run, &cache);
     cache_put(&cache, NULL, "r", "w", STR("value"));
     only_file(&cache, path, sizeof path);
