@@ -276,7 +276,8 @@ int session_plan(struct session *s, bool destroy, struct err *err) {
     if (s->cmd->args.verbose)
         cmd_note(s->cmd, "looked at the world: %zu API calls, %.3f s", s->live.calls,
                  s->live.seconds);
-    return plan_make(&s->desired, &s->state, &s->live, destroy, get_random, &s->plan, err);
+    const struct plan_options options = {.destroy = destroy};
+    return plan_make(&s->desired, &s->state, &s->live, &options, get_random, &s->plan, err);
 }
 
 int session_run(struct session *s, bool lock, bool destroy, struct err *err) {

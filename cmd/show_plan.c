@@ -23,6 +23,7 @@ static const struct {
     [ACTION_REPLACE] = {"-/+", PAINT_RED, "to replace"},
     [ACTION_DESTROY] = {"-", PAINT_RED, "to destroy"},
     [ACTION_FORGET] = {"-", PAINT_DIM, "to forget"},
+    [ACTION_KEEP] = {"=", PAINT_DIM, "kept"},
     [ACTION_UNKNOWN] = {"?", PAINT_YELLOW, "unknown"},
 };
 _Static_assert(sizeof actions / sizeof actions[0] == ACTION_COUNT, "one row an action");
@@ -76,6 +77,11 @@ static void add_remark(const struct change *c, const struct look *look, struct b
                : c->fields_len == 0                       ? "finish what was interrupted"
                                                           : NULL;
         break;
+    case ACTION_KEEP:
+        snprintf(forget, sizeof forget, "stays, not in use: %s",
+                 c->note == NULL ? "it is to be kept" : c->note);
+        text = forget;
+        break;
     default:
         break;
     }
@@ -94,6 +100,10 @@ static void add_line(const struct look *look, const char *text, size_t indent, s
 static void add_unread(const struct change *c, const struct look *look, struct buf *out) {
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
     const struct err *err = c->live == NULL ? NULL : &c->live->err;
+    if (c->note != NULL) {
+        add_line(look, c->note, BODY_INDENT, out);
+        return;
+    }
     bool foreign = c->live != NULL && c->live->presence == LIVE_FOREIGN;
     buf_adds(&text, foreign ? "taken by somebody else: " : "could not be read: ");
     buf_adds(&text, err != NULL && err->msg[0] != '\0' ? err->msg : "its server does not answer");
@@ -226,6 +236,39 @@ static void add_counts(const struct plan *plan, const struct look *look, struct 
     buf_addc(out, '\n');
 }
 
+/* Those that stand still, as is wanted, and what lives in them. */
+static void add_stopped(const struct plan *plan, const struct look *look, struct buf *out) {
+    struct groups groups = {0};
+    _cleanup_arena_ struct arena arena = {0};
+    size_t parts = 0, servers = 0;
+    for (size_t i = 0; i < plan->len; i++) {
+        const struct change *c = &plan->changes[i];
+        struct endpoint at = {0};
+        parts += c->action == ACTION_NOOP && c->case_number == 18;
+        if (c->action != ACTION_NOOP || c->kind->endpoint == NULL || c->after == NULL ||
+            c->kind->endpoint(c->after, "", &arena, &at) < 0 || at.running)
+            continue;
+        servers++;
+        if (groups_add(&groups, c->address, 0, STR("")) < 0)
+            out->failed = true;
+    }
+    _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
+    for (size_t i = 0; i < groups.len; i++) {
+        buf_adds(&line, i == 0 ? "" : ", ");
+        group_address(&groups.items[i], &line);
+    }
+    groups_free(&groups);
+    if (servers == 0)
+        return;
+    buf_addf(&line, " %s stopped, as is wanted", servers == 1 ? "is" : "are");
+    if (parts > 0)
+        buf_addf(&line, "; %zu part%s on %s not looked at", parts, parts == 1 ? "" : "s",
+                 servers == 1 ? "it" : "them");
+    buf_addf(&line, ". berth start brings %s back.", servers == 1 ? "it" : "them");
+    buf_addc(out, '\n');
+    add_line(look, buf_cstr(&line), 0, out);
+}
+
 static void add_notices(const struct plan_warning *items, size_t len, const char *word,
                         enum paint paint, const struct look *look, struct buf *out) {
     for (size_t i = 0; i < len; i++) {
@@ -262,8 +305,38 @@ void show_losses(const struct plan *plan, const struct look *look, struct buf *o
 size_t show_plan_count(const struct plan *plan) {
     size_t n = 0;
     for (size_t i = 0; i < plan->len; i++)
-        n += is_shown(&plan->changes[i]) && plan->changes[i].action != ACTION_UNKNOWN;
+        n += is_shown(&plan->changes[i]) && plan->changes[i].action != ACTION_UNKNOWN &&
+             plan->changes[i].action != ACTION_KEEP;
     return n;
+}
+
+static void add_nothing(const struct plan *plan, const char *spec_name, const struct look *look,
+                        struct buf *out) {
+    _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
+    if (plan->destroy)
+        buf_adds(&line, "Nothing to destroy.");
+    else if (plan->partial)
+        buf_adds(&line, "No changes to what -target names.");
+    else
+        buf_addf(&line, "No changes. The world matches %s.", spec_name);
+    add_line(look, buf_cstr(&line), 0, out);
+}
+
+/* Said loudly: what follows from the spec is not all that is done. */
+static void add_partial(const struct plan *plan, const struct look *look, struct buf *out) {
+    if (!plan->partial)
+        return;
+    _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
+    buf_adds(&line, "this is only a part of the plan (-target)");
+    if (plan->left_out > 0)
+        buf_addf(&line, "; %zu other change%s left out, and berth plan shows %s", plan->left_out,
+                 plan->left_out == 1 ? " is" : "s are", plan->left_out == 1 ? "it" : "them");
+    buf_adds(&line, ".");
+    buf_addc(out, '\n');
+    text_paint(look, PAINT_YELLOW, "partial:", out);
+    buf_addc(out, ' ');
+    text_wrap(look, buf_str(&line), 9, 2, out);
+    buf_addc(out, '\n');
 }
 
 void show_plan(const struct plan *plan, const char *spec_name, const struct look *look,
@@ -273,11 +346,18 @@ void show_plan(const struct plan *plan, const char *spec_name, const struct look
             out->failed = true;
         add_legend(plan, spec_name, look, out);
         add_counts(plan, look, out);
-    } else if (plan->destroy) {
-        buf_adds(out, "Nothing to destroy.\n");
     } else {
-        buf_addf(out, "No changes. The world matches %s.\n", spec_name);
+        if (plan->counts[ACTION_KEEP] > 0 && add_changes(plan, look, out) < 0)
+            out->failed = true;
+        if (plan->counts[ACTION_KEEP] > 0)
+            buf_addc(out, '\n');
+        add_nothing(plan, spec_name, look, out);
     }
+    if (plan->counts[ACTION_KEEP] > 0)
+        add_line(look, "What is kept stays as it is; only berth destroy -data takes it too.", 0,
+                 out);
+    add_stopped(plan, look, out);
+    add_partial(plan, look, out);
     add_notices(plan->warnings, plan->warnings_len, "warning:", PAINT_YELLOW, look, out);
     add_notices(plan->blockers, plan->blockers_len, "error:", PAINT_RED, look, out);
 }

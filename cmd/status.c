@@ -31,6 +31,8 @@ static const char *standing(const struct change *c) {
         return "not in the spec";
     case ACTION_FORGET:
         return "gone";
+    case ACTION_KEEP:
+        return "kept";
     default:
         return "differs";
     }

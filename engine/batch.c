@@ -5,7 +5,7 @@ static bool is_removal(const struct change *c) {
 }
 
 static bool is_executed(const struct change *c) {
-    return c->action != ACTION_NOOP && c->action != ACTION_UNKNOWN;
+    return c->action != ACTION_NOOP && c->action != ACTION_KEEP && c->action != ACTION_UNKNOWN;
 }
 
 static bool is_state_only(const struct change *c) {

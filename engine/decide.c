@@ -3,7 +3,8 @@
 #include "specs/record.h"
 
 /* ---- The table. The first row that fits decides; cases 7 to 10 and 16 are then told apart by what
- * differs (choose), and 14 is what protect makes of a destroy or replace (protect). */
+ * differs (choose), 14 is what protect makes of a destroy or replace (protect), 17 what keeping
+ * makes of them (keep), and 18 what lives in something that is stopped as wanted (sleep). */
 
 enum tri { ANY, NO, YES };
 enum memory { M_ANY, M_NONE, M_PENDING, M_KNOWN };
@@ -58,6 +59,14 @@ struct difference {
     bool any, replaces, needs_stop, spec, drift;
 };
 
+static const void *recorded_record(const struct situation *s) {
+    return s->recorded == NULL ? NULL : s->recorded->record;
+}
+
+static const void *live_record(const struct situation *s) {
+    return s->live == NULL ? NULL : s->live->record;
+}
+
 static bool is_unread(const struct live *live, const struct field *fields, size_t i) {
     return fields[i].flags & FIELD_UNREADABLE || live->unread >> i & 1;
 }
@@ -71,13 +80,13 @@ static enum why why_of(const struct field *f, const void *desired, const void *r
     return spec_moved ? (live_moved ? WHY_BOTH : WHY_SPEC) : WHY_DRIFT;
 }
 
-/* Compares desired with live field by field; where the world cannot tell, with the state. */
+/* Compares desired with live field by field; where the world cannot tell, with the state. Asked for
+ * by name, it is replaced whatever differs. */
 static int compare_fields(const struct situation *s, struct arena *arena, struct change *c,
                           struct difference *d, struct err *err) {
     const struct field *fields = c->kind->fields;
     size_t n = fields_count(fields);
-    const void *recorded = s->recorded == NULL ? NULL : s->recorded->record;
-    const void *live = s->live == NULL ? NULL : s->live->record;
+    const void *recorded = recorded_record(s), *live = live_record(s);
     c->fields = arena_calloc(arena, n + 1, sizeof *c->fields);
     if (c->fields == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
@@ -105,6 +114,12 @@ static int compare_fields(const struct situation *s, struct arena *arena, struct
 /* Cases 7, 8, 9, 10 and 16; an adopt (2, 5) keeps its number and carries the fields. */
 static void choose(const struct situation *s, const struct difference *d, struct change *c) {
     bool failed = s->recorded != NULL && s->recorded->status == RECORDED_FAILED;
+    if (s->replace) {
+        c->action = ACTION_REPLACE;
+        c->case_number = 9;
+        c->why = WHY_ASKED;
+        return;
+    }
     if (!d->any) {
         c->case_number = failed ? 16 : c->case_number;
         return;
@@ -145,14 +160,26 @@ static bool parent_is_made(const struct change *parent) {
            parent->action == ACTION_REPLACE;
 }
 
+static bool runs(const struct kind *kind, const void *record, struct arena *arena) {
+    struct endpoint at = {0};
+    return kind->endpoint(record, "", arena, &at) == 0 && at.running;
+}
+
+/* It is there, and is wanted to stand still: nobody can look into it, or need. */
+static bool parent_sleeps(const struct change *parent, struct arena *arena) {
+    bool stays = parent->action == ACTION_NOOP || parent->action == ACTION_UPDATE ||
+                 parent->action == ACTION_ADOPT || parent->action == ACTION_STOP_UPDATE_START;
+    return stays && parent->kind->endpoint != NULL && parent->after != NULL &&
+           !runs(parent->kind, parent->after, arena);
+}
+
 /* It stands still now, and will run after its change. */
 static bool parent_starts(const struct change *parent, struct arena *arena) {
-    struct endpoint now = {0};
     const void *record = parent->live == NULL ? NULL : parent->live->record;
     if (parent->action == ACTION_STOP_UPDATE_START)
         return true;
     return parent->action == ACTION_UPDATE && record != NULL && parent->kind->endpoint != NULL &&
-           parent->kind->endpoint(record, "", arena, &now) == 0 && !now.running;
+           !runs(parent->kind, record, arena);
 }
 
 static bool parent_goes(const struct change *parent) {
@@ -177,6 +204,36 @@ static void come_with_parent(struct change *c) {
     c->before = NULL;
 }
 
+/* Is what was recorded what is wanted? Where the address is in it, that is known again when it
+ * runs. */
+static bool sleeps_as_wanted(const struct situation *s, const struct change *c) {
+    const struct recorded *r = s->recorded;
+    if (s->node == NULL || r == NULL || r->record == NULL || r->status != RECORDED_OK)
+        return false;
+    uint64_t unknown = s->unknown | (c->kind->follows_address ? s->node->unknown : 0);
+    for (size_t i = 0; c->kind->fields[i].name != NULL; i++) {
+        const struct field *f = &c->kind->fields[i];
+        bool compared =
+            !(f->flags & (FIELD_COMPUTED | FIELD_UNSTORED | FIELD_SECRET)) && !(unknown >> i & 1);
+        if (compared && !record_field_equal(f, s->desired, r->record))
+            return false;
+    }
+    return true;
+}
+
+/* Case 18: it is compared with the state alone. */
+static int sleep_with_parent(const struct situation *s, struct arena *arena, struct change *c) {
+    bool same = sleeps_as_wanted(s, c);
+    c->case_number = 18;
+    c->action = same ? ACTION_NOOP : ACTION_UNKNOWN;
+    c->why = same ? WHY_SAME : WHY_UNREADABLE;
+    c->live = NULL;
+    c->before = recorded_record(s);
+    c->note = arena_printf(arena, "%s is stopped%s", s->parent->address,
+                           same ? "" : ": berth start, then apply");
+    return c->note == NULL ? -ERRC_NOMEM : 0;
+}
+
 /* What a parent's fate means for what lives in it; true when that decided. */
 static bool decide_by_parent(const struct situation *s, struct arena *arena, struct change *c) {
     const struct change *parent = s->parent;
@@ -197,6 +254,16 @@ static bool decide_by_parent(const struct situation *s, struct arena *arena, str
         return false;
     }
     return true;
+}
+
+/* Case 17: it outlives the spec. What is to replace it is shown, and may not. */
+static void keep(const struct situation *s, struct change *c) {
+    if (s->data || c->with_parent || c->kind->keeps == NULL || c->before == NULL ||
+        (c->action != ACTION_DESTROY && c->action != ACTION_REPLACE) || !c->kind->keeps(c->before))
+        return;
+    c->case_number = 17;
+    if (c->action == ACTION_DESTROY)
+        c->action = ACTION_KEEP;
 }
 
 static int decide_by_table(const struct situation *s, struct arena *arena, struct change *c,
@@ -227,8 +294,7 @@ static void protect(const struct situation *s, struct change *c) {
 static int make_before(const struct situation *s, struct arena *arena, struct change *c,
                        struct err *err) {
     const struct field *fields = c->kind->fields;
-    const void *recorded = s->recorded == NULL ? NULL : s->recorded->record;
-    const void *live = s->live == NULL ? NULL : s->live->record;
+    const void *recorded = recorded_record(s), *live = live_record(s);
     c->before = live != NULL ? live : recorded;
     if (live == NULL || recorded == NULL)
         return 0;
@@ -276,16 +342,24 @@ int decide(const struct situation *s, struct arena *arena, struct change *ret, s
     int rc = make_before(s, arena, &c, err);
     if (rc < 0)
         return rc;
-    if (s->parent == NULL || !decide_by_parent(s, arena, &c))
+    bool sleeps = s->parent != NULL && parent_sleeps(s->parent, arena);
+    if (sleeps)
+        rc = sleep_with_parent(s, arena, &c) < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    else if (s->parent == NULL || !decide_by_parent(s, arena, &c))
         rc = decide_by_table(s, arena, &c, err);
-    if (rc == 0 && s->node != NULL)
+    if (sleeps && c.action == ACTION_NOOP)
+        c.after = c.before;
+    else if (rc == 0 && s->node != NULL)
         rc = make_after(s, arena, &c, err);
     if (rc < 0)
         return rc;
+    keep(s, &c);
     protect(s, &c);
-    if ((c.action == ACTION_DESTROY || c.action == ACTION_REPLACE) && !c.with_parent &&
-        c.kind->loses != NULL && c.before != NULL)
-        c.loses = c.kind->loses(c.before, arena);
+    if ((c.action == ACTION_DESTROY || c.action == ACTION_REPLACE || c.action == ACTION_KEEP) &&
+        !c.with_parent && c.kind->loses != NULL && c.before != NULL) {
+        const char **text = c.action == ACTION_KEEP ? &c.note : &c.loses;
+        *text = c.kind->loses(c.before, arena);
+    }
     if (c.action == ACTION_CREATE)
         c.before = NULL;
     *ret = c;

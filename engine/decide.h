@@ -12,8 +12,10 @@ struct situation {
     uint64_t unknown;            /* bits of desired that are known only after apply */
     const struct change *parent; /* what happens to the node that it lives in, or NULL */
     bool protect;                /* the spec forbids to lose it, whatever was recorded */
+    bool data;                   /* what is to be kept goes too */
+    bool replace;                /* asked for by name: destroy it and create it anew */
 };
 
-/* Fills address, kind, action, case_number, why, fields, before, after, with_parent, loses, deps,
- * parent. Fields and records live in `arena`. */
+/* Fills address, kind, action, case_number, why, fields, before, after, with_parent, note, loses,
+ * deps, parent. Fields and records live in `arena`. */
 int decide(const struct situation *s, struct arena *arena, struct change *ret, struct err *err);

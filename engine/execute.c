@@ -7,6 +7,8 @@ static void settle_unknown(struct executor *x, const struct change *c) {
     struct err why = {0};
     if (c->live != NULL && c->live->err.code != 0)
         why = c->live->err;
+    else if (c->note != NULL)
+        err_set(&why, ERRC_HOST, "%s", c->note);
     else
         err_set(&why, ERRC_HOST, "it could not be read");
     executor_add_error(x, c, &why);

@@ -201,7 +201,7 @@ static int op_endpoint(void *ctx, const char *address, struct arena *arena, stru
 /* ---- One batch */
 
 static int resolve(struct executor *x, struct change *c, struct arena *arena, struct err *err) {
-    if (c->node == NULL || c->kind->resolve == NULL || c->after == NULL)
+    if (c->node == NULL || c->kind->resolve == NULL || c->after == NULL || c->settled)
         return 0;
     void *record = arena_alloc(arena, c->kind->size);
     if (record == NULL || record_copy(arena, c->kind->fields, record, c->after) < 0)

@@ -1,8 +1,10 @@
 #include "engine/plan.h"
 
+#include "engine/address.h"
 #include "engine/decide.h"
 #include "engine/fingerprint.h"
 #include "engine/graph.h"
+#include "engine/scope.h"
 #include "specs/record.h"
 
 #include <stdlib.h>
@@ -14,7 +16,8 @@ const char *action_name(enum action action) {
         [ACTION_ADOPT] = "adopt",     [ACTION_RESUME] = "resume",
         [ACTION_UPDATE] = "update",   [ACTION_STOP_UPDATE_START] = "stop-update-start",
         [ACTION_REPLACE] = "replace", [ACTION_DESTROY] = "destroy",
-        [ACTION_FORGET] = "forget",   [ACTION_UNKNOWN] = "unknown",
+        [ACTION_FORGET] = "forget",   [ACTION_KEEP] = "keep",
+        [ACTION_UNKNOWN] = "unknown",
     };
     return names[action];
 }
@@ -24,6 +27,7 @@ const char *why_name(enum why why) {
         [WHY_SAME] = "same",     [WHY_NEW] = "new",       [WHY_SPEC] = "spec",
         [WHY_DRIFT] = "drift",   [WHY_BOTH] = "both",     [WHY_REMOVED] = "removed",
         [WHY_ORPHAN] = "orphan", [WHY_PARENT] = "parent", [WHY_UNREADABLE] = "unreadable",
+        [WHY_ASKED] = "asked",
     };
     return names[why];
 }
@@ -38,7 +42,7 @@ struct planner {
     struct recorded *remembered; /* what the state has now: the plan outlives its changes */
     const struct live **lives;   /* by the index above */
     int (*random)(void *, size_t);
-    bool destroy;
+    const struct plan_options *options;
 };
 
 static int no_memory(struct err *err) {
@@ -71,8 +75,8 @@ static const void *stable_record(void *ctx, const char *address, const struct ki
     }
 }
 
-static int warn(struct plan *plan, struct plan_warning **list, size_t *len, const char *address,
-                const char *text) {
+static int add_notice(struct plan *plan, struct plan_warning **list, size_t *len,
+                      const char *address, const char *text) {
     struct plan_warning *items = arena_calloc(&plan->arena, *len + 1, sizeof *items);
     if (items == NULL)
         return -ERRC_NOMEM;
@@ -82,6 +86,10 @@ static int warn(struct plan *plan, struct plan_warning **list, size_t *len, cons
         (struct plan_warning){arena_dup(&plan->arena, address), arena_dup(&plan->arena, text)};
     *list = items;
     return 0;
+}
+
+int plan_warn(struct plan *plan, const char *address, const char *text) {
+    return add_notice(plan, &plan->warnings, &plan->warnings_len, address, text);
 }
 
 static const char *foreign_text(struct arena *arena, const struct change *c) {
@@ -95,18 +103,29 @@ static const char *protected_text(struct arena *arena, const struct change *c) {
                         action_name(c->action));
 }
 
-/* Cases 3 and 14 stop an apply before it starts. */
-static int block(struct planner *p, const struct change *c) {
-    struct plan *plan = p->plan;
-    const char *text = NULL;
-    if (c->case_number == 3)
-        text = foreign_text(&plan->arena, c);
-    else if (c->case_number == 14)
-        text = protected_text(&plan->arena, c);
-    else
-        return 0;
-    return text == NULL ? -ERRC_NOMEM
-                        : warn(plan, &plan->blockers, &plan->blockers_len, c->address, text);
+static const char *kept_text(struct arena *arena, const struct change *c) {
+    return arena_dup(arena,
+                     c->why == WHY_ASKED
+                         ? "it is to be kept, and not replaced; apply `keep: false` first"
+                         : "what differs can only be had by a new one, and this one is to be "
+                           "kept; go back to what it was, or apply `keep: false` first");
+}
+
+/* Cases 3, 14 and 17 stop an apply before it starts. */
+static int block(struct plan *plan, const struct change *c) {
+    static const struct {
+        int number;
+        const char *(*text)(struct arena *arena, const struct change *c);
+    } rows[] = {{3, foreign_text}, {14, protected_text}, {17, kept_text}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].number != c->case_number || c->action == ACTION_KEEP)
+            continue;
+        const char *text = rows[i].text(&plan->arena, c);
+        return text == NULL
+                   ? -ERRC_NOMEM
+                   : add_notice(plan, &plan->blockers, &plan->blockers_len, c->address, text);
+    }
+    return 0;
 }
 
 static int give_token(struct planner *p, struct change *c) {
@@ -123,18 +142,8 @@ static int add_change(struct planner *p, struct situation *s, struct err *err) {
     int rc = decide(s, &plan->arena, &c, err);
     if (rc < 0)
         return rc;
-    rc = give_token(p, &c);
-    if (rc == -ERRC_INTERNAL)
-        return err_set(err, ERRC_INTERNAL, "no random numbers to be had");
-    if (rc < 0 || block(p, &c) < 0)
-        return no_memory(err);
     plan->changes[plan->len] = c;
     index_put(p->by_address, c.address, plan->len++);
-    plan->counts[c.action]++;
-    plan->drifted += c.action != ACTION_NOOP && (c.why == WHY_DRIFT || c.why == WHY_BOTH);
-    if (c.live != NULL && c.live->note != NULL &&
-        warn(plan, &plan->warnings, &plan->warnings_len, c.address, c.live->note) < 0)
-        return no_memory(err);
     return 0;
 }
 
@@ -148,7 +157,40 @@ static const struct recorded *recorded_of(const struct planner *p, const char *a
     return i == SIZE_MAX ? NULL : &p->remembered[i];
 }
 
+static bool is_choice(const struct field *f, const void *record) {
+    const char *value = *(const char *const *)((const char *)record + f->offset);
+    const char *const *choice = f->choices;
+    while (choice != NULL && *choice != NULL && !cstr_eq(value, *choice))
+        choice++;
+    return value != NULL && (choice == NULL || *choice != NULL);
+}
+
+/* What the spec does not say: as asked for, else as it was recorded last. */
+static int fill_kept(const struct planner *p, const struct node *node, const struct recorded *r,
+                     void *record) {
+    struct arena *arena = &p->plan->arena;
+    const struct field *power = p->options->power == NULL ? NULL : scope_power_field(node->kind);
+    for (const struct field *f = node->kind->fields; f->name != NULL; f++) {
+        if (f->flags & FIELD_KEPT && r != NULL && r->record != NULL &&
+            (f->type != FIELD_STR || is_choice(f, r->record)) &&
+            record_copy_field(arena, f, record, r->record) < 0)
+            return -ERRC_NOMEM;
+    }
+    if (power == NULL || !address_matches_any(p->options->targets, node->address, false))
+        return 0;
+    const char *wanted = arena_dup(arena, p->options->power);
+    memcpy((char *)record + power->offset, &wanted, sizeof wanted);
+    return wanted == NULL ? -ERRC_NOMEM : 0;
+}
+
+static bool is_replaced(const struct planner *p, const struct node *node) {
+    const struct strlist *list = p->options->replaces;
+    return list != NULL && list->len > 0 && node->parent == NULL &&
+           address_matches_any(list, node->address, false);
+}
+
 static int plan_node(struct planner *p, const struct node *node, struct err *err) {
+    struct arena *arena = &p->plan->arena;
     struct situation s = {
         .node = node,
         .recorded = recorded_of(p, node->address),
@@ -158,17 +200,19 @@ static int plan_node(struct planner *p, const struct node *node, struct err *err
         .desired = node->desired,
     };
     s.presence = s.live == NULL ? LIVE_NONE : s.live->presence;
-    if (node->kind->resolve != NULL) {
-        void *record = arena_alloc(&p->plan->arena, node->kind->size);
-        const struct lookup lookup = {stable_record, p};
-        if (record == NULL ||
-            record_copy(&p->plan->arena, node->kind->fields, record, node->desired) < 0)
-            return no_memory(err);
-        int rc = node->kind->resolve(node, &lookup, &p->plan->arena, record, &s.unknown);
-        if (rc < 0)
-            return err_set(err, (enum err_code) - rc, "cannot work out %s", node->address);
-        s.desired = record;
-    }
+    s.data = p->options->data;
+    s.replace = is_replaced(p, node);
+    void *record = arena_alloc(arena, node->kind->size);
+    if (record == NULL || record_copy(arena, node->kind->fields, record, node->desired) < 0 ||
+        fill_kept(p, node, s.recorded, record) < 0)
+        return no_memory(err);
+    const struct lookup lookup = {stable_record, p};
+    int rc = node->kind->resolve == NULL
+                 ? 0
+                 : node->kind->resolve(node, &lookup, arena, record, &s.unknown);
+    if (rc < 0)
+        return err_set(err, (enum err_code) - rc, "cannot work out %s", node->address);
+    s.desired = record;
     return add_change(p, &s, err);
 }
 
@@ -182,8 +226,7 @@ static bool spec_protects(const struct planner *p, const struct kind *kind) {
 static int warn_unknown_kind(struct plan *plan, const struct recorded *r) {
     const char *text = arena_printf(
         &plan->arena, "this berth does not know the kind %s; it is left alone", r->kind_name);
-    return text == NULL ? -ERRC_NOMEM
-                        : warn(plan, &plan->warnings, &plan->warnings_len, r->address, text);
+    return text == NULL ? -ERRC_NOMEM : plan_warn(plan, r->address, text);
 }
 
 /* Fills order[] with the remembered nodes, each behind its parent and what it depends on. */
@@ -213,7 +256,8 @@ static int plan_remembered(struct planner *p, const struct recorded *r, struct e
     struct situation s = {.recorded = r,
                           .live = observed_live(p, r->address),
                           .parent = change_of(p, r->parent),
-                          .protect = spec_protects(p, r->kind)};
+                          .protect = spec_protects(p, r->kind),
+                          .data = p->options->data};
     s.presence = s.live == NULL ? LIVE_NONE : s.live->presence;
     return add_change(p, &s, err);
 }
@@ -221,8 +265,10 @@ static int plan_remembered(struct planner *p, const struct recorded *r, struct e
 static int plan_orphan(struct planner *p, const struct live *live, struct err *err) {
     if (live->presence != LIVE_OURS || change_of(p, live->address) != NULL)
         return 0;
-    struct situation s = {
-        .live = live, .presence = LIVE_OURS, .protect = spec_protects(p, live->kind)};
+    struct situation s = {.live = live,
+                          .presence = LIVE_OURS,
+                          .protect = spec_protects(p, live->kind),
+                          .data = p->options->data};
     return add_change(p, &s, err);
 }
 
@@ -280,31 +326,86 @@ static int build_indexes(struct planner *p, struct err *err) {
     return 0;
 }
 
+/* What was asked to be replaced and is not: unknown, part of something else, or not there. */
+static int check_replaces(struct planner *p, struct err *err) {
+    const struct strlist *list = p->options->replaces;
+    struct plan *plan = p->plan;
+    int rc = list == NULL ? 0 : scope_check_named(plan, list, err);
+    for (size_t i = 0; rc == 0 && list != NULL && list->len > 0 && i < plan->len; i++) {
+        const struct change *c = &plan->changes[i];
+        if (!address_matches_any(list, c->address, false))
+            continue;
+        if (c->parent != NULL) {
+            err_set(err, ERRC_INVALID, "%s lives in %s: it is mended in place, not replaced",
+                    c->address, c->parent);
+            err_hint(err, "berth apply mends what differs; -replace %s makes all of it anew",
+                     c->parent);
+            rc = -ERRC_INVALID;
+        } else if (c->action != ACTION_REPLACE && c->action != ACTION_UNKNOWN) {
+            rc = plan_warn(plan, c->address, "it is not there, so there is nothing to replace") < 0
+                     ? no_memory(err)
+                     : 0;
+        }
+    }
+    return rc;
+}
+
+static int narrow(struct planner *p, struct err *err) {
+    const struct plan_options *o = p->options;
+    if (o->power != NULL)
+        return scope_power(p->plan, o->targets, err);
+    return o->targets == NULL || o->targets->len == 0 ? 0 : scope_targets(p->plan, o->targets, err);
+}
+
+/* Counts, tokens and notices of what is left. */
+static int finish(struct planner *p, struct err *err) {
+    struct plan *plan = p->plan;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < plan->len; i++) {
+        struct change *c = &plan->changes[i];
+        plan->counts[c->action]++;
+        plan->drifted += c->action != ACTION_NOOP && (c->why == WHY_DRIFT || c->why == WHY_BOTH);
+        rc = give_token(p, c);
+        if (rc == -ERRC_INTERNAL)
+            return err_set(err, ERRC_INTERNAL, "no random numbers to be had");
+        if (rc == 0)
+            rc = block(plan, c);
+        if (rc == 0 && c->live != NULL && c->live->note != NULL)
+            rc = plan_warn(plan, c->address, c->live->note);
+    }
+    for (size_t w = 0; rc == 0 && w < p->live->len; w++)
+        for (size_t i = 0; rc == 0 && i < p->live->worlds[w].warnings.len; i++)
+            rc = plan_warn(plan, NULL, p->live->worlds[w].warnings.items[i]);
+    return rc < 0 ? no_memory(err) : 0;
+}
+
 static int make(struct planner *p, struct err *err) {
     int rc = build_indexes(p, err);
     if (rc < 0)
         return rc;
-    for (size_t i = 0; rc == 0 && !p->destroy && i < p->desired->nodes.len; i++)
+    for (size_t i = 0; rc == 0 && !p->options->destroy && i < p->desired->nodes.len; i++)
         rc = plan_node(p, &p->desired->nodes.items[i], err);
-    for (size_t w = 0; rc == 0 && w < p->live->len; w++)
-        for (size_t i = 0; rc == 0 && i < p->live->worlds[w].warnings.len; i++)
-            rc = warn(p->plan, &p->plan->warnings, &p->plan->warnings_len, NULL,
-                      p->live->worlds[w].warnings.items[i]);
     if (rc == 0)
         rc = plan_removals(p, err);
+    if (rc == 0)
+        rc = check_replaces(p, err);
+    if (rc == 0)
+        rc = narrow(p, err);
+    if (rc == 0)
+        rc = finish(p, err);
     return rc < 0 ? rc : plan_fingerprint(p->desired, p->state, p->live, p->plan, err);
 }
 
 int plan_make(const struct desired *desired, const struct state *state,
-              const struct live_world *live, bool destroy, int (*random)(void *, size_t),
-              struct plan *ret, struct err *err) {
-    struct plan plan = {.destroy = destroy};
+              const struct live_world *live, const struct plan_options *options,
+              int (*random)(void *, size_t), struct plan *ret, struct err *err) {
+    struct plan plan = {.destroy = options->destroy};
     struct planner p = {.desired = desired,
                         .state = state,
                         .live = live,
                         .plan = &plan,
                         .random = random,
-                        .destroy = destroy};
+                        .options = options};
     int rc = make(&p, err);
     index_free(p.by_address);
     index_free(p.recorded);
@@ -323,7 +424,9 @@ void plan_free(struct plan *plan) {
     *plan = (struct plan){0};
 }
 
-bool plan_has_changes(const struct plan *plan) { return plan->counts[ACTION_NOOP] < plan->len; }
+bool plan_has_changes(const struct plan *plan) {
+    return plan->counts[ACTION_NOOP] + plan->counts[ACTION_KEEP] < plan->len;
+}
 
 bool plan_noop_moves_state(const struct change *c) {
     const struct recorded *r = c->recorded;

@@ -15,15 +15,30 @@ struct plan_warning {
     const char *text;
 };
 
+/* What is asked of a plan beside the spec. Zeroed: make the spec true. */
+struct plan_options {
+    bool destroy; /* all that is recorded or ours by tag; the nodes are empty then */
+    bool data;    /* what is to be kept (kind->keeps) goes too */
+    /* Addresses as address.h takes them; NULL or empty: all. The plan is partial then. */
+    const struct strlist *targets;
+    /* Addresses of what is destroyed and created anew; NULL or empty: none. */
+    const struct strlist *replaces;
+    /* "running", "stopped": nothing but the power of the targets changes (and what follows their
+     * address); NULL: as it was recorded last. */
+    const char *power;
+};
+
 struct plan {
     struct arena arena;
     struct change *changes; /* dependency order: creates by deps, destroys in reverse, after them */
     size_t len;
     size_t counts[ACTION_COUNT];
-    size_t drifted; /* changes whose why is drift (or both) */
+    size_t drifted;  /* changes whose why is drift (or both) */
+    bool partial;    /* by targets */
+    size_t left_out; /* changes that a whole plan has more */
     struct plan_warning *warnings;
     size_t warnings_len;
-    /* Errors of cases 3 and 14: the plan is shown, nothing may be applied. */
+    /* Errors of cases 3, 14 and 17: the plan is shown, nothing may be applied. */
     struct plan_warning *blockers;
     size_t blockers_len;
     bool destroy;                       /* made for `destroy` */
@@ -32,14 +47,17 @@ struct plan {
     char live_sha256[SHA256_HEX_SIZE];  /* of what was observed */
 };
 
-/* `desired` with no nodes and `destroy` set plans to destroy all that is recorded or ours by tag.
- * `random` mints tokens for creates (pure otherwise: same input, same plan but for tokens). */
+/* `random` mints tokens for creates (pure otherwise: same input, same plan but for tokens).
+ * -ERRC_NOTFOUND for a target or replacement that nobody knows, with the nearest in the hint;
+ * -ERRC_INVALID for one that cannot be done alone. */
 int plan_make(const struct desired *desired, const struct state *state,
-              const struct live_world *live, bool destroy, int (*random)(void *, size_t),
-              struct plan *ret, struct err *err);
+              const struct live_world *live, const struct plan_options *options,
+              int (*random)(void *, size_t), struct plan *ret, struct err *err);
 void plan_free(struct plan *plan);
+/* Adds a warning; the texts are copied. 0 or -ERRC_NOMEM. For what makes plans. */
+int plan_warn(struct plan *plan, const char *address, const char *text);
 
-/* Anything to do? No-ops do not count; unknown does. */
+/* Anything to do? No-ops and what is kept do not count; unknown does. */
 bool plan_has_changes(const struct plan *plan);
 /* True for a no-op that still has news for the state: an address that moved, protect, a half-way
  * mark to take off. Carrying out the plan writes it. */

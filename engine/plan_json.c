@@ -41,7 +41,7 @@ static bool add_change(cJSON *list, const struct change *c) {
                 add_text(item, "action", action_name(c->action)) &&
                 cJSON_AddNumberToObject(item, "case", c->case_number) &&
                 add_text(item, "why", why_name(c->why)) && add_text(item, "loses", c->loses) &&
-                add_text(item, "token", c->token) &&
+                add_text(item, "note", c->note) && add_text(item, "token", c->token) &&
                 (!c->with_parent || cJSON_AddTrueToObject(item, "with_parent") != NULL);
     if (good && c->action == ACTION_UNKNOWN && c->live != NULL)
         good = add_text(item, "error", c->live->err.msg);
@@ -73,11 +73,14 @@ static bool add_warnings(cJSON *out, const char *name, const struct plan_warning
 
 cJSON *plan_to_json(const struct plan *plan) {
     cJSON *out = cJSON_CreateObject();
-    bool good = out != NULL && cJSON_AddNumberToObject(out, "format_version", 1) &&
-                (!plan->destroy || cJSON_AddTrueToObject(out, "destroy")) &&
-                add_text(out, "spec_sha256", plan->spec_sha256) &&
-                add_text(out, "state_sha256", plan->state_sha256) &&
-                add_text(out, "live_sha256", plan->live_sha256);
+    bool good =
+        out != NULL && cJSON_AddNumberToObject(out, "format_version", 1) &&
+        (!plan->destroy || cJSON_AddTrueToObject(out, "destroy")) &&
+        (!plan->partial || (cJSON_AddTrueToObject(out, "partial") &&
+                            cJSON_AddNumberToObject(out, "left_out", (double)plan->left_out))) &&
+        add_text(out, "spec_sha256", plan->spec_sha256) &&
+        add_text(out, "state_sha256", plan->state_sha256) &&
+        add_text(out, "live_sha256", plan->live_sha256);
     cJSON *counts = good ? cJSON_AddObjectToObject(out, "counts") : NULL;
     for (int a = 0; counts != NULL && a < ACTION_COUNT; a++)
         if (plan->counts[a] > 0)

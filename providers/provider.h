@@ -175,6 +175,7 @@ enum action {
     ACTION_REPLACE,
     ACTION_DESTROY,
     ACTION_FORGET,
+    ACTION_KEEP, /* not wanted any more, and stays: nothing is done */
     ACTION_UNKNOWN,
     ACTION_COUNT
 };
@@ -189,6 +190,7 @@ enum why {
     WHY_ORPHAN,
     WHY_PARENT,
     WHY_UNREADABLE,
+    WHY_ASKED, /* -replace */
     WHY_COUNT
 };
 
@@ -214,6 +216,8 @@ struct change {
     const void *after;  /* record: desired (with known computed fields kept); NULL for a destroy */
     uint64_t after_unknown; /* bits as node->unknown */
     bool with_parent;       /* goes with its parent: nothing to call */
+    bool settled;           /* `after` is final: nothing of it is worked out again in the run */
+    const char *note;       /* what to know about it, for the user; or NULL */
     const char *token;      /* create, resume, replace: the idempotency token, ≤ 64 ASCII */
     const char *loses;      /* data that is lost, for the user; or NULL */
     struct strlist deps;    /* of the node, or as recorded; for order */
@@ -263,6 +267,11 @@ struct kind {
     bool (*protects)(const struct spec *spec);
     /* What is lost when this record's thing is destroyed ("the 30 GiB root disk"), or NULL. */
     const char *(*loses)(const void *record, struct arena *arena);
+    /* Is the thing of this record to outlive the spec: kept when it is not wanted any more, and when
+     * all is destroyed (but for `destroy -data`), and never replaced? May be NULL. Pure. */
+    bool (*keeps)(const void *record);
+    /* A part that has the address of what it lives in in it: converged again after a start. */
+    bool follows_address;
     /* What a thing that has vanished from the world still has on this machine, for the user ("the
      * key file"); or NULL. A forget then goes to world->apply, which removes it: `before` may be
      * NULL. What depended on it is gone by then. */

@@ -34,6 +34,9 @@ enum {
     F_IMDS = SERVER_FIELD_IMDS
 };
 
+/* What berth start and stop record. */
+static const char *const kept_powers[] = {"running", "stopped", NULL};
+
 static const struct field fields[] = {
     [F_IMAGE] = {.name = "image",
                  .doc = "Image, by its name in the spec.",
@@ -71,6 +74,8 @@ static const struct field fields[] = {
     {.name = "power",
      .doc = "Running, pending or stopped.",
      .type = FIELD_STR,
+     .flags = FIELD_KEPT,
+     .choices = kept_powers,
      .offset = offsetof(RECORD, power)},
     {.name = "tagged",
      .doc = "Carries the tags that berth finds it by.",

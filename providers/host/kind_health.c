@@ -151,6 +151,7 @@ const struct kind host_health_kind = {
     .size = sizeof(RECORD),
     .desire = desire,
     .resolve = resolve,
+    .follows_address = true,
     .batch = host_batch,
 };
 

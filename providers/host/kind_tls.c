@@ -148,6 +148,7 @@ const struct kind host_tls_kind = {
     .ask = ask,
     .desire = desire,
     .resolve = resolve,
+    .follows_address = true,
     .batch = host_batch,
 };
 

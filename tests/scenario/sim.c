@@ -26,6 +26,8 @@ static const struct field user_fields[] = {
     FIELD_END,
 };
 
+static const char *const powers[] = {"running", "stopped", NULL};
+
 static const struct field fields[] = {
     ROW(on, FIELD_BOOL, .flags = 0),
     ROW(count, FIELD_INT, .flags = 0),
@@ -41,7 +43,7 @@ static const struct field fields[] = {
     ROW(users, FIELD_RECORDS, .sub = user_fields, .sub_size = sizeof(struct sim_user)),
     ROW(password, FIELD_STR, .flags = FIELD_SECRET),
     [SIM_GROUP_ID_BIT] = ROW(group_id, FIELD_STR, .flags = 0),
-    ROW(power, FIELD_STR, .flags = 0),
+    ROW(power, FIELD_STR, .flags = FIELD_KEPT, .choices = powers),
     ROW(made_id, FIELD_STR, .flags = FIELD_COMPUTED),
     ROW(address, FIELD_STR, .flags = FIELD_COMPUTED),
     FIELD_END,
@@ -107,6 +109,15 @@ const struct kind sim_box_kind = {.name = "box",
                                   .loses = loses,
                                   .endpoint = endpoint,
                                   .batch = batch_box};
+/* Kept while it is on. */
+static bool keeps(const void *record) { return ((const struct sim_record *)record)->on; }
+
+const struct kind sim_disk_kind = {.name = "disk",
+                                   .world = &sim_cloud_world,
+                                   .fields = fields,
+                                   .size = sizeof(struct sim_record),
+                                   .loses = loses,
+                                   .keeps = keeps};
 const struct kind sim_part_kind = {.name = "box.part",
                                    .world = &sim_inside_world,
                                    .fields = fields,
@@ -116,9 +127,10 @@ const struct kind sim_unit_kind = {.name = "box.unit",
                                    .world = &sim_inside_world,
                                    .fields = fields,
                                    .size = sizeof(struct sim_record),
+                                   .follows_address = true,
                                    .batch = batch_inside};
-const struct kind *const sim_kinds[] = {&sim_group_kind, &sim_box_kind, &sim_part_kind,
-                                        &sim_unit_kind, NULL};
+const struct kind *const sim_kinds[] = {&sim_group_kind, &sim_box_kind,  &sim_disk_kind,
+                                        &sim_part_kind,  &sim_unit_kind, NULL};
 
 struct sim *sim_new(void) {
     struct sim *sim =

@@ -1,4 +1,4 @@
-/* A simulated world for tests of the engine: four kinds with fields of every type and flag, in two
+/* A simulated world for tests of the engine: five kinds with fields of every type and flag, in two
  * worlds (a cloud, and the insides of its boxes). It lives in shared memory, so that a process that
  * works on it can be killed at any step and another one goes on. It refuses what a real world
  * refuses: to use what is not there, to remove what is in use. */
@@ -83,7 +83,7 @@ struct sim_record {
 /* Bit of the one field that depends on others. */
 enum { SIM_GROUP_ID_BIT = 13 };
 
-extern const struct kind sim_group_kind, sim_box_kind, sim_part_kind, sim_unit_kind;
+extern const struct kind sim_disk_kind, sim_group_kind, sim_box_kind, sim_part_kind, sim_unit_kind;
 extern const struct kind *const sim_kinds[];
 
 struct sim *sim_new(void);

@@ -59,6 +59,7 @@ void sim_run_end(struct sim_run *run) {
 
 int sim_run_plan(struct sim_run *ret, struct sim *sim, const char *dir, const struct sim_wish *wish,
                  bool destroy, struct err *err) {
+    const struct plan_options options = {.destroy = destroy};
     *ret = (struct sim_run){.sim = sim};
     struct sim_run *r = ret;
     snprintf(r->dir, sizeof r->dir, "%s", dir);
@@ -82,7 +83,7 @@ int sim_run_plan(struct sim_run *ret, struct sim *sim, const char *dir, const st
     if (rc == 0)
         rc = observe_all(r->sessions, &r->desired.nodes, &r->state, &r->run, &r->live, err);
     if (rc == 0)
-        rc = plan_make(&r->desired, &r->state, &r->live, destroy, some_random, &r->plan, err);
+        rc = plan_make(&r->desired, &r->state, &r->live, &options, some_random, &r->plan, err);
     if (rc < 0)
         sim_run_end(r);
     return rc;

@@ -151,7 +151,8 @@ static void test_spec_protects(void **state) {
         const struct live_world seen = {.worlds = &world, .len = 1};
         struct plan plan;
         struct err err = {0};
-        assert_int_equal(plan_make(&desired, &known, &seen, true, no_random, &plan, &err), 0);
+        const struct plan_options options = {.destroy = true};
+        assert_int_equal(plan_make(&desired, &known, &seen, &options, no_random, &plan, &err), 0);
         assert_int_equal(plan.len, 1);
         assert_int_equal(plan.changes[0].case_number, protect ? 14 : orphan ? 13 : 11);
         assert_int_equal(plan.blockers_len, protect);

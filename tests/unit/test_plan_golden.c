@@ -3,7 +3,8 @@
  *     @NODES  JSON: nodes of the simulated kinds of tests/scenario/sim.h
  *     @STATE  JSON: recorded nodes as they stand in a state file (optional)
  *     @LIVE   JSON: what the world says; what is not named is not there (optional)
- *     @ARGS   "destroy", or nothing
+ *     @ARGS   "destroy", "-data", "stop", "start", "-target ADDRESS", "-replace ADDRESS"; or
+ * nothing
  *     @EXPECT what was decided, a line each, and the plan as people see it
  * BERTH_UPDATE=1 rewrites @EXPECT; read the diff by eye. */
 #include "cmd/show_plan.h"
@@ -182,6 +183,23 @@ static void list_decisions(const struct plan *plan, struct buf *out) {
     buf_addc(out, '\n');
 }
 
+static void read_args(struct scene *s, struct str args, struct plan_options *options,
+                      struct strlist *targets, struct strlist *replaces) {
+    struct str word, line = {args.ptr, strcspn(args.ptr, "\n")};
+    struct strlist *list = NULL;
+    while (str_split(&line, ' ', &word)) {
+        if (list != NULL)
+            assert_int_equal(strlist_add(&s->arena, list, arena_dup_str(&s->arena, word)), 0);
+        list = str_eqc(word, "-target") ? targets : str_eqc(word, "-replace") ? replaces : NULL;
+        options->destroy |= str_eqc(word, "destroy");
+        options->data |= str_eqc(word, "-data");
+        if (str_eqc(word, "stop"))
+            options->power = "stopped";
+        else if (str_eqc(word, "start"))
+            options->power = "running";
+    }
+}
+
 static void run_scene(struct str file, struct buf *out) {
     struct scene s = {0};
     struct plan plan;
@@ -192,10 +210,12 @@ static void run_scene(struct str file, struct buf *out) {
         want_nodes(&s, section(file, "NODES"));
     read_state(&s, section(file, "STATE"));
     read_lives(&s, section(file, "LIVE"));
-    bool destroy = str_starts(section(file, "ARGS"), STR("destroy"));
-    if (destroy)
+    struct strlist targets = {0}, replaces = {0};
+    struct plan_options options = {.targets = &targets, .replaces = &replaces};
+    read_args(&s, section(file, "ARGS"), &options, &targets, &replaces);
+    if (options.destroy)
         s.desired.nodes.len = 0;
-    int rc = plan_make(&s.desired, &s.state, &s.live, destroy, not_random, &plan, &s.err);
+    int rc = plan_make(&s.desired, &s.state, &s.live, &options, not_random, &plan, &s.err);
     if (rc < 0)
         fprintf(stderr, "%s\n", s.err.msg);
     assert_int_equal(rc, 0);
@@ -221,7 +241,7 @@ static bool run_case(const char *path, bool update, bool *seen) {
     int64_t number = 0;
     char wanted[8];
     const char *name = strrchr(path, '/') + 1;
-    assert_true(str_to_i64((struct str){name, 2}, 1, 16, &number));
+    assert_true(str_to_i64((struct str){name, 2}, 1, 18, &number));
     snprintf(wanted, sizeof wanted, "%2d ", (int)number);
     if (strncmp(buf_cstr(&got), wanted, 3) != 0 && strstr(buf_cstr(&got), "\n") != NULL) {
         char line[8];
@@ -249,7 +269,7 @@ static void test_cases(void **state) {
     (void)state;
     static const char folder[] = TESTS_DIR "/scenario/plan";
     const char *update = getenv("BERTH_UPDATE");
-    bool seen[17] = {true};
+    bool seen[19] = {true};
     DIR *dir = opendir(folder);
     assert_non_null(dir);
     size_t bad = 0;
