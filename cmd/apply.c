@@ -1,6 +1,7 @@
 #include "cmd/run_plan.h"
 #include "cmd/servers.h"
 #include "cmd/show_plan.h"
+#include "cmd/ssh_config.h"
 #include "cmd/verbs.h"
 #include "engine/planfile.h"
 
@@ -10,6 +11,8 @@ static int print_outputs(struct session *s) {
     live_world_free(&s->live); /* the state is newer */
     if (!s->plan.destroy && servers_outputs(s, &text, &err) < 0)
         return cmd_fail(s->cmd, &err);
+    if (!s->plan.destroy && ssh_config_refresh(s, &err) < 0)
+        cmd_note(s->cmd, "note: the entries for ~/.ssh/config are as before: %s", err.msg);
     return cmd_print(s->cmd, &text);
 }
 

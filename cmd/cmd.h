@@ -44,6 +44,7 @@ struct args {
     bool verbose;
     bool destroy;
     bool all;
+    bool install;
     bool help;
     const char *positional[POSITIONAL_MAX];
     size_t positional_len;

@@ -12,6 +12,8 @@
 
 ROW(option_file, "file", "SPEC", file, "f", "the spec (default: berth.yaml)");
 ROW(option_out, "out", "FILE", out, NULL, "write the plan to FILE, for berth apply FILE");
+ROW(option_out_config, "out", "FILE", out, NULL, "write FILE instead of printing");
+ROW(option_install, "install", NULL, install, NULL, "make it part of ~/.ssh/config");
 ROW(option_name, "name", "NAME", name, NULL, "the name in the spec (default: this folder's)");
 ROW(option_by_name, "name", "NAME", name, NULL, "without a spec: what .berth/NAME here records");
 ROW(option_provider, "provider", "NAME", provider, NULL, "ec2 or sandbox (default: sandbox)");

@@ -13,7 +13,8 @@ struct option_row {
 
 extern const struct option_row option_file, option_out, option_name, option_by_name,
     option_provider, option_json, option_detailed_exitcode, option_auto_approve, option_no_color,
-    option_verbose, option_destroy, option_all, option_dir, option_cache_dir, option_help;
+    option_verbose, option_destroy, option_all, option_dir, option_cache_dir, option_help,
+    option_out_config, option_install;
 
 /* Fill `ret` from argv[0..argc), which starts after the verb. `options` ends with NULL; those that
  * every verb has (help, no-color, v) are added. -ERRC_INVALID with the nearest name in the hint. */

@@ -1,96 +1,29 @@
-#include "cmd/servers.h"
+#include "cmd/login.h"
 #include "cmd/verbs.h"
-#include "providers/host/host.h"
-#include "specs/fs.h"
 
 #include <errno.h>
-#include <string.h>
 #include <unistd.h>
 
 enum { SSH_ARGS_MAX = 256 };
 
-/* OpenSSH expands %-tokens in file options: a path's own % is doubled. Quoted against blanks. */
-static const char *option_path(struct arena *arena, const char *option, const char *path) {
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
-    buf_addf(&text, "%s=\"", option);
-    for (; *path != '\0'; path++)
-        buf_addf(&text, *path == '%' ? "%%%%" : "%c", *path);
-    buf_addc(&text, '"');
-    return text.failed ? NULL : arena_dup(arena, buf_cstr(&text));
-}
-
-/* The pinned key of a server is recorded by the node that pins it: every field of it that is a
- * public key line counts, so that a rotation under way is accepted by both names. */
-static void add_pinned_keys(const struct recorded *r, const char *alias, struct buf *out) {
-    if (r == NULL || r->kind == NULL || r->record == NULL)
-        return;
-    for (const struct field *f = r->kind->fields; f->name != NULL; f++) {
-        if (f->type != FIELD_STR)
-            continue;
-        const char *value = *(const char *const *)((const char *)r->record + f->offset);
-        if (value != NULL && (strncmp(value, "ssh-", 4) == 0 || strncmp(value, "ecdsa-", 6) == 0))
-            buf_addf(out, "%s %s\n", alias, value);
-    }
-}
-
-/* known_hosts in the project folder: written anew from the state each time. The alias stands for
- * the server, whatever its address is today. */
-static int write_known_hosts(struct session *s, const struct server_view *v, const char *alias,
-                             const char *path, struct err *err) {
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
-    const char *address = arena_printf(&s->arena, "%s.host_key", v->address);
-    if (address == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
-    add_pinned_keys(recorded_find(&s->state.nodes, address), alias, &text);
-    if (text.len == 0) { /* it has no parts (any more), or no run has been on it */
-        const char *key =
-            host_key_recall(s->project_dir, v->address, v->endpoint.host_key, &s->arena);
-        key = key != NULL ? key : v->endpoint.host_key;
-        if (key != NULL)
-            buf_addf(&text, "%s %s\n", alias, key);
-    }
-    if (text.len == 0) {
-        err_set(err, ERRC_HOSTKEY, "the host key of %s is not known", v->address);
-        err_hint(err, "berth apply pins it");
-        return -ERRC_HOSTKEY;
-    }
-    return fs_write(path, buf_str(&text), 0600, err);
-}
-
-static int exec_ssh(struct session *s, const struct server_view *v, struct err *err) {
-    struct arena *a = &s->arena;
-    const char *alias = arena_printf(a, "berth.%s.%s", s->name, v->address);
-    const char *known = arena_printf(a, "%s/known_hosts", s->project_dir);
-    if (alias == NULL || known == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
-    /* "[" begins a [host]:port pattern in known_hosts. */
-    for (char *c = (char *)alias; *c != '\0'; c++)
-        if (*c == '[' || *c == ']')
-            *c = '.';
-    int rc = write_known_hosts(s, v, alias, known, err);
+static int exec_ssh(struct session *s, const struct server_list *list, const struct server_view *v,
+                    struct err *err) {
+    struct login_option options[LOGIN_OPTIONS + 1];
+    struct strlist keys = {0};
+    int rc = login_options(s, v, options, err);
+    if (rc == 0)
+        rc = login_host_keys(s, v, &keys, err);
+    if (rc == 0)
+        rc = login_write_known_hosts(s, list, err);
     if (rc < 0)
         return rc;
-    const char *key = option_path(a, "IdentityFile", v->endpoint.key_path);
-    const char *hosts = option_path(a, "UserKnownHostsFile", known);
-    const char *host_alias = arena_printf(a, "HostKeyAlias=%s", alias);
-    const char *user = arena_printf(a, "User=%s", v->endpoint.user);
-    const char *port = arena_printf(a, "Port=%d", v->endpoint.port > 0 ? v->endpoint.port : 22);
-    if (key == NULL || hosts == NULL || host_alias == NULL || user == NULL || port == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
-    const char *const options[] = {key,
-                                   "IdentitiesOnly=yes",
-                                   hosts,
-                                   "GlobalKnownHostsFile=/dev/null",
-                                   "StrictHostKeyChecking=yes",
-                                   "UpdateHostKeys=no",
-                                   host_alias,
-                                   user,
-                                   port};
     const char *argv[SSH_ARGS_MAX + 1] = {"ssh"};
     size_t n = 1;
-    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+    for (const struct login_option *o = options; o->name != NULL; o++) {
         argv[n++] = "-o";
-        argv[n++] = options[i];
+        argv[n] = arena_printf(&s->arena, "%s=%s", o->name, o->value);
+        if (argv[n++] == NULL)
+            return err_set(err, ERRC_NOMEM, "out of memory");
     }
     argv[n++] = "--";
     argv[n++] = v->host;
@@ -111,18 +44,10 @@ static int run(struct cmd *cmd) {
     struct server_list list = {0};
     session_init(&s, cmd);
     int rc = servers_recorded(&s, &list, &err);
-    if (rc < 0)
-        return session_fail(&s, &err);
     const char *name = cmd->args.positional_len > 0 ? cmd->args.positional[0] : NULL;
-    const struct server_view *server = servers_find(&list, name, &err);
-    if (server == NULL)
-        return session_fail(&s, &err);
-    if (server->host == NULL || server->endpoint.key_path == NULL) {
-        err_set(&err, ERRC_NOTFOUND, "%s has no address now", server->address);
-        err_hint(&err, "berth status says how it is");
-        return session_fail(&s, &err);
-    }
-    exec_ssh(&s, server, &err); /* returns only when it failed */
+    const struct server_view *server = rc < 0 ? NULL : servers_find(&list, name, &err);
+    if (server != NULL)
+        exec_ssh(&s, &list, server, &err); /* returns only when it failed */
     return session_fail(&s, &err);
 }
 

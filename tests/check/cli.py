@@ -33,8 +33,8 @@ def run(*args, code=0, out=None, err=None, cwd=folder, env=None):
     return result
 
 
-verbs = re.findall(r"^  (\w+) ", run("help").stdout, re.M)
-assert verbs == re.findall(r"^  (\w+) ", run().stdout, re.M) and len(verbs) >= 14, verbs
+verbs = re.findall(r"^  ([\w-]+) ", run("help").stdout, re.M)
+assert verbs == re.findall(r"^  ([\w-]+) ", run().stdout, re.M) and len(verbs) >= 14, verbs
 for verb in verbs:
     help_text = run(verb, "--help", out=rf"^usage: berth {verb}").stdout
     assert all(len(line) <= 80 for line in help_text.splitlines()), help_text

@@ -11,7 +11,7 @@ from checklib import finish
 root, berth = pathlib.Path(sys.argv[1]), sys.argv[2]
 problems = []
 documents = [*root.glob("*.md"), *(root / "docs").glob("*.md")]
-verbs = set(re.findall(r"^  (\w+) ", subprocess.run([berth, "help"], text=True, check=True,
+verbs = set(re.findall(r"^  ([\w-]+) ", subprocess.run([berth, "help"], text=True, check=True,
                                                     capture_output=True).stdout, re.M))
 for path in documents:
     text = path.read_text()
@@ -19,7 +19,7 @@ for path in documents:
     for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text):
         if not (path.parent / target).exists():
             problems.append(f"{name}: {target} is not there")
-    for verb in re.findall(r"`berth ([a-z]+)", text):
+    for verb in re.findall(r"`berth ([a-z-]+[a-z])", text):
         if verb not in verbs:
             problems.append(f"{name}: there is no verb `berth {verb}`")
     for place in re.findall(r"`((?:cmd|engine|providers|specs|tests|docs|examples)/[\w./-]+)`", text):

@@ -28,3 +28,7 @@ add_test(NAME interop.sandbox_api COMMAND ${BERTH_TEST_PYTHON}
   ${CMAKE_CURRENT_LIST_DIR}/sandbox_api_test.py $<TARGET_FILE:berth>)
 set_tests_properties(interop.sandbox_api PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300
   RESOURCE_LOCK sandbox)
+add_test(NAME interop.client COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/client_test.py
+  $<TARGET_FILE:berth>)
+set_tests_properties(interop.client PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300
+  RESOURCE_LOCK sandbox)
