@@ -47,7 +47,9 @@ static int run_file(struct cmd *cmd, const char *path) {
     if (rc == 0)
         rc = session_load_spec(&s, cmd->args.file != NULL ? NULL : file.spec_path, &err);
     if (rc == 0)
-        rc = session_run(&s, true, file.destroy, &err);
+        rc = planfile_options(&file, &s.arena, &s.options, &s.targets, &s.replaces, &err);
+    if (rc == 0)
+        rc = session_run(&s, true, &err);
     if (rc == 0)
         rc = planfile_check(&file, &s.plan, &err);
     planfile_free(&file);
@@ -59,14 +61,18 @@ static int run_file(struct cmd *cmd, const char *path) {
 }
 
 static int run(struct cmd *cmd) {
+    if (cmd->args.positional_len > 0 && cmd->args.targets.len + cmd->args.replaces.len > 0)
+        return cmd_usage(cmd,
+                         "a saved plan says itself what is done: leave -target and -replace out");
     if (cmd->args.positional_len > 0)
         return run_file(cmd, cmd->args.positional[0]);
     struct err err = {0};
     struct session s;
     session_init(&s, cmd);
+    session_take_options(&s);
     int rc = session_load_spec(&s, NULL, &err);
     if (rc == 0)
-        rc = session_run(&s, true, false, &err);
+        rc = session_run(&s, true, &err);
     if (rc < 0)
         return session_fail(&s, &err);
     int code = approve_and_execute(&s, true);
@@ -81,8 +87,10 @@ const struct verb verb_apply = {
     .details = "Everything is recorded before and after it is done: after Ctrl-C, a failure or\n"
                "a crash, the same command goes on. FILE is a plan that `berth plan -out FILE`\n"
                "wrote; it is checked against spec, state and live world again, and done without\n"
-               "asking.",
-    .options = {&option_file, &option_auto_approve},
+               "asking. With -target only what it names is done, with what lives in it and\n"
+               "what it needs. Addresses are those of the plan: server[0].python, server[0..2],\n"
+               "or server for all of them.",
+    .options = {&option_file, &option_target, &option_replace, &option_auto_approve},
     .positional_max = 1,
     .run = run,
 };

@@ -27,7 +27,13 @@ struct look {
     bool utf8;    /* else ASCII stand-ins */
 };
 
-enum { POSITIONAL_MAX = 64, WIDTH_PLAIN = 100 };
+enum { POSITIONAL_MAX = 64, ARG_LIST_MAX = 64, WIDTH_PLAIN = 100 };
+
+/* The values of an option that may be given more than once. */
+struct arg_list {
+    const char *items[ARG_LIST_MAX];
+    size_t len;
+};
 
 /* All options of all verbs; a verb sees those that its table row lists, the rest stay zero. */
 struct args {
@@ -37,14 +43,17 @@ struct args {
     const char *provider;
     const char *dir;
     const char *cache_dir;
+    struct arg_list targets, replaces;
     bool json;
     bool detailed_exitcode;
     bool auto_approve;
     bool no_color;
     bool verbose;
     bool destroy;
+    bool data;
     bool all;
     bool install;
+    bool force;
     bool help;
     const char *positional[POSITIONAL_MAX];
     size_t positional_len;

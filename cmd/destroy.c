@@ -8,8 +8,10 @@ static int run(struct cmd *cmd) {
     int rc = session_load(&s, &err);
     if (rc == -ERRC_NOTFOUND && cmd->args.name == NULL)
         err_hint(&err, "without a spec: berth destroy -name NAME, beside the .berth folder");
+    session_take_options(&s);
+    s.options.destroy = true;
     if (rc == 0)
-        rc = session_run(&s, true, true, &err);
+        rc = session_run(&s, true, &err);
     if (rc < 0)
         return session_fail(&s, &err);
     static const char *const yes[] = {"yes", NULL};
@@ -27,7 +29,9 @@ const struct verb verb_destroy = {
     .args = "",
     .summary = "take everything down again; says what data goes with it, and asks",
     .details = "Destroys what the state records and what carries the project's tags.\n"
-               "`protect: true`, in the spec or as applied, forbids it.",
-    .options = {&option_file, &option_by_name, &option_auto_approve},
+               "`protect: true`, in the spec or as applied, forbids it. Data volumes with\n"
+               "`keep: true` stay, unless -data is given. With -target: what it names, what\n"
+               "lives in it and what depends on it.",
+    .options = {&option_file, &option_by_name, &option_target, &option_data, &option_auto_approve},
     .run = run,
 };

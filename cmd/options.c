@@ -3,6 +3,12 @@
 #include <stddef.h>
 #include <string.h>
 
+#define MANY(id, spelling, placeholder, member, text)                                              \
+    const struct option_row id = {.name = spelling,                                                \
+                                  .value = placeholder,                                            \
+                                  .doc = text,                                                     \
+                                  .offset = offsetof(struct args, member),                         \
+                                  .many = true}
 #define ROW(id, spelling, placeholder, member, other, text)                                        \
     const struct option_row id = {.name = spelling,                                                \
                                   .value = placeholder,                                            \
@@ -21,6 +27,11 @@ ROW(option_json, "json", NULL, json, NULL, "print JSON");
 ROW(option_detailed_exitcode, "detailed-exitcode", NULL, detailed_exitcode, NULL,
     "exit 0: no changes, 1: error, 2: changes");
 ROW(option_auto_approve, "auto-approve", NULL, auto_approve, NULL, "do not ask");
+ROW(option_data, "data", NULL, data, NULL, "destroy also what is to be kept (data volumes)");
+MANY(option_target, "target", "ADDRESS", targets,
+     "only this node, and what it needs; may be given again");
+MANY(option_replace, "replace", "ADDRESS", replaces,
+     "destroy this node and create it anew; may be given again");
 ROW(option_no_color, "no-color", NULL, no_color, NULL, "no colours (as with NO_COLOR set)");
 ROW(option_verbose, "v", NULL, verbose, "verbose", "say what is being done, on stderr");
 ROW(option_destroy, "destroy", NULL, destroy, NULL, "plan to destroy everything");
@@ -75,7 +86,16 @@ static int set(const struct option_row *row, struct str value, bool has_value, i
     if (value.len == 0)
         return err_set(err, ERRC_INVALID, "option -%s needs %s, not an empty text", row->name,
                        row->value);
-    *(const char **)member = value.ptr; /* argv's strings end with NUL, and so do their tails */
+    /* argv's strings end with NUL, and so do their tails. */
+    if (!row->many) {
+        *(const char **)member = value.ptr;
+        return 0;
+    }
+    struct arg_list *list = member;
+    if (list->len == ARG_LIST_MAX)
+        return err_set(err, ERRC_LIMIT, "option -%s is given more than %d times", row->name,
+                       ARG_LIST_MAX);
+    list->items[list->len++] = value.ptr;
     return 0;
 }
 

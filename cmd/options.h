@@ -7,14 +7,15 @@ struct option_row {
     const char *name;  /* without dashes; one or two are taken */
     const char *value; /* placeholder of its value, or NULL for a switch */
     const char *doc;   /* one line */
-    size_t offset;     /* in struct args: bool for a switch, else const char * */
+    size_t offset;     /* in struct args: bool for a switch, else const char *, or a list of them */
     const char *alias; /* another spelling, or NULL */
+    bool many;         /* may be given again: a struct arg_list */
 };
 
 extern const struct option_row option_file, option_out, option_name, option_by_name,
     option_provider, option_json, option_detailed_exitcode, option_auto_approve, option_no_color,
-    option_verbose, option_destroy, option_all, option_dir, option_cache_dir, option_help,
-    option_out_config, option_install;
+    option_verbose, option_destroy, option_data, option_target, option_replace, option_force,
+    option_all, option_dir, option_cache_dir, option_help, option_out_config, option_install;
 
 /* Fill `ret` from argv[0..argc), which starts after the verb. `options` ends with NULL; those that
  * every verb has (help, no-color, v) are added. -ERRC_INVALID with the nearest name in the hint. */

@@ -22,11 +22,12 @@ static int run(struct cmd *cmd) {
     struct err err = {0};
     struct session s;
     session_init(&s, cmd);
+    session_take_options(&s);
     int rc = session_load_spec(&s, NULL, &err);
     if (rc == 0)
-        rc = session_run(&s, cmd->args.out != NULL, cmd->args.destroy, &err);
+        rc = session_run(&s, cmd->args.out != NULL, &err);
     if (rc == 0 && cmd->args.out != NULL)
-        rc = planfile_write(cmd->args.out, &s.plan, s.spec_path, &err);
+        rc = planfile_write(cmd->args.out, &s.plan, &s.options, s.spec_path, &err);
     if (rc < 0)
         return session_fail(&s, &err);
     int code = print_plan(&s);
@@ -45,7 +46,7 @@ const struct verb verb_plan = {
     .details = "Reads the spec, the state and the live world, the servers included; changes\n"
                "nothing. Fields are marked (spec) when you changed them, (drift) when somebody\n"
                "else did. What cannot be read is shown as unknown, never as unchanged.",
-    .options = {&option_file, &option_out, &option_detailed_exitcode, &option_destroy,
-                &option_json},
+    .options = {&option_file, &option_out, &option_detailed_exitcode, &option_target,
+                &option_replace, &option_destroy, &option_data, &option_json},
     .run = run,
 };

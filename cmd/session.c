@@ -3,6 +3,7 @@
 #include "cmd/verbs.h"
 
 #include "engine/inputs.h"
+#include "engine/power.h"
 #include "specs/fs.h"
 #include "specs/sections/sections.h"
 
@@ -241,13 +242,28 @@ int session_open_worlds(struct session *s, struct err *err) {
     return sessions_open(cmd->kinds, &s->run, &s->sessions, err);
 }
 
-int session_desire(struct session *s, bool destroy, struct err *err) {
+void session_take_options(struct session *s) {
+    struct args *args = &s->cmd->args;
+    s->targets = (struct strlist){.items = args->targets.items, .len = args->targets.len};
+    s->replaces = (struct strlist){.items = args->replaces.items, .len = args->replaces.len};
+    s->options = (struct plan_options){.destroy = args->destroy,
+                                       .data = args->data,
+                                       .targets = &s->targets,
+                                       .replaces = &s->replaces};
+}
+
+int session_desire(struct session *s, struct err *err) {
+    const char *power = s->options.power;
+    const struct kind *const *kinds =
+        power == NULL ? s->cmd->kinds : power_kinds(s->cmd->kinds, power, &s->desired_arena);
+    if (kinds == NULL)
+        return no_memory(err);
     s->desired = (struct desired){.arena = &s->desired_arena, .spec = s->spec};
     s->desired.nodes.arena = &s->desired_arena;
-    if (s->spec == NULL || destroy)
+    if (s->spec == NULL || s->options.destroy)
         return 0;
     s->inputs.arena = &s->desired_arena;
-    int rc = compile_ask(s->cmd->kinds, s->spec, &s->inputs, err);
+    int rc = compile_ask(kinds, s->spec, &s->inputs, err);
     const struct inputs_source source = {.spec_dir = s->spec_dir,
                                          .project_dir = s->project_dir,
                                          .env = get_env,
@@ -257,8 +273,9 @@ int session_desire(struct session *s, bool destroy, struct err *err) {
         rc = inputs_load(&s->inputs, &source, err);
     if (rc < 0)
         return rc;
-    rc = compile_nodes(s->cmd->kinds, s->spec, &s->inputs, s->state.lineage, &s->desired_arena,
-                       &s->diags, &s->desired, err);
+    rc = (power == NULL ? compile_nodes : compile_some)(kinds, s->spec, &s->inputs,
+                                                        s->state.lineage, &s->desired_arena,
+                                                        &s->diags, &s->desired, err);
     if (s->diags.len > 0) {
         _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
         diags_render(&s->diags, s->cmd->err_look.color, s->cmd->err_look.width, &text);
@@ -269,18 +286,23 @@ int session_desire(struct session *s, bool destroy, struct err *err) {
     return rc;
 }
 
-int session_plan(struct session *s, bool destroy, struct err *err) {
-    int rc = observe_all(s->sessions, &s->desired.nodes, &s->state, &s->run, &s->live, err);
+int session_plan(struct session *s, struct err *err) {
+    struct state seen = s->state;
+    int rc = s->options.power == NULL
+                 ? 0
+                 : power_state(&s->state, s->options.power, &s->desired_arena, &seen.nodes);
+    if (rc < 0)
+        return no_memory(err);
+    rc = observe_all(s->sessions, &s->desired.nodes, &seen, &s->run, &s->live, err);
     if (rc < 0)
         return rc;
     if (s->cmd->args.verbose)
         cmd_note(s->cmd, "looked at the world: %zu API calls, %.3f s", s->live.calls,
                  s->live.seconds);
-    const struct plan_options options = {.destroy = destroy};
-    return plan_make(&s->desired, &s->state, &s->live, &options, get_random, &s->plan, err);
+    return plan_make(&s->desired, &seen, &s->live, &s->options, get_random, &s->plan, err);
 }
 
-int session_run(struct session *s, bool lock, bool destroy, struct err *err) {
+int session_run(struct session *s, bool lock, struct err *err) {
     int rc = session_open_state(s, lock, err);
     if (rc == 0)
         rc = session_open_worlds(s, err);
@@ -288,8 +310,8 @@ int session_run(struct session *s, bool lock, bool destroy, struct err *err) {
     if (rc == 0 && s->cmd->args.out != NULL && !s->state.exists)
         rc = state_write(&s->state, err);
     if (rc == 0)
-        rc = session_desire(s, destroy, err);
-    return rc < 0 ? rc : session_plan(s, destroy, err);
+        rc = session_desire(s, err);
+    return rc < 0 ? rc : session_plan(s, err);
 }
 
 int session_fail(struct session *s, const struct err *err) {

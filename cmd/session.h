@@ -35,6 +35,8 @@ struct session {
     struct arena desired_arena;
     struct desired desired;
     struct live_world live;
+    struct plan_options options; /* what session_run plans; set by the verb before it */
+    struct strlist targets, replaces;
     struct plan plan;
 };
 
@@ -55,12 +57,15 @@ int session_open_state(struct session *s, bool lock, struct err *err);
 int session_peek_state(struct session *s, struct err *err);
 /* Start what the provider needs (the sandbox) and open the worlds. */
 int session_open_worlds(struct session *s, struct err *err);
-/* Load the inputs and declare the nodes; without a spec, or for a destroy, there are none. */
-int session_desire(struct session *s, bool destroy, struct err *err);
-/* Observe, then plan. */
-int session_plan(struct session *s, bool destroy, struct err *err);
-/* All of the above, for `plan`, `status`, `apply` and `destroy`. */
-int session_run(struct session *s, bool lock, bool destroy, struct err *err);
+/* Take over what the command line says of the plan (-target, -replace, -data, -destroy). */
+void session_take_options(struct session *s);
+/* Load the inputs and declare the nodes; without a spec, or for a destroy, there are none; to start
+ * or stop, those alone that have to do with it. */
+int session_desire(struct session *s, struct err *err);
+/* Observe, then plan by s->options. */
+int session_plan(struct session *s, struct err *err);
+/* All of the above, for the verbs that plan. */
+int session_run(struct session *s, bool lock, struct err *err);
 
 /* Show the error (unless diagnostics said it all) and free the session: for `return`. */
 int session_fail(struct session *s, const struct err *err);

@@ -177,7 +177,7 @@ static int run(struct cmd *cmd) {
     session_init(&s, cmd);
     int rc = session_load_spec(&s, NULL, &err);
     if (rc == 0)
-        rc = session_run(&s, false, false, &err);
+        rc = session_run(&s, false, &err);
     if (rc == 0)
         rc = servers_make(&s, &list, &err);
     if (rc < 0)

@@ -4,7 +4,7 @@
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 
-enum { VERB_OPTIONS_MAX = 8 };
+enum { VERB_OPTIONS_MAX = 12 };
 
 struct verb {
     const char *name;
@@ -17,9 +17,9 @@ struct verb {
     int (*run)(struct cmd *cmd); /* the exit code */
 };
 
-extern const struct verb verb_init, verb_validate, verb_schema, verb_plan, verb_apply, verb_destroy,
-    verb_status, verb_show, verb_output, verb_ssh, verb_ssh_config, verb_open, verb_sandbox,
-    verb_version, verb_help;
+extern const struct verb verb_init, verb_validate, verb_schema, verb_plan, verb_apply, verb_start,
+    verb_stop, verb_destroy, verb_status, verb_show, verb_output, verb_ssh, verb_ssh_config,
+    verb_open, verb_sandbox, verb_version, verb_help;
 
 /* Ends with NULL. */
 extern const struct verb *const verbs_table[];

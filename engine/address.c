@@ -29,6 +29,8 @@ static bool index_matches(struct str *pattern, struct str *address) {
 
 bool address_matches(const char *pattern, const char *address, bool below) {
     struct str p = str_of(pattern), a = str_of(address);
+    if (p.len == 0)
+        return false;
     while (p.len > 0) {
         if (p.ptr[0] == '[') {
             if (!index_matches(&p, &a))

@@ -30,9 +30,9 @@ static void diagnose_missing(const struct spec *spec, const struct inputs *input
     }
 }
 
-int compile_nodes(const struct kind *const *kinds, const struct spec *spec,
-                  const struct inputs *inputs, const char *lineage, struct arena *arena,
-                  struct diags *diags, struct desired *ret, struct err *err) {
+int compile_some(const struct kind *const *kinds, const struct spec *spec,
+                 const struct inputs *inputs, const char *lineage, struct arena *arena,
+                 struct diags *diags, struct desired *ret, struct err *err) {
     diagnose_missing(spec, inputs, diags);
     if (diags->errors > 0)
         return err_set(err, ERRC_INVALID, "the spec has errors");
@@ -46,7 +46,17 @@ int compile_nodes(const struct kind *const *kinds, const struct spec *spec,
     }
     if (diags->errors > 0)
         return err_set(err, ERRC_INVALID, "the spec has errors");
-    int rc = graph_sort_nodes(&desired.nodes, err);
+    *ret = desired;
+    return 0;
+}
+
+int compile_nodes(const struct kind *const *kinds, const struct spec *spec,
+                  const struct inputs *inputs, const char *lineage, struct arena *arena,
+                  struct diags *diags, struct desired *ret, struct err *err) {
+    struct desired desired;
+    int rc = compile_some(kinds, spec, inputs, lineage, arena, diags, &desired, err);
+    if (rc == 0)
+        rc = graph_sort_nodes(&desired.nodes, err);
     if (rc < 0)
         return rc;
     *ret = desired;

@@ -5,11 +5,23 @@
 
 #include <string.h>
 
-int planfile_write(const char *path, const struct plan *plan, const char *spec_path,
-                   struct err *err) {
+static bool add_list(cJSON *json, const char *name, const struct strlist *list) {
+    size_t len = list == NULL ? 0 : list->len;
+    cJSON *out = len == 0 ? NULL : cJSON_AddArrayToObject(json, name);
+    for (size_t i = 0; out != NULL && i < len; i++)
+        if (!cJSON_AddItemToArray(out, cJSON_CreateString(list->items[i])))
+            return false;
+    return len == 0 || out != NULL;
+}
+
+int planfile_write(const char *path, const struct plan *plan, const struct plan_options *options,
+                   const char *spec_path, struct err *err) {
     cJSON *json = plan_to_json(plan);
     char *text = NULL;
-    if (json != NULL && cJSON_AddStringToObject(json, "spec_path", spec_path) != NULL)
+    if (json != NULL && cJSON_AddStringToObject(json, "spec_path", spec_path) != NULL &&
+        (!options->data || cJSON_AddTrueToObject(json, "data") != NULL) &&
+        add_list(json, "targets", options->targets) &&
+        add_list(json, "replaces", options->replaces))
         text = cJSON_Print(json);
     cJSON_Delete(json);
     if (text == NULL)
@@ -39,10 +51,31 @@ int planfile_read(const char *path, struct planfile *ret, struct err *err) {
         err_hint(err, "make one with `berth plan -out FILE`");
         return -ERRC_INVALID;
     }
-    *ret = (struct planfile){
-        .json = json,
-        .spec_path = text_of(json, "spec_path"),
-        .destroy = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "destroy")),
+    *ret = (struct planfile){.json = json, .spec_path = text_of(json, "spec_path")};
+    return 0;
+}
+
+static int read_list(const cJSON *json, const char *name, struct arena *arena,
+                     struct strlist *ret) {
+    const cJSON *item;
+    *ret = (struct strlist){0};
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(json, name)) {
+        if (cJSON_IsString(item) && strlist_add(arena, ret, item->valuestring) < 0)
+            return -ERRC_NOMEM;
+    }
+    return 0;
+}
+
+int planfile_options(const struct planfile *file, struct arena *arena, struct plan_options *ret,
+                     struct strlist *targets, struct strlist *replaces, struct err *err) {
+    if (read_list(file->json, "targets", arena, targets) < 0 ||
+        read_list(file->json, "replaces", arena, replaces) < 0)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    *ret = (struct plan_options){
+        .destroy = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(file->json, "destroy")),
+        .data = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(file->json, "data")),
+        .targets = targets,
+        .replaces = replaces,
     };
     return 0;
 }

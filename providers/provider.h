@@ -267,8 +267,8 @@ struct kind {
     bool (*protects)(const struct spec *spec);
     /* What is lost when this record's thing is destroyed ("the 30 GiB root disk"), or NULL. */
     const char *(*loses)(const void *record, struct arena *arena);
-    /* Is the thing of this record to outlive the spec: kept when it is not wanted any more, and when
-     * all is destroyed (but for `destroy -data`), and never replaced? May be NULL. Pure. */
+    /* Is the thing of this record to outlive the spec: kept when it is not wanted any more, and
+     * when all is destroyed (but for `destroy -data`), and never replaced? May be NULL. Pure. */
     bool (*keeps)(const void *record);
     /* A part that has the address of what it lives in in it: converged again after a start. */
     bool follows_address;

@@ -105,7 +105,7 @@ class Project:
         result = self.run("plan", "-json", "-detailed-exitcode", check_code=None)
         check(result.returncode in (0, 2), "plan works", result.stdout, result.stderr)
         plan = json.loads(result.stdout)
-        changes = {c["address"]: c for c in plan["changes"] if c["action"] != "no-op"}
+        changes = {c["address"]: c for c in plan["changes"] if c["action"] not in ("no-op", "keep")}
         check((result.returncode == 2) == bool(changes), "-detailed-exitcode agrees", plan)
         return changes
 

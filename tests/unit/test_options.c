@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const struct option_row *const options[] = {&option_file, &option_json,
-                                                   &option_detailed_exitcode, NULL};
+                                                   &option_detailed_exitcode, &option_target, NULL};
 
 static int parse(struct args *args, struct err *err, int argc, const char *const *words) {
     return options_parse(options, argc, (char **)words, args, err);
@@ -31,6 +31,24 @@ static void test_spellings(void **state) {
     assert_true(args.verbose && args.no_color);
     assert_int_equal(args.positional_len, 1);
     assert_string_equal(args.positional[0], "word");
+}
+
+static void test_many(void **state) {
+    (void)state;
+    struct args args;
+    struct err err = {0};
+    assert_int_equal(PARSE("-target", "access", "--target=server[0..2]"), 0);
+    assert_int_equal(args.targets.len, 2);
+    assert_string_equal(args.targets.items[0], "access");
+    assert_string_equal(args.targets.items[1], "server[0..2]");
+    const char *words[2 * ARG_LIST_MAX + 2];
+    for (size_t i = 0; i < 2 * ARG_LIST_MAX + 2; i += 2) {
+        words[i] = "-target";
+        words[i + 1] = "access";
+    }
+    assert_int_equal(parse(&args, &err, 2 * ARG_LIST_MAX, words), 0);
+    assert_int_equal(parse(&args, &err, 2 * ARG_LIST_MAX + 2, words), -ERRC_LIMIT);
+    assert_int_equal(PARSE("-target"), -ERRC_INVALID);
 }
 
 static void test_rest(void **state) {
@@ -99,9 +117,9 @@ static void test_tables(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spellings), cmocka_unit_test(test_rest),
-        cmocka_unit_test(test_mistakes),  cmocka_unit_test(test_too_many),
-        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_spellings), cmocka_unit_test(test_many),
+        cmocka_unit_test(test_rest),      cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_too_many),  cmocka_unit_test(test_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,7 +26,8 @@ static int plan(struct sim *sim, const char *dir, size_t groups, const char *out
     struct planfile file = {0};
     assert_int_equal(sim_run_plan(&run, sim, dir, &(struct sim_wish){fill, &wish}, false, err), 0);
     run.plan.state_sha256[0] = 'x'; /* without a state each run has a lineage of its own */
-    int rc = out == NULL ? 0 : planfile_write(out, &run.plan, "berth.yaml", err);
+    const struct plan_options options = {0};
+    int rc = out == NULL ? 0 : planfile_write(out, &run.plan, &options, "berth.yaml", err);
     if (against != NULL) {
         assert_int_equal(planfile_read(against, &file, err), 0);
         snprintf(run.plan.state_sha256, sizeof run.plan.state_sha256, "%s",
@@ -97,8 +98,37 @@ static void test_no_plan(void **unused) {
     sim_dir_remove(dir);
 }
 
+/* What was asked of the plan is asked again when it is applied. */
+static void test_options(void **unused) {
+    (void)unused;
+    _cleanup_arena_ struct arena arena = {0};
+    char dir[64], path[96];
+    const char *names[] = {"group0", "group[1..2]"}, *anew[] = {"group1"};
+    struct strlist targets = {.items = names, .len = 2}, replaces = {.items = anew, .len = 1}, t, r;
+    struct plan_options options = {.data = true, .targets = &targets, .replaces = &replaces}, back;
+    struct plan plan = {.destroy = true};
+    struct planfile file;
+    struct err err = {0};
+    sim_dir_make(dir);
+    snprintf(path, sizeof path, "%s/x.plan", dir);
+    assert_int_equal(planfile_write(path, &plan, &options, "berth.yaml", &err), 0);
+    assert_int_equal(planfile_read(path, &file, &err), 0);
+    assert_int_equal(planfile_options(&file, &arena, &back, &t, &r, &err), 0);
+    planfile_free(&file);
+    assert_true(back.destroy && back.data);
+    assert_true(strlist_equal(back.targets, &targets) && strlist_equal(back.replaces, &replaces));
+    options = (struct plan_options){0};
+    plan.destroy = false;
+    assert_int_equal(planfile_write(path, &plan, &options, "berth.yaml", &err), 0);
+    assert_int_equal(planfile_read(path, &file, &err), 0);
+    assert_int_equal(planfile_options(&file, &arena, &back, &t, &r, &err), 0);
+    planfile_free(&file);
+    assert_false(back.destroy || back.data || t.len > 0 || r.len > 0);
+    sim_dir_remove(dir);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_check),
-                                       cmocka_unit_test(test_no_plan)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_check), cmocka_unit_test(test_no_plan),
+                                       cmocka_unit_test(test_options)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
