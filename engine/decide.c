@@ -80,6 +80,11 @@ static enum why why_of(const struct field *f, const void *desired, const void *r
     return spec_moved ? (live_moved ? WHY_BOTH : WHY_SPEC) : WHY_DRIFT;
 }
 
+static bool is_in_place(const struct situation *s, const struct field *f, const void *have) {
+    const struct kind *kind = s->node->kind;
+    return kind->in_place != NULL && kind->in_place(f, have, s->desired);
+}
+
 /* Compares desired with live field by field; where the world cannot tell, with the state. Asked for
  * by name, it is replaced whatever differs. */
 static int compare_fields(const struct situation *s, struct arena *arena, struct change *c,
@@ -100,7 +105,7 @@ static int compare_fields(const struct situation *s, struct arena *arena, struct
         if (!unknown && record_field_equal(f, s->desired, have))
             continue;
         enum why why = why_of(f, unknown ? NULL : s->desired, recorded, unread ? NULL : live);
-        bool replaces = f->flags & FIELD_IMMUTABLE && !unknown;
+        bool replaces = f->flags & FIELD_IMMUTABLE && !unknown && !is_in_place(s, f, have);
         c->fields[c->fields_len++] = (struct field_change){f, why, unknown, replaces};
         d->any = true;
         d->replaces |= replaces;

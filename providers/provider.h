@@ -265,6 +265,9 @@ struct kind {
     /* Does the spec forbid to destroy what is of this kind, whether it wants it or not? May be
      * NULL. Pure. */
     bool (*protects)(const struct spec *spec);
+    /* Can this difference of a FIELD_IMMUTABLE row be made in place all the same (a disk that
+     * grows)? Both are whole records. May be NULL. Pure. */
+    bool (*in_place)(const struct field *field, const void *before, const void *after);
     /* What is lost when this record's thing is destroyed ("the 30 GiB root disk"), or NULL. */
     const char *(*loses)(const void *record, struct arena *arena);
     /* Is the thing of this record to outlive the spec: kept when it is not wanted any more, and

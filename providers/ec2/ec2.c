@@ -165,14 +165,17 @@ static int observe(void *session, const struct observe_in *in, struct observed *
     _cleanup_arena_ struct arena arena = {0};
     _cleanup_buf_ struct buf body = BUF_INIT(BUF_SMALL);
     struct ec2_answers answers = {.arena = &arena};
-    const char *parameter = ami_parameter(in);
-    buf_addf(&body, "{\"Names\":[\"%s\"]}", parameter == NULL ? "" : parameter);
+    int rc = ami_begin(s, in, err);
+    if (rc < 0)
+        return rc;
+    const char *parameter = s->ami_parameter;
+    ami_body(parameter, &body);
     if (body.failed)
         return err_set(err, ERRC_NOMEM, "out of memory");
     struct aws_call ami = {
         .service = AWS_SSM, .action = "GetParameters", .body = buf_str(&body), .arena = &arena};
     size_t before = aws_client_calls(s->client);
-    int rc = ec2_read_all(s, in, parameter == NULL ? NULL : &ami, &answers, err);
+    rc = ec2_read_all(s, in, parameter == NULL ? NULL : &ami, &answers, err);
     /* The AMI first, which notes beside servers speak of. */
     if (rc == 0 && parameter != NULL)
         rc = ami_read(s, &ami, err);

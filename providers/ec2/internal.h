@@ -13,7 +13,9 @@ struct ec2_session {
     struct aws_client *client;
     char object_name[NAME_SIZE]; /* "berth-NAME": of key pair and group */
     struct arena arena;
-    const char *ami;    /* newest of the spec's image; set by observe, "" when unknown */
+    const char *ami_parameter; /* that SSM is asked for; NULL: nothing to ask */
+    const char *ami;           /* newest of the spec's image; set by observe, "" when unknown */
+    bool ami_cached;
     struct err ami_err; /* why it is unknown, when AWS said so */
 };
 
@@ -146,9 +148,25 @@ int volumes_by_attachment(const struct ec2_answers *answers, struct arena *arena
 const struct xml *volumes_attached(const struct ec2_attachments *all, const char *instance_id,
                                    const char *device);
 
+/* Changes a volume in place while it is in use, and waits until it is as wanted: EC2 may go on
+ * optimizing it for hours. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/
+ * API_ModifyVolume.html */
+struct volume_change {
+    const char *id;
+    int64_t size_gib; /* 0: as it is */
+    const char *type; /* NULL: as it is */
+};
+int volume_modify(struct ec2_session *s, struct change *c, const struct volume_change *change,
+                  const struct apply_ops *ops, struct arena *arena, struct err *err);
+
 /* The newest AMI of the image that the spec names: asked beside the reads, by SSM. */
-const char *ami_parameter(const struct observe_in *in); /* NULL: nothing to ask */
+/* Sets s->ami_parameter where SSM is to be asked, and s->ami where a cached answer will do. */
+int ami_begin(struct ec2_session *s, const struct observe_in *in, struct err *err);
+void ami_body(const char *parameter, struct buf *out); /* of GetParameters */
 int ami_read(struct ec2_session *s, const struct aws_call *call, struct err *err);
+/* What a server of this record is launched from: asked anew where a cached answer was taken. */
+int ami_find(struct ec2_session *s, const struct server_record *r, struct arena *arena,
+             const char **ret, struct err *err);
 /* Why a server that is to be made cannot be, when its image is not published. False: nothing is
  * wrong. */
 bool ami_is_missing(const struct ec2_session *s, const struct observe_in *in, struct err *ret);
@@ -167,6 +185,31 @@ int server_record_of(const struct xml *item, struct arena *arena, struct server_
 int server_apply(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
                  struct err *err);
 
+/* Sends the ids that `skip` does not mark in one call of the action; none: no call. */
+int server_call_many(struct ec2_session *s, const char *action, const char *const *ids, size_t len,
+                     const bool *skip, bool settling, struct arena *arena, struct err *err);
+/* Stop and start all that `skip` does not mark, and wait for them; `seen` as server_await's. One
+ * that EC2 refuses or that is lost is answered for and marked. */
+int server_stop_all(struct ec2_session *s, struct change **changes, const char **ids, size_t len,
+                    struct server_record *seen, bool *skip, const struct apply_ops *ops,
+                    struct arena *arena, struct err *err);
+int server_start_all(struct ec2_session *s, struct change **changes, const char **ids, size_t len,
+                     struct server_record *seen, bool *skip, const struct apply_ops *ops,
+                     struct arena *arena, struct err *err);
+/* Is nothing but its power to be changed? A batch of such goes to server_power_all, which answers
+ * for each. */
+bool server_is_power_alone(const struct change *c);
+void server_power_all(struct ec2_session *s, struct batch *b, const struct apply_ops *ops,
+                      struct err *err);
+/* An update of one server. 0, 1 when the change has been answered for as failed, or -code. */
+int server_update(struct ec2_session *s, struct change *c, const struct apply_ops *ops,
+                  struct arena *arena, struct err *err);
+/* Terminates all of them and waits; what is gone already counts as ended. */
+int server_terminate(struct ec2_session *s, struct change **changes, size_t len,
+                     const struct apply_ops *ops, struct arena *arena, struct err *err);
+void server_terminate_all(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
+                          struct err *err); /* each is answered for */
+
 /* Creates and resumes of a batch, launched and waited for; each is answered for. */
 void server_launch_all(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
                        struct err *err);
@@ -181,7 +224,7 @@ enum server_wait { WAIT_RUNNING, WAIT_STOPPED, WAIT_TERMINATED };
 
 /* Waits for all of them, early and then less and less often. Those that `skip` marks are not waited
  * for. A server that will never get there is answered for (ops->failed) and marked in `skip`; the
- * others go on. `records` is filled for those that run, and may be NULL. -ERRC_TIMEOUT,
+ * others go on. `records` is filled for those that got there, and may be NULL. -ERRC_TIMEOUT,
  * -ERRC_CANCELLED, or what the calls gave: then nobody else is answered for. */
 int server_await(struct ec2_session *s, enum server_wait want, struct change **changes,
                  const char **ids, size_t len, struct server_record *records, bool *skip,

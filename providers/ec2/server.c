@@ -31,7 +31,8 @@ enum {
     F_KEY_NAME,
     F_GROUP,
     F_TAGS,
-    F_IMDS = SERVER_FIELD_IMDS
+    F_IMDS = SERVER_FIELD_IMDS,
+    F_POWER
 };
 
 /* What berth start and stop record. */
@@ -71,12 +72,12 @@ static const struct field fields[] = {
                 .doc = "Instance metadata: session tokens (IMDSv2) required or optional.",
                 .type = FIELD_STR,
                 .offset = offsetof(RECORD, imds)},
-    {.name = "power",
-     .doc = "Running, pending or stopped.",
-     .type = FIELD_STR,
-     .flags = FIELD_KEPT,
-     .choices = kept_powers,
-     .offset = offsetof(RECORD, power)},
+    [F_POWER] = {.name = "power",
+                 .doc = "Running, pending or stopped.",
+                 .type = FIELD_STR,
+                 .flags = FIELD_KEPT,
+                 .choices = kept_powers,
+                 .offset = offsetof(RECORD, power)},
     {.name = "tagged",
      .doc = "Carries the tags that berth finds it by.",
      .type = FIELD_BOOL,
@@ -228,7 +229,22 @@ static int endpoint(const void *record, const char *project_dir, struct arena *a
     return ret->key_path == NULL ? -ERRC_NOMEM : 0;
 }
 
-/* Like creates go into one RunInstances; all terminations into one call. */
+/* A root disk grows and changes its type while it is in use; it never shrinks, and is encrypted or
+ * not from its making on. EC2 does not modify magnetic ones.
+ * https://docs.aws.amazon.com/ebs/latest/userguide/modify-volume-requirements.html */
+static bool in_place(const struct field *field, const void *before, const void *after) {
+    const struct server_disk_record *was = &((const RECORD *)before)->disk;
+    const struct server_disk_record *will = &((const RECORD *)after)->disk;
+    return field == &fields[F_DISK] && was->encrypted == will->encrypted &&
+           was->size_gib != FIELD_UNSET && will->size_gib >= was->size_gib &&
+           !cstr_eq(was->type, "standard") && !cstr_eq(will->type, "standard");
+}
+
+bool server_is_power_alone(const struct change *c) {
+    return c->fields_len == 1 && c->fields[0].field == &fields[F_POWER];
+}
+
+/* Like creates go into one RunInstances; all terminations, stops and starts into one call. */
 static const char *batch(const struct change *c, struct arena *arena) {
     switch (c->action) {
     case ACTION_CREATE:
@@ -236,6 +252,10 @@ static const char *batch(const struct change *c, struct arena *arena) {
         return "server";
     case ACTION_RESUME:
         return arena_printf(arena, "server %s", c->token);
+    case ACTION_UPDATE:
+        return server_is_power_alone(c)
+                   ? arena_printf(arena, "server power %s", ((const RECORD *)c->after)->power)
+                   : NULL;
     default:
         return NULL;
     }
@@ -250,6 +270,7 @@ const struct kind server_kind = {
     .resolve = resolve,
     .protects = protects,
     .loses = loses,
+    .in_place = in_place,
     .endpoint = endpoint,
     .batch = batch,
 };

@@ -57,22 +57,6 @@ struct launch {
     const char *host_key;
 };
 
-static int find_ami(struct ec2_session *s, const RECORD *r, const char **ret, struct err *err) {
-    if (image_find(r->image) == NULL) {
-        *ret = r->image;
-        return 0;
-    }
-    *ret = s->ami;
-    if (s->ami_err.code != 0) {
-        *err = s->ami_err;
-        return -err->code;
-    }
-    if (s->ami == NULL || s->ami[0] == '\0')
-        return err_set(err, ERRC_NOTFOUND, "no AMI is published for %s in %s", r->image,
-                       s->config.region);
-    return 0;
-}
-
 static int root_device(struct ec2_session *s, const char *ami, struct arena *arena,
                        const char **ret, struct err *err) {
     struct query q;
@@ -91,7 +75,7 @@ static int root_device(struct ec2_session *s, const char *ami, struct arena *are
 int server_check_launch(struct ec2_session *s, const RECORD *wanted, struct arena *arena,
                         struct err *err) {
     const char *ami = NULL, *device = NULL;
-    int rc = find_ami(s, wanted, &ami, err);
+    int rc = ami_find(s, wanted, arena, &ami, err);
     return rc < 0 ? rc : root_device(s, ami, arena, &device, err);
 }
 
@@ -207,7 +191,7 @@ static int start(struct ec2_session *s, struct launch *l, struct arena *arena,
                  const struct apply_ops *ops, struct err *err) {
     const char *ami = NULL, *device = NULL;
     struct xml *xml = NULL;
-    int rc = find_ami(s, l->changes[0]->after, &ami, err);
+    int rc = ami_find(s, l->changes[0]->after, arena, &ami, err);
     if (rc == 0)
         rc = root_device(s, ami, arena, &device, err);
     if (rc == 0)

@@ -123,12 +123,40 @@ static void test_tagged(void **state) {
     assert_int_equal(server_address_index("orphan.i-1"), -1);
 }
 
+/* A root disk grows and changes its type in place; it never shrinks. */
+static void test_in_place(void **state) {
+    (void)state;
+    static const struct {
+        struct server_disk_record before, after;
+        bool in_place;
+    } cases[] = {
+        {{10, "gp3", true}, {11, "gp3", true}, true},
+        {{10, "gp2", true}, {10, "gp3", true}, true},
+        {{10, "gp2", true}, {20, "gp3", true}, true},
+        {{10, "gp3", true}, {9, "gp3", true}, false},
+        {{10, "gp3", true}, {9, "gp2", true}, false},
+        {{10, "gp3", true}, {11, "gp3", false}, false},
+        {{10, "gp3", false}, {10, "gp3", true}, false},
+        {{10, "standard", true}, {11, "standard", true}, false},
+        {{10, "gp3", true}, {10, "standard", true}, false},
+        {{FIELD_UNSET, NULL, false}, {10, "gp3", false}, false},
+    };
+    const struct field *image = &server_kind.fields[0];
+    const struct field *disk = &server_kind.fields[SERVER_FIELD_DISK];
+    assert_string_equal(disk->name, "disk");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct server_record before = {.disk = cases[i].before};
+        const struct server_record after = {.disk = cases[i].after};
+        assert_int_equal(server_kind.in_place(disk, &before, &after), cases[i].in_place);
+        assert_false(server_kind.in_place(image, &before, &after));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_power),
-        cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_key_path),
-        cmocka_unit_test(test_tagged),
+        cmocka_unit_test(test_power),    cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_key_path), cmocka_unit_test(test_tagged),
+        cmocka_unit_test(test_in_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
