@@ -218,8 +218,9 @@ static int take_faults(struct sandbox *s, const struct http_request *r, struct b
 /* ---- Dispatch */
 
 static const struct action *find_action(const char *name) {
-    static const struct action *const tables[] = {instance_actions, launch_actions, state_actions,
-                                                  group_actions,    key_actions,    other_actions};
+    static const struct action *const tables[] = {
+        instance_actions, launch_actions, state_actions,  group_actions,
+        key_actions,      other_actions,  volume_actions, volume_change_actions};
     for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)
         for (const struct action *a = tables[t]; a->name != NULL; a++)
             if (strcmp(a->name, name) == 0)

@@ -90,7 +90,8 @@ void instance_xml(struct sandbox *s, struct buf *out, const cJSON *i) {
     xml_add(out, "subnetId", SANDBOX_SUBNET);
     xml_add(out, "architecture", "x86_64");
     xml_add(out, "rootDeviceType", "ebs");
-    xml_add(out, "rootDeviceName", "/dev/xvda");
+    xml_add(out, "rootDeviceName", ROOT_DEVICE);
+    volumes_mapping_xml(s, out, i);
     xml_add(out, "virtualizationType", "hvm");
     xml_add(out, "clientToken", text_of(i, "token"));
     if (text_of(i, "reason_code")[0] != '\0') {

@@ -56,7 +56,8 @@ static int check_user_data(const cJSON *form, struct api_error *e) {
 }
 
 static int check_launch(struct sandbox *s, const cJSON *form, int64_t *ret_count,
-                        const cJSON **ret_key, struct api_error *e) {
+                        const cJSON **ret_key, struct volume_wanted *ret_disk,
+                        struct api_error *e) {
     const char *image = text_of(form, "ImageId");
     const char *key = text_of(form, "KeyName");
     if (strcmp(image, SANDBOX_AMI) != 0)
@@ -78,7 +79,7 @@ static int check_launch(struct sandbox *s, const cJSON *form, int64_t *ret_count
         text_of(form, "NetworkInterface.1.DeviceIndex")[0] != '\0')
         return api_fail(e, "UnsupportedOperation",
                         "the sandbox takes security groups as SecurityGroupId only");
-    if (check_user_data(form, e) < 0)
+    if (check_user_data(form, e) < 0 || volumes_check_launch(form, ret_disk, e) < 0)
         return -1;
     *ret_key = find_by(world_list(s, "key_pairs"), "name", key);
     if (key[0] != '\0' && *ret_key == NULL)
@@ -131,14 +132,18 @@ static int run(struct sandbox *s, cJSON *form, struct buf *out, struct api_error
     int seen = seen_token(s, form, out, e);
     int64_t count = 0;
     const cJSON *key = NULL;
+    struct volume_wanted disk;
     if (seen != 0)
         return seen < 0 ? -1 : 0;
-    if (check_launch(s, form, &count, &key, e) < 0)
+    if (check_launch(s, form, &count, &key, &disk, e) < 0)
         return -1;
     char reservation[32];
     make_id("r", reservation, sizeof reservation);
-    for (int64_t n = 0; n < count; n++)
-        guest_start(s, new_instance(s, form, key, reservation, n));
+    for (int64_t n = 0; n < count; n++) {
+        cJSON *i = new_instance(s, form, key, reservation, n);
+        volumes_launch(s, form, i, &disk);
+        guest_start(s, i);
+    }
     if (text_of(form, "ClientToken")[0] != '\0') {
         cJSON *launch = cJSON_CreateObject();
         char print[SHA256_HEX_SIZE];

@@ -6,7 +6,7 @@
 /* ---- Tags, of whatever has them */
 
 static cJSON *find_resource(struct sandbox *s, const char *id) {
-    static const char *const lists[] = {"instances", "groups", "key_pairs"};
+    static const char *const lists[] = {"instances", "groups", "key_pairs", "volumes"};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         cJSON *found = find_by(world_list(s, lists[i]), "id", id);
         if (found != NULL)
@@ -20,7 +20,8 @@ static int not_found(const char *id, struct api_error *e) {
         const char *prefix, *code;
     } codes[] = {{"i-", "InvalidInstanceID.NotFound"},
                  {"sg-", "InvalidGroup.NotFound"},
-                 {"key-", "InvalidKeyPair.NotFound"}};
+                 {"key-", "InvalidKeyPair.NotFound"},
+                 {"vol-", "InvalidVolume.NotFound"}};
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
         if (strncmp(id, codes[i].prefix, strlen(codes[i].prefix)) == 0)
             return api_fail(e, codes[i].code, "The ID '%.60s' does not exist", id);

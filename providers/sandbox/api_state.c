@@ -48,8 +48,9 @@ static void *end_thread(void *arg) {
     struct err ignored;
     pthread_mutex_lock(&x->s->mutex);
     guest_await_boot(x->s, x->id);
-    if (!x->terminate)
-        power_off(x);
+    const cJSON *instance = still_ending(x);
+    if (!x->terminate || (instance != NULL && volumes_in_guest(x->s, instance)))
+        power_off(x); /* what it still holds in memory is for a volume that outlives it */
     cJSON *i = still_ending(x);
     if (i != NULL)
         guest_kill(x->s, i);
@@ -61,8 +62,10 @@ static void *end_thread(void *arg) {
         i = still_ending(x);
     }
     if (i != NULL) {
-        if (x->terminate)
+        if (x->terminate) {
             set_number(i, "terminated_at", (double)time(NULL));
+            volumes_end(x->s, i);
+        }
         set_text(i, "state", x->terminate ? "terminated" : "stopped");
         world_save(x->s, &ignored);
     }

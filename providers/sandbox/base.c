@@ -14,8 +14,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-static const char include[] = "--include=systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,"
-                              "sudo,ca-certificates,python3,python3-venv,iproute2,procps,curl";
+static const char include[] =
+    "--include=systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,"
+    "sudo,ca-certificates,python3,python3-venv,iproute2,procps,curl,fuse2fs";
 
 /* Free space that making it needs: it and the archive that it comes from. */
 enum { BASE_MIB = 800 };
@@ -23,7 +24,8 @@ enum { BASE_MIB = 800 };
 /* What a guest must not try, and what only costs time. userns_run has gone to the root already: a
  * cd would walk there again by its whole path, which the mapped root may not. */
 static const char trim_script[] =
-    "set -e\nfor f in lib/systemd/systemd usr/sbin/sshd usr/bin/python3 usr/bin/sudo; do\n"
+    "set -e\nfor f in lib/systemd/systemd usr/sbin/sshd usr/bin/python3 usr/bin/sudo "
+    "usr/bin/fuse2fs; do\n"
     "test -e $f || test -L $f || { echo \"no $f in it\" >&2; exit 1; }; done\nmkdir -p dev proc "
     "sys run tmp var/cache/berth\nchmod 1777 tmp\n"
     "for u in sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount "

@@ -23,6 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { DEVICES_MAX = 32 };
 enum { BOOT_S = 60 }; /* the parent ends then, and so does a guest whose init has not begun */
 
 #define ROOT "/tmp" /* where the guest's root is put together, in its own mount namespace */
@@ -32,6 +33,12 @@ struct boot {
     cJSON *config;
     int base, upper, work, cache, seed, console;
     int sync; /* the child's end */
+    int fuse; /* mounts to be placed, as of device_tree(); -1: none */
+    struct boot_device {
+        int tree;
+        const cJSON *names;
+    } devices[DEVICES_MAX];
+    size_t devices_len;
 };
 
 static void die(const char *what) {
@@ -52,7 +59,23 @@ static void mount_at(const char *source, const char *path, const char *type, uns
         die(target);
 }
 
-static void make_dev(void) {
+/* Volumes, and what mounts them: fuse2fs(1), since the kernel takes no ext4 from a guest (what lies
+ * on a volume is the guest's own, and the kernel's ext4 trusts what it reads). */
+static void place_devices(const struct boot *b) {
+    if (b->fuse >= 0) {
+        close(open(ROOT "/dev/fuse", O_CREAT | O_WRONLY | O_CLOEXEC, 0666));
+        must(move_mount(b->fuse, "", AT_FDCWD, ROOT "/dev/fuse", MOVE_MOUNT_F_EMPTY_PATH),
+             "/dev/fuse");
+    }
+    for (size_t i = 0; i < b->devices_len; i++) {
+        const cJSON *names = b->devices[i].names;
+        must(device_place(b->devices[i].tree, ROOT, text_of(names, "name"), text_of(names, "nvme"),
+                          text_of(names, "link")),
+             text_of(names, "name"));
+    }
+}
+
+static void make_dev(const struct boot *b) {
     static const char *const nodes[] = {"null", "zero", "full", "random", "urandom", "tty"};
     char path[64], target[64];
     mount_at("tmpfs", "/dev", "tmpfs", MS_NOSUID, "mode=755,size=16m");
@@ -72,6 +95,7 @@ static void make_dev(void) {
     must(symlink("/proc/self/fd/2", ROOT "/dev/stderr"), "stderr");
     mkdir(ROOT "/dev/shm", 01777);
     mount_at("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
+    place_devices(b);
 }
 
 static void make_root(const struct boot *b) {
@@ -88,7 +112,7 @@ static void make_root(const struct boot *b) {
     mount_at("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     mount_at("sysfs", "/sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     mount_at("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-    make_dev();
+    make_dev(b);
     mount_at("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755");
     mount_at("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
     snprintf(cache, sizeof cache, "/proc/self/fd/%d", b->cache);
@@ -112,6 +136,9 @@ static void enter_root(void) {
     must(chdir("/"), "/");
     must(umount2("/.old", MNT_DETACH), "old root");
     rmdir("/.old");
+    /* Services have mount namespaces of their own: what is unmounted must go from all of them.
+     * systemd itself sees to that on machines only. */
+    must(mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL), "shared mounts");
 }
 
 static void run_seed(int seed) {
@@ -168,6 +195,7 @@ static void child(struct boot *b) {
     dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
     dup2(b->console, STDOUT_FILENO);
     dup2(b->console, STDERR_FILENO);
+    must(loops_forbid(), "seccomp");
     setsid();
     syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL); /* not the one of who started us */
     /* Nothing of the outside may stay open in the guest. */
@@ -234,6 +262,22 @@ static int write_pid(const char *dir, pid_t pid, struct err *err) {
     return fs_write(path, str_of(text), 0600, err);
 }
 
+/* Before the guest's namespaces are made: its root could not walk to these files. */
+static int open_devices(struct boot *b, struct err *err) {
+    const char *fuse = text_of(b->config, "fuse");
+    const cJSON *d;
+    b->fuse = fuse[0] == '\0' ? -1 : device_tree(fuse);
+    if (fuse[0] != '\0' && b->fuse < 0)
+        return err_set_errno(err, ERRC_IO, errno, "mount %s", fuse);
+    cJSON_ArrayForEach(d, cJSON_GetObjectItem(b->config, "devices")) {
+        int tree = b->devices_len < DEVICES_MAX ? device_tree(text_of(d, "node")) : -1;
+        if (tree < 0)
+            return err_set_errno(err, ERRC_IO, errno, "mount %s", text_of(d, "node"));
+        b->devices[b->devices_len++] = (struct boot_device){tree, d};
+    }
+    return 0;
+}
+
 static int prepare(struct boot *b, struct err *err) {
     static const char *const owned[] = {"u", "w"};
     char path[PATH_SIZE];
@@ -242,6 +286,9 @@ static int prepare(struct boot *b, struct err *err) {
         if ((mkdir(path, 0755) < 0 && errno != EEXIST) || chown(path, GUEST_UID, GUEST_UID) < 0)
             return err_set_errno(err, ERRC_IO, errno, "make %s", path);
     }
+    int rc = open_devices(b, err);
+    if (rc < 0)
+        return rc;
     b->console = open_at(b->dir, "console.log", O_WRONLY | O_CREAT | O_APPEND);
     b->seed = open_at(b->dir, "seed.sh", O_RDONLY); /* first boot only */
     return b->console < 0 ? err_set_errno(err, ERRC_IO, errno, "open the guest's console") : 0;

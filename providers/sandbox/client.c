@@ -213,6 +213,7 @@ static void end_orphans(const struct paths *paths) {
             guest_kill(&s, instance);
         rmdir(s.cgroup);
     }
+    volume_loops_sweep(paths, NULL);
     cJSON_Delete(world);
 }
 
@@ -263,9 +264,12 @@ static int remove_world(const struct paths *paths, struct err *err) {
     static const char *const made[] = {
         "world.json", "world.json.tmp-*", "daemon.json", "daemon.json.tmp-*", "log", "lock", NULL};
     char path[PATH_SIZE];
-    snprintf(path, sizeof path, "%s/i", paths->dir);
-    if (remove_tree(path) < 0)
-        return err_set_errno(err, ERRC_IO, errno, "remove %s", path);
+    static const char *const folders[] = {"i", "v"};
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", paths->dir, folders[i]);
+        if (remove_tree(path) < 0)
+            return err_set_errno(err, ERRC_IO, errno, "remove %s", path);
+    }
     int rc = remove_made(paths->dir, made, err);
     rmdir(paths->dir); /* unless there is more in it */
     return rc;

@@ -134,6 +134,7 @@ static void look_after(struct sandbox *s) {
         }
         instance = next;
     }
+    changed |= volumes_look_after(s);
     if (changed)
         world_save(s, &ignored);
 }
@@ -142,6 +143,7 @@ static void look_after(struct sandbox *s) {
  * begun to end ends. */
 static void resume_guests(struct sandbox *s) {
     cJSON *instance;
+    volume_loops_sweep(&s->paths, s->world);
     cJSON_ArrayForEach(instance, world_list(s, "instances")) {
         const char *state = text_of(instance, "state");
         bool running = strcmp(state, "running") == 0;
@@ -158,6 +160,7 @@ static void resume_guests(struct sandbox *s) {
         } else if (strcmp(state, "shutting-down") == 0 || strcmp(state, "terminated") == 0) {
             guest_kill(s, instance);
             guest_remove(s, text_of(instance, "id"));
+            volumes_end(s, instance);
             set_text(instance, "state", "terminated");
             set_number(instance, "terminated_at", (double)time(NULL));
         }

@@ -92,6 +92,8 @@ static int write_files(struct sandbox *s, cJSON *instance, const char *dir, stru
     set_text(boot, "link", text_of(instance, "link"));
     snprintf(path, sizeof path, "%s/%s", s->cgroup, text_of(instance, "id"));
     set_text(boot, "cgroup", path);
+    if (rc == 0)
+        rc = volumes_boot(s, instance, boot, err);
     char *text = cJSON_PrintUnformatted(boot);
     cJSON_Delete(boot);
     snprintf(path, sizeof path, "%s/boot.json", dir);
@@ -181,13 +183,15 @@ static cJSON *still_pending(struct starting *x) {
 }
 
 /* As on EC2: what cannot be launched is terminated, what cannot be started again is stopped. */
-static void set_failed(cJSON *instance, bool again, const char *why) {
+static void set_failed(struct sandbox *s, cJSON *instance, bool again, const char *why) {
     set_text(instance, "state", again ? "stopped" : "terminated");
     set_text(instance, "reason_code", "Server.InternalError");
     set_text(instance, "reason", why);
     cJSON_DeleteItemFromObject(instance, "rebooting");
-    if (!again)
+    if (!again) {
         set_number(instance, "terminated_at", (double)time(NULL));
+        volumes_end(s, instance);
+    }
 }
 
 static void fail_start(struct starting *x, const struct err *why) {
@@ -197,7 +201,7 @@ static void fail_start(struct starting *x, const struct err *why) {
     if (instance != NULL) {
         sandbox_log("%s: %s", x->id, why->msg);
         guest_kill(x->s, instance);
-        set_failed(instance, x->again, why->msg);
+        set_failed(x->s, instance, x->again, why->msg);
         world_save(x->s, &ignored);
     }
     pthread_mutex_unlock(&x->s->mutex);
@@ -290,7 +294,7 @@ void guest_start(struct sandbox *s, cJSON *instance) {
     }
     const char *why = rc < 0 ? err.msg : "no thread to be had";
     sandbox_log("%s: %s", x->id, why);
-    set_failed(instance, x->again, why);
+    set_failed(s, instance, x->again, why);
     free(x);
 }
 
@@ -362,6 +366,8 @@ void guest_kill(struct sandbox *s, cJSON *instance) {
     if (pid > 0)
         waitpid(pid, NULL, WNOHANG);
     set_number(instance, "pid", 0);
+    volumes_release(s, instance);
+    devices_remove(s, text_of(instance, "id"));
     snprintf(path, sizeof path, "%s/%s", s->cgroup, text_of(instance, "id"));
     remove_cgroup(path);
     /* The veth pair goes with the namespace, but a little later; a new one must not wait for it. */

@@ -30,6 +30,8 @@ struct sandbox_info {
 
 /* Can guests run here? -ERRC_UNSUPPORTED with the reason and what to do. */
 int sandbox_check(struct err *err);
+/* Can they have volumes? Of use only to a spec with some. -ERRC_UNSUPPORTED as above. */
+int sandbox_check_volumes(struct err *err);
 /* Start the daemon unless it runs; fast when it does. */
 int sandbox_ensure(const struct sandbox_options *options, struct sandbox_info *ret,
                    struct err *err);

@@ -103,6 +103,54 @@ static void add_package_cache(struct buf *out) {
                   "done\n");
 }
 
+/* mount(8) runs what is called mount.TYPE, umount(8) what is called umount.TYPE. The process that
+ * serves the file system is a service of its own: it must outlive who mounted it, and end before
+ * the guest does. umount(8) comes back before it has written everything: the helper waits for it.
+ * Of fstab systemd takes no devices in a container. */
+static void add_mounting(struct buf *out) {
+    add_heredoc(
+        out, "/usr/sbin/mount.ext4", "755",
+        "#!/bin/sh\n"
+        "device=$(readlink -f \"$1\") folder=$2\n"
+        "shift 2\n"
+        "mode=rw\n"
+        "while getopts sfnvN:o:t: option; do\n"
+        "  case $option in o) case ,$OPTARG, in *,ro,*) mode=ro;; esac;; f) exit 0;; esac\n"
+        "done\n"
+        "unit=fuse2fs-${device##*/}\n"
+        "[ $mode = ro ] || e2fsck -p \"$device\" >/dev/null || [ $? -lt 4 ] || {\n"
+        "  echo \"mount.ext4: $device wants e2fsck\" >&2; exit 32; }\n"
+        "systemctl reset-failed -q \"$unit\" 2>/dev/null\n"
+        "systemd-run -q --collect --unit=\"$unit\" -p Type=forking -p DefaultDependencies=no "
+        "-p Conflicts=umount.target -p Before=umount.target "
+        "fuse2fs \"$device\" \"$folder\" -o \"$mode,nonempty,allow_other,suid,dev\" &&\n"
+        "  mountpoint -q \"$folder\" && exit 0\n"
+        "journalctl -q -u \"$unit\" -n 5 -o cat >&2\n"
+        "exit 32\n");
+    add_heredoc(
+        out, "/usr/sbin/umount.fuse", "755",
+        "#!/bin/sh\n"
+        "device=$(findmnt -rno SOURCE \"$1\")\n"
+        "umount -i \"$1\" || exit\n"
+        "unit=fuse2fs-${device##*/}\n"
+        "for i in $(seq 600); do\n"
+        "  case $(systemctl is-active \"$unit\") in active|deactivating) sleep 0.05;; *) exit 0;;"
+        " esac\n"
+        "done\n"
+        "echo \"umount: $unit does not end\" >&2\n"
+        "exit 32\n");
+    add_heredoc(out, "/etc/systemd/system/sandbox-fstab.service", "644",
+                "[Unit]\nDescription=Volumes of /etc/fstab\nDefaultDependencies=no\n"
+                "After=local-fs-pre.target systemd-journald.socket\nBefore=local-fs.target\n"
+                "[Service]\nType=oneshot\nRemainAfterExit=yes\n"
+                "ExecStart=-/usr/bin/mount -a -t ext4\n"
+                "[Install]\nWantedBy=local-fs.target\n");
+    buf_adds(out, "mkdir -p /etc/systemd/system/local-fs.target.wants\n"
+                  "ln -sf ../sandbox-fstab.service /etc/systemd/system/local-fs.target.wants/\n"
+                  "ln -sf umount.fuse /usr/sbin/umount.fuse.ext4\n"
+                  "touch /etc/fstab\n");
+}
+
 void seed_compose(const cJSON *instance, struct buf *out) {
     const char *name = text_of(instance, "hostname");
     char hosts[256];
@@ -135,4 +183,5 @@ void seed_compose(const cJSON *instance, struct buf *out) {
     add_heredoc(out, "/etc/apt/apt.conf.d/90berth", "644", apt);
     add_package_cache(out);
     add_ca_bundle(out);
+    add_mounting(out);
 }

@@ -140,12 +140,20 @@ def guest_groups(world):
     return sorted(g.name for f in folders if f.is_dir() for g in f.iterdir() if g.is_dir())
 
 
+def loop_devices(world):
+    """{loop device: volume} over files of that world."""
+    return {file.parts[3]: pathlib.Path(text).name
+            for file in pathlib.Path("/sys/block").glob("loop*/loop/backing_file")
+            if (text := file.read_text().strip()).startswith(f"{world}/")}
+
+
 def leftovers(world):
-    """Everything of a sandbox world that is still on this machine: what runs in its guests, mounts
-    and files of instances."""
+    """Everything of a sandbox world that is still on this machine: what runs in its guests, mounts,
+    loop devices and files of instances."""
     found = [f"guest {name} runs" for name in guest_groups(world)]
     mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
     found += [f"mount {line}" for line in mounts if str(world) in line]
+    found += [f"{loop} of {volume}" for loop, volume in loop_devices(world).items()]
     instances = pathlib.Path(world) / "i"
     if instances.is_dir():
         found += [f"file {path}" for path in instances.iterdir()]

@@ -151,7 +151,7 @@ def who_asks(w):
 def what_is_private(w):
     for path in w.project.world.iterdir():
         mode = path.stat().st_mode & 0o777
-        check(mode == (0o755 if path.name == "i" else 0o600), f"{path.name} is private", oct(mode))
+        check(mode == {"i": 0o755, "v": 0o700}.get(path.name, 0o600), f"{path.name} is private", oct(mode))
     check(w.project.world.stat().st_mode & 0o777 == 0o700, "the world is 0700")
 
 
@@ -224,7 +224,7 @@ def names_and_codes(w, public_key):
     refused("InvalidParameterCombination", ec2.describe_instances, MaxResults=5,
             InstanceIds=["i-0"])
     refused("DryRunOperation", w.run, DryRun=True)
-    refused("InvalidAction", ec2.describe_volumes)
+    refused("InvalidAction", ec2.describe_snapshots)
     return group
 
 

@@ -29,6 +29,10 @@ add_test(NAME interop.ec2_fields COMMAND ${BERTH_TEST_PYTHON}
 set_tests_properties(interop.ec2_fields PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
 add_test(NAME interop.sandbox_api COMMAND ${BERTH_TEST_PYTHON}
   ${CMAKE_CURRENT_LIST_DIR}/sandbox_api_test.py $<TARGET_FILE:berth>)
+add_test(NAME interop.sandbox_volumes COMMAND ${BERTH_TEST_PYTHON}
+  ${CMAKE_CURRENT_LIST_DIR}/sandbox_volumes_test.py $<TARGET_FILE:berth>)
+set_tests_properties(interop.sandbox_volumes PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE}
+  TIMEOUT 300 RESOURCE_LOCK sandbox)
 set_tests_properties(interop.sandbox_api PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300
   RESOURCE_LOCK sandbox)
 add_test(NAME interop.client COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/client_test.py
