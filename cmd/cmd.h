@@ -44,6 +44,8 @@ struct args {
     const char *dir;
     const char *cache_dir;
     struct arg_list targets, replaces;
+    const char *format;
+    const char *passphrase_file;
     bool json;
     bool detailed_exitcode;
     bool auto_approve;

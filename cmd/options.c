@@ -19,6 +19,11 @@
 ROW(option_file, "file", "SPEC", file, "f", "the spec (default: berth.yaml)");
 ROW(option_out, "out", "FILE", out, NULL, "write the plan to FILE, for berth apply FILE");
 ROW(option_out_config, "out", "FILE", out, NULL, "write FILE instead of printing");
+ROW(option_out_key, "out", "FILE", out, NULL, "the file to write (default: NAME.FORMAT here)");
+ROW(option_format, "format", "FORMAT", format, NULL, "pem, ppk, ppk2 or openssh");
+ROW(option_force_write, "force", NULL, force, NULL, "replace a file that is there already");
+ROW(option_passphrase_file, "passphrase-file", "FILE", passphrase_file, NULL,
+    "encrypt it with FILE's first line");
 ROW(option_install, "install", NULL, install, NULL, "make it part of ~/.ssh/config");
 ROW(option_name, "name", "NAME", name, NULL, "the name in the spec (default: this folder's)");
 ROW(option_by_name, "name", "NAME", name, NULL, "without a spec: what .berth/NAME here records");

@@ -29,7 +29,7 @@ static time_t get_time(void *ctx) {
     return time(NULL);
 }
 
-static int get_random(void *buffer, size_t len) {
+int session_random(void *buffer, size_t len) {
     char *at = buffer;
     while (len > 0) {
         ssize_t n = getrandom(at, len, 0);
@@ -133,7 +133,7 @@ int session_load(struct session *s, struct err *err) {
 }
 
 int session_peek_state(struct session *s, struct err *err) {
-    int rc = state_open(s->project_dir, s->cmd->kinds, get_random, &s->state, err);
+    int rc = state_open(s->project_dir, s->cmd->kinds, session_random, &s->state, err);
     if (rc < 0)
         return rc;
     if (!s->state.exists && !s->state.replayed) {
@@ -185,7 +185,7 @@ int session_open_state(struct session *s, bool lock, struct err *err) {
             cmd_note(s->cmd, "note: %s", note);
     }
     if (rc == 0)
-        rc = state_open(s->project_dir, s->cmd->kinds, get_random, &s->state, err);
+        rc = state_open(s->project_dir, s->cmd->kinds, session_random, &s->state, err);
     if (rc < 0)
         return rc;
     if (s->state.replayed && lock)
@@ -223,7 +223,7 @@ int session_open_worlds(struct session *s, struct err *err) {
         .secret_key = s->glue.sandbox ? s->glue.secret_key : NULL,
         .env = get_env,
         .now = get_time,
-        .random = get_random,
+        .random = session_random,
         .cancel = &s->cancel,
     };
     /* Without credentials there is nothing to compare: a world that needs them says so. */
@@ -299,7 +299,7 @@ int session_plan(struct session *s, struct err *err) {
     if (s->cmd->args.verbose)
         cmd_note(s->cmd, "looked at the world: %zu API calls, %.3f s", s->live.calls,
                  s->live.seconds);
-    return plan_make(&s->desired, &seen, &s->live, &s->options, get_random, &s->plan, err);
+    return plan_make(&s->desired, &seen, &s->live, &s->options, session_random, &s->plan, err);
 }
 
 int session_run(struct session *s, bool lock, struct err *err) {

@@ -67,6 +67,8 @@ int session_plan(struct session *s, struct err *err);
 /* All of the above, for the verbs that plan. */
 int session_run(struct session *s, bool lock, struct err *err);
 
+/* Random bytes of the system: 0, or negative. */
+int session_random(void *buffer, size_t len);
 /* Show the error (unless diagnostics said it all) and free the session: for `return`. */
 int session_fail(struct session *s, const struct err *err);
 /* The spec as the user calls it, without folders: "berth.yaml". */

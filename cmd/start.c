@@ -7,9 +7,9 @@ const struct verb verb_start = {
     .name = "start",
     .args = "[SERVER...]",
     .summary = "start stopped servers again; all of them, or those that are named",
-    .details = "A server that was stopped has another address when it runs again, unless the spec\n"
-               "says `address: elastic`. What has the address in it (the certificate) is made\n"
-               "anew; nothing else is changed, whatever the spec says: berth apply does that.",
+    .details = "A server that was stopped has another address when it runs again, unless the\n"
+               "spec says `address: elastic`. What has the address in it (the certificate) is\n"
+               "made anew; all else stays as it is, whatever the spec says: that is for apply.",
     .options = {&option_file},
     .positional_max = POSITIONAL_MAX,
     .run = run,

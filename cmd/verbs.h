@@ -21,6 +21,8 @@ extern const struct verb verb_init, verb_validate, verb_schema, verb_plan, verb_
     verb_stop, verb_destroy, verb_status, verb_show, verb_output, verb_ssh, verb_ssh_config,
     verb_open, verb_sandbox, verb_version, verb_help;
 
+extern const struct verb verb_key;
+
 /* Ends with NULL. */
 extern const struct verb *const verbs_table[];
 const struct verb *verbs_find(const struct verb *const *verbs, const char *name);

@@ -34,16 +34,12 @@ static bool public_of(const unsigned char *seed, unsigned char *ret) {
     return good;
 }
 
-static void add_private_part(struct buf *b, const unsigned char *seed, const unsigned char *public,
-                             const char *comment) {
+static void add_private_part(struct buf *b, struct str fields, const char *comment) {
     /* Two equal check words tell a reader that it decrypted well; nothing is encrypted here, so
      * any constant will do, and the same key is always the same text. */
     add_u32(b, 0x62657274);
     add_u32(b, 0x62657274);
-    add_public_blob(b, public);
-    add_u32(b, SSHKEY_SEED_SIZE + PUBLIC_SIZE);
-    buf_add(b, seed, SSHKEY_SEED_SIZE);
-    buf_add(b, public, PUBLIC_SIZE);
+    buf_addstr(b, fields);
     sshkey_add_string(b, comment, strlen(comment));
     for (char pad = 1; b->len % BLOCK != 0; pad++)
         buf_addc(b, pad);
@@ -63,29 +59,40 @@ static void add_pem(struct buf *out, const struct buf *blob) {
                   "PRIVATE KEY-----\n");
 }
 
+bool sshkey_add_openssh(struct buf *out, struct str public_blob, struct str fields,
+                        const char *comment) {
+    _cleanup_secret_buf_ struct buf part = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf all = BUF_INIT(BUF_SMALL);
+    add_private_part(&part, fields, comment);
+    buf_add(&all, "openssh-key-v1", 15);
+    sshkey_add_string(&all, "none", 4);
+    sshkey_add_string(&all, "none", 4);
+    sshkey_add_string(&all, "", 0);
+    add_u32(&all, 1);
+    sshkey_add_string(&all, public_blob.ptr, public_blob.len);
+    sshkey_add_string(&all, part.ptr, part.len);
+    add_pem(out, &all);
+    return !part.failed && !all.failed && !out->failed;
+}
+
 int sshkey_from_seed(const unsigned char seed[SSHKEY_SEED_SIZE], const char *comment,
                      struct buf *private_text, struct buf *public_line, struct err *err) {
     unsigned char public[PUBLIC_SIZE];
     if (!public_of(seed, public))
         return err_set(err, ERRC_INTERNAL, "OpenSSL cannot make an Ed25519 key");
     _cleanup_buf_ struct buf blob = BUF_INIT(BUF_SMALL);
-    _cleanup_secret_buf_ struct buf part = BUF_INIT(BUF_SMALL);
-    _cleanup_secret_buf_ struct buf all = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf fields = BUF_INIT(BUF_SMALL);
     add_public_blob(&blob, public);
-    add_private_part(&part, seed, public, comment);
-    buf_add(&all, "openssh-key-v1", 15);
-    sshkey_add_string(&all, "none", 4);
-    sshkey_add_string(&all, "none", 4);
-    sshkey_add_string(&all, "", 0);
-    add_u32(&all, 1);
-    sshkey_add_string(&all, blob.ptr, blob.len);
-    sshkey_add_string(&all, part.ptr, part.len);
-    add_pem(private_text, &all);
+    buf_addstr(&fields, buf_str(&blob));
+    add_u32(&fields, SSHKEY_SEED_SIZE + PUBLIC_SIZE);
+    buf_add(&fields, seed, SSHKEY_SEED_SIZE);
+    buf_add(&fields, public, PUBLIC_SIZE);
+    bool good = sshkey_add_openssh(private_text, buf_str(&blob), buf_str(&fields), comment);
     buf_adds(public_line, "ssh-ed25519 ");
     buf_add_base64(public_line, blob.ptr, blob.len);
     if (comment[0] != '\0')
         buf_addf(public_line, " %s", comment);
-    bool failed = all.failed || private_text->failed || public_line->failed;
+    bool failed = !good || blob.failed || fields.failed || public_line->failed;
     return failed ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
 }
 

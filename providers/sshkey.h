@@ -27,6 +27,10 @@ bool sshkey_fingerprint(struct str public_line, struct buf *out);
 bool sshkey_strip(struct str public_line, struct buf *out);
 /* RFC 4251's string: its length, then its bytes. */
 void sshkey_add_string(struct buf *b, const void *ptr, size_t len);
+/* Append an openssh-key-v1 file without a passphrase. `fields` are the key's type and numbers as
+ * PROTOCOL.key has them, secret ones included. */
+bool sshkey_add_openssh(struct buf *out, struct str public_blob, struct str fields,
+                        const char *comment);
 
 /* The project's own secret, <project_dir>/secret: 32 random bytes, made at first need, 0600. */
 int project_secret(const char *project_dir, int (*random)(void *, size_t),

@@ -1,6 +1,6 @@
 /* RSA keys: the private half as PEM of PKCS#1, which OpenSSH, libssh2 and PuTTYgen read, and which
  * EC2 itself hands out; the public line is RFC 4253, section 6.6. */
-#include "providers/sshkey.h"
+#include "providers/sshkey_private.h"
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -13,7 +13,7 @@
 enum { BITS = 4096, NUMBER_BYTES_MAX = 2048 };
 
 /* RFC 4251's mpint: no leading zeros, but one where the first bit would be a sign. */
-static bool add_number(struct buf *b, const EVP_PKEY *key, const char *name) {
+bool sshkey_add_number(struct buf *b, const EVP_PKEY *key, const char *name) {
     unsigned char bytes[1 + NUMBER_BYTES_MAX] = {0};
     BIGNUM *number = NULL;
     bool good = EVP_PKEY_get_bn_param(key, name, &number) == 1;
@@ -30,8 +30,8 @@ static bool add_number(struct buf *b, const EVP_PKEY *key, const char *name) {
 static bool add_public_line(struct buf *out, const EVP_PKEY *key) {
     _cleanup_buf_ struct buf blob = BUF_INIT(BUF_SMALL);
     sshkey_add_string(&blob, "ssh-rsa", strlen("ssh-rsa"));
-    if (!add_number(&blob, key, OSSL_PKEY_PARAM_RSA_E) ||
-        !add_number(&blob, key, OSSL_PKEY_PARAM_RSA_N) || blob.failed)
+    if (!sshkey_add_number(&blob, key, OSSL_PKEY_PARAM_RSA_E) ||
+        !sshkey_add_number(&blob, key, OSSL_PKEY_PARAM_RSA_N) || blob.failed)
         return false;
     buf_adds(out, "ssh-rsa ");
     buf_add_base64(out, blob.ptr, blob.len);

@@ -1,5 +1,6 @@
 /* Keys as OpenSSH writes them. That ssh-keygen agrees is shown against moto. */
 #include "providers/sshkey.h"
+#include "providers/sshkey_export.h"
 #include "tests/unit/cm.h"
 
 static void test_public_of(void **state) {
@@ -77,6 +78,66 @@ static void test_rsa(void **state) {
     }
 }
 
+static int zeros(void *bytes, size_t len) {
+    memset(bytes, 0, len);
+    return 0;
+}
+
+static int export_as(enum sshkey_format format, struct str text, struct buf *out, struct err *err) {
+    const struct sshkey_export in = {
+        .text = text, .format = format, .comment = "one\ntwo", .random = zeros};
+    return sshkey_export(&in, out, err);
+}
+
+/* Through each format that can be read again, back to the same key; that other programs read them
+ * is shown by interop.client. */
+static void test_export(void **state) {
+    (void)state;
+    unsigned char seed[SSHKEY_SEED_SIZE] = {7};
+    for (int rsa = 0; rsa < 2; rsa++) {
+        _cleanup_buf_ struct buf private = BUF_INIT(BUF_SMALL);
+        _cleanup_buf_ struct buf public = BUF_INIT(BUF_SMALL);
+        struct err err = {0};
+        int rc = rsa ? sshkey_make_rsa("", &private, &public, &err)
+                     : sshkey_from_seed(seed, "", &private, &public, &err);
+        assert_int_equal(rc, 0);
+        _cleanup_buf_ struct buf pem = BUF_INIT(BUF_SMALL);
+        _cleanup_buf_ struct buf openssh = BUF_INIT(BUF_SMALL);
+        _cleanup_buf_ struct buf again = BUF_INIT(BUF_SMALL);
+        _cleanup_buf_ struct buf ppk = BUF_INIT(BUF_SMALL);
+        assert_int_equal(export_as(SSHKEY_PEM, buf_str(&private), &pem, &err), 0);
+        assert_int_equal(export_as(SSHKEY_OPENSSH, buf_str(&pem), &openssh, &err), 0);
+        assert_int_equal(export_as(SSHKEY_PEM, buf_str(&openssh), &again, &err), 0);
+        assert_string_equal(buf_cstr(&again), buf_cstr(&pem));
+        assert_int_equal(export_as(SSHKEY_PPK3, buf_str(&openssh), &ppk, &err), 0);
+        assert_non_null(strstr(buf_cstr(&ppk), "\nComment: one two\nPublic-Lines: "));
+        /* Cut anywhere, it is none and nothing is left. */
+        for (size_t len = 0; len < openssh.len - 36; len += 13) {
+            _cleanup_buf_ struct buf none = BUF_INIT(BUF_SMALL);
+            assert_int_equal(export_as(SSHKEY_PPK3, (struct str){openssh.ptr, len}, &none, &err),
+                             -ERRC_INVALID);
+            assert_int_equal(none.len, 0);
+        }
+    }
+}
+
+static void test_export_no_key(void **state) {
+    (void)state;
+    static const char *const bad[] = {"", "ssh-ed25519 AAAA", encrypted, "\xff\xfe"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        for (int format = SSHKEY_PEM; format <= SSHKEY_PPK2; format++) {
+            _cleanup_buf_ struct buf out = BUF_INIT(BUF_SMALL);
+            struct err err = {0};
+            assert_int_equal(export_as((enum sshkey_format)format, str_of(bad[i]), &out, &err),
+                             -ERRC_INVALID);
+            assert_string_equal(err.msg,
+                                bad[i] == encrypted
+                                    ? "the key has a passphrase"
+                                    : "it is no private Ed25519 or RSA key that berth can read");
+            assert_true(err.hint[0] != '\0');
+        }
+}
+
 static void test_type(void **state) {
     (void)state;
     assert_string_equal(sshkey_type(STR("ssh-ed25519 AAAA")), "ed25519");
@@ -88,10 +149,9 @@ static void test_type(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_public_of),
-        cmocka_unit_test(test_no_key),
-        cmocka_unit_test(test_rsa),
-        cmocka_unit_test(test_type),
+        cmocka_unit_test(test_public_of),     cmocka_unit_test(test_no_key),
+        cmocka_unit_test(test_rsa),           cmocka_unit_test(test_export),
+        cmocka_unit_test(test_export_no_key), cmocka_unit_test(test_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
