@@ -117,6 +117,13 @@ int strmap_set(struct arena *a, struct strmap *m, const char *key, const char *v
     return 0;
 }
 
+int strmap_copy(struct arena *a, struct strmap *m, const struct strmap *from) {
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < from->len; i++)
+        rc = strmap_set(a, m, from->items[i].key, from->items[i].value);
+    return rc;
+}
+
 const char *strmap_get(const struct strmap *m, const char *key) {
     const struct strpair *p = find_pair(m, key);
     return p == NULL ? NULL : p->value;

@@ -38,6 +38,8 @@ bool strlist_equal_set(const struct strlist *a,
 
 /* Set, replacing an earlier value of the key; both are copied. 0 or -ERRC_NOMEM. */
 int strmap_set(struct arena *a, struct strmap *m, const char *key, const char *value);
+/* Sets all of `from`; keys and values are copied. 0 or -ERRC_NOMEM. */
+int strmap_copy(struct arena *a, struct strmap *m, const struct strmap *from);
 const char *strmap_get(const struct strmap *m, const char *key);   /* NULL when absent */
 void strmap_sort(struct strmap *m);                                /* by key */
 bool strmap_equal(const struct strmap *a, const struct strmap *b); /* as sets of pairs */

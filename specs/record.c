@@ -50,10 +50,7 @@ static int copy_list(struct arena *arena, struct strlist *to, const struct strli
 
 static int copy_map(struct arena *arena, struct strmap *to, const struct strmap *from) {
     *to = (struct strmap){0};
-    for (size_t i = 0; i < from->len; i++)
-        if (strmap_set(arena, to, from->items[i].key, from->items[i].value) < 0)
-            return -ERRC_NOMEM;
-    return 0;
+    return strmap_copy(arena, to, from);
 }
 
 static int copy_records(struct arena *arena, const struct field *f, struct reclist *to,

@@ -19,6 +19,7 @@ static const struct field fields[] = {
      .type = FIELD_LIST,
      .flags = FIELD_SET,
      .offset = offsetof(RECORD, rules)},
+    {.name = "tags", .doc = "Your own tags.", .type = FIELD_MAP, .offset = offsetof(RECORD, tags)},
     {.name = "tagged",
      .doc = "Carries the tags that berth finds it by.",
      .type = FIELD_BOOL,
@@ -97,6 +98,8 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
                        &record->rules);
     strlist_sort(&record->rules);
     record->tagged = true;
+    if (rc == 0)
+        rc = strmap_copy(out->arena, &record->tags, &spec_server(in->spec)->tags);
     return record->name == NULL ? -ERRC_NOMEM : rc;
 }
 
@@ -149,7 +152,7 @@ static int record_of(const struct xml *item, struct arena *arena, RECORD *ret) {
             return -ERRC_NOMEM;
     }
     strlist_sort(&ret->rules);
-    return ret->group_id == NULL ? -ERRC_NOMEM : 0;
+    return ret->group_id == NULL ? -ERRC_NOMEM : ec2_read_tags(item, arena, &ret->tags);
 }
 
 int access_read_live(struct ec2_session *s, const struct observe_in *in,
@@ -299,7 +302,7 @@ static int create(struct ec2_session *s, struct change *c, RECORD *record, struc
     query_init(&q, "CreateSecurityGroup");
     query_add(&q, "GroupName", record->name);
     query_addf(&q, "GroupDescription", "Access to %s, kept by berth", s->run->name);
-    ec2_add_tags(&q, 1, "security-group", s->run, "access", -1, NULL);
+    ec2_add_tags(&q, 1, "security-group", s->run, "access", -1, &record->tags);
     rc = ec2_call(s, &q, "CreateSecurityGroup", true, arena, &xml, err);
     if (rc == 0)
         id = xml_text(xml, "groupId");
@@ -338,6 +341,18 @@ static int delete_group(struct ec2_session *s, const struct change *c, struct ar
     return rc;
 }
 
+static int retag(struct ec2_session *s, const RECORD *before, const RECORD *after,
+                 struct arena *arena, struct err *err) {
+    const struct ec2_tagging tagging = {.ids = &after->group_id,
+                                        .ids_len = 1,
+                                        .node = "access",
+                                        .first_index = -1,
+                                        .mend = !before->tagged,
+                                        .before = &before->tags,
+                                        .after = &after->tags};
+    return ec2_tag(s, &tagging, arena, err);
+}
+
 static int apply_one(struct ec2_session *s, struct change *c, struct arena *arena,
                      const struct apply_ops *ops, struct err *err) {
     int rc = 0;
@@ -352,8 +367,8 @@ static int apply_one(struct ec2_session *s, struct change *c, struct arena *aren
     RECORD record = *(const RECORD *)c->after;
     if (before == NULL)
         rc = create(s, c, &record, arena, ops, err);
-    else if (!before->tagged)
-        rc = ec2_mend_tags(s, record.group_id, "access", -1, arena, err);
+    else
+        rc = retag(s, before, &record, arena, err);
     /* First let in, then shut out: nobody is locked out in between. */
     if (rc == 0)
         rc = send_rules(s, "AuthorizeSecurityGroupIngress", record.group_id, &record.rules,

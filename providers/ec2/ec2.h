@@ -13,13 +13,15 @@ struct key_pair_record {
     const char *type;       /* "ed25519" or "rsa" */
     const char *key_pair_id;
     const char *fingerprint;
-    bool made;   /* by berth, in the project folder */
-    bool tagged; /* carries the tags that a lost state is found again by */
+    bool made;          /* by berth, in the project folder */
+    struct strmap tags; /* the user's own */
+    bool tagged;        /* carries the tags that a lost state is found again by */
 };
 
 struct access_record {
     const char *name;
     struct strlist rules; /* "tcp 22 203.0.113.7/32" */
+    struct strmap tags;   /* the user's own */
     bool tagged;
     const char *group_id;
 };

@@ -40,9 +40,23 @@ bool ec2_is_ours(const struct xml *item, const struct run *run);
 /* Are all tags there that say so? With an index of -1 that one is not looked at. */
 bool ec2_is_tagged(const struct xml *item, const struct run *run, const char *node,
                    int64_t first_index);
-/* Sets them, and no others. */
-int ec2_mend_tags(struct ec2_session *s, const char *id, const char *node, int64_t first_index,
-                  struct arena *arena, struct err *err);
+/* The user's own tags: those that are neither berth's, nor AWS's, nor Name. Sorted. */
+int ec2_read_tags(const struct xml *item, struct arena *arena, struct strmap *ret);
+/* Are all of them there, whatever else is? */
+bool ec2_has_tags(const struct xml *item, const struct strmap *tags);
+
+/* Things that get the same tags. */
+struct ec2_tagging {
+    const char *const *ids;
+    size_t ids_len;
+    const char *node;    /* with `mend`: the value of that tag of ours */
+    int64_t first_index; /* the same; -1 for what there is one of */
+    bool mend;           /* all of ours and of the user's are set, not only those that differ */
+    const struct strmap *before, *after; /* the user's */
+};
+/* One CreateTags, and one DeleteTags where some are to go, for up to 1,000 things each. */
+int ec2_tag(struct ec2_session *s, const struct ec2_tagging *t, struct arena *arena,
+            struct err *err);
 
 /* The files of a made key pair of this type in the project folder ("id_ed25519"); NULL is that of
  * states that knew no other type. */

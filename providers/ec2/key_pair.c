@@ -40,6 +40,7 @@ static const struct field fields[] = {
      .type = FIELD_BOOL,
      .flags = FIELD_UNREADABLE,
      .offset = offsetof(RECORD, made)},
+    {.name = "tags", .doc = "Your own tags.", .type = FIELD_MAP, .offset = offsetof(RECORD, tags)},
     {.name = "tagged",
      .doc = "Carries the tags that berth finds it by.",
      .type = FIELD_BOOL,
@@ -66,6 +67,8 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
     record->type = type;
     record->made = given == NULL;
     record->tagged = true;
+    if (strmap_copy(out->arena, &record->tags, &spec_server(in->spec)->tags) < 0)
+        return -ERRC_NOMEM;
     const struct input *key = inputs_get(in->inputs, given != NULL ? INPUT_FILE : INPUT_LOCAL,
                                          given != NULL ? given : key_pair_public_file(type));
     if (key == NULL || !key->found) {
@@ -106,7 +109,7 @@ static int record_of(const struct xml *item, struct arena *arena, RECORD *ret) {
         ret->public_key = arena_dup_str(arena, buf_str(&line));
     ret->type = ret->public_key != NULL ? sshkey_type(str_of(ret->public_key))
                                         : arena_dup(arena, xml_text(item, "keyType"));
-    return ret->name == NULL ? -ERRC_NOMEM : 0;
+    return ret->name == NULL ? -ERRC_NOMEM : ec2_read_tags(item, arena, &ret->tags);
 }
 
 static const char *note_of(const struct node *node, const RECORD *live) {
@@ -191,7 +194,7 @@ static int import(struct ec2_session *s, struct change *c, RECORD *record, struc
     query_add(&q, "KeyName", record->name);
     buf_add_base64(&material, record->public_key, strlen(record->public_key));
     query_add(&q, "PublicKeyMaterial", buf_cstr(&material));
-    ec2_add_tags(&q, 1, "key-pair", s->run, "key_pair", -1, NULL);
+    ec2_add_tags(&q, 1, "key-pair", s->run, "key_pair", -1, &record->tags);
     rc = ec2_call(s, &q, "ImportKeyPair", true, arena, &xml, err);
     const struct xml *pair = xml;
     if (rc < 0 && ec2_is(err, "InvalidKeyPair.Duplicate"))
@@ -252,6 +255,18 @@ static int remove_pair(struct ec2_session *s, struct change *c, struct arena *ar
     return rc < 0 ? rc : ops->done(ops->ctx, c, NULL, err);
 }
 
+static int retag(struct ec2_session *s, const RECORD *before, const RECORD *after,
+                 struct arena *arena, struct err *err) {
+    const struct ec2_tagging tagging = {.ids = &after->key_pair_id,
+                                        .ids_len = 1,
+                                        .node = "key_pair",
+                                        .first_index = -1,
+                                        .mend = !before->tagged,
+                                        .before = &before->tags,
+                                        .after = &after->tags};
+    return ec2_tag(s, &tagging, arena, err);
+}
+
 static int apply_one(struct ec2_session *s, struct change *c, struct arena *arena,
                      const struct apply_ops *ops, struct err *err) {
     if (c->action == ACTION_DESTROY || c->action == ACTION_FORGET)
@@ -271,8 +286,8 @@ static int apply_one(struct ec2_session *s, struct change *c, struct arena *aren
     }
     if (rc == 0 && (lost || !there))
         rc = import(s, c, record, arena, ops, err);
-    else if (rc == 0 && !((const RECORD *)c->before)->tagged)
-        rc = ec2_mend_tags(s, record->key_pair_id, "key_pair", -1, arena, err);
+    else if (rc == 0)
+        rc = retag(s, c->before, record, arena, err);
     return rc < 0 ? rc : ops->done(ops->ctx, c, record, err);
 }
 

@@ -161,10 +161,8 @@ static int fill_desired(const struct desire *in, struct nodes *out, struct node 
     r->key_type = spec_key_pair(in->spec)->type;
     /* An AMI of one's own: EC2 does not say who logs in. Amazon's is the commonest. */
     r->user = image == NULL ? "ec2-user" : image->user;
-    for (size_t i = 0; i < server->tags.len; i++)
-        if (strmap_set(out->arena, &r->tags, server->tags.items[i].key,
-                       server->tags.items[i].value) < 0)
-            return -ERRC_NOMEM;
+    if (strmap_copy(out->arena, &r->tags, &server->tags) < 0)
+        return -ERRC_NOMEM;
     strmap_sort(&r->tags);
     if (public_key != NULL && str_ends(str_of(public_key), STR(".pub"))) {
         r->key_file = arena_dup_str(out->arena,

@@ -21,23 +21,6 @@ static const char *text_or_null(struct arena *arena, const struct xml *item, con
     return text == NULL || text[0] == '\0' ? NULL : arena_dup(arena, text);
 }
 
-static int read_tags(const struct xml *item, struct arena *arena, RECORD *r) {
-    for (const struct xml *tag = xml_first_item(item, "tagSet"); tag != NULL;
-         tag = xml_next_item(tag)) {
-        const char *key = xml_text(tag, "key");
-        const char *value = xml_text(tag, "value");
-        if (key == NULL || value == NULL || strncmp(key, "berth:", 6) == 0 ||
-            strncmp(key, "aws:", 4) == 0)
-            continue;
-        if (strcmp(key, "Name") == 0)
-            continue;
-        if (strmap_set(arena, &r->tags, key, value) < 0)
-            return -ERRC_NOMEM;
-    }
-    strmap_sort(&r->tags);
-    return 0;
-}
-
 /* Every group counts: another one that somebody added opens what `access` does not. */
 static int read_groups(const struct xml *item, struct arena *arena, RECORD *r) {
     struct strlist ids = {0};
@@ -111,7 +94,7 @@ int server_record_of(const struct xml *item, struct arena *arena, RECORD *r) {
     r->launch_index = launch_index_of(item);
     r->root_volume = root_volume_of(item, arena);
     int rc = read_groups(item, arena, r);
-    return rc < 0 ? rc : read_tags(item, arena, r);
+    return rc < 0 ? rc : ec2_read_tags(item, arena, &r->tags);
 }
 
 /* Whose is this instance? By id, or by tag and launch index. */
@@ -178,10 +161,8 @@ static void carry(const struct reader *reader, struct live *live) {
         live->token == NULL ? NULL : server_host_key(reader->s, live->token, arena, NULL, &ignored);
 }
 
-/* Its root disk, from the volumes; false where they do not tell. */
-static bool read_disk(const struct reader *reader, const struct xml *item, RECORD *r) {
-    const struct xml *volume = volumes_attached(&reader->disks, xml_text(item, "instanceId"),
-                                                xml_text(item, "rootDeviceName"));
+/* Its root disk; false where the volume does not tell. */
+static bool read_disk(const struct reader *reader, const struct xml *volume, RECORD *r) {
     const char *size = xml_text(volume, "size");
     r->disk.size_gib = FIELD_UNSET;
     if (size == NULL || !str_to_i64(str_of(size), 1, SIZE_GIB_MAX, &r->disk.size_gib))
@@ -189,6 +170,18 @@ static bool read_disk(const struct reader *reader, const struct xml *item, RECOR
     r->disk.type = text_or_null(&reader->out->arena, volume, "volumeType");
     r->disk.encrypted = cstr_eq(xml_text(volume, "encrypted"), "true");
     return r->disk.type != NULL;
+}
+
+/* Its disk is found by the same tags, and has the user's: those that its server has, or had when
+ * berth set them last. */
+static bool is_disk_tagged(const struct reader *reader, const struct xml *disk, const char *address,
+                           const RECORD *r) {
+    const struct recorded *known = recorded_find(reader->in->recorded, address);
+    const RECORD *old = known == NULL ? NULL : known->record;
+    int64_t index = server_address_index(address) - r->launch_index;
+    return disk == NULL ||
+           (ec2_is_tagged(disk, reader->s->run, "server", index) &&
+            (ec2_has_tags(disk, &r->tags) || (old != NULL && ec2_has_tags(disk, &old->tags))));
 }
 
 static int read_instance(const struct reader *reader, const struct xml *item) {
@@ -205,10 +198,13 @@ static int read_instance(const struct reader *reader, const struct xml *item) {
     live->token = text_or_null(&out->arena, item, "clientToken");
     live->record = r;
     int64_t index = server_address_index(address);
-    r->tagged = ec2_is_tagged(item, reader->s->run, "server", index - r->launch_index);
+    const struct xml *disk =
+        volumes_attached(&reader->disks, live->id, xml_text(item, "rootDeviceName"));
+    r->tagged = ec2_is_tagged(item, reader->s->run, "server", index - r->launch_index) &&
+                is_disk_tagged(reader, disk, address, r);
     if (r->imds == NULL)
         live->unread |= UINT64_C(1) << SERVER_FIELD_IMDS;
-    if (!read_disk(reader, item, r))
+    if (!read_disk(reader, disk, r))
         live->unread |= UINT64_C(1) << SERVER_FIELD_DISK;
     carry(reader, live);
     if (has_newer_ami(reader->s, reader->in, r))

@@ -16,38 +16,6 @@ static int call_on(struct ec2_session *s, const char *action, const char *id, co
     return ec2_call(s, &q, action, false, arena, &xml, err);
 }
 
-static int retag(struct ec2_session *s, const char *id, const struct strmap *before,
-                 const struct strmap *after, struct arena *arena, struct err *err) {
-    struct query q;
-    struct xml *xml;
-    size_t n = 0;
-    int rc = 0;
-    query_init(&q, "CreateTags");
-    query_add(&q, "ResourceId.1", id);
-    for (size_t i = 0; i < after->len; i++) {
-        if (cstr_eq(strmap_get(before, after->items[i].key), after->items[i].value))
-            continue;
-        query_add_at(&q, "Tag.%zu.Key", ++n, after->items[i].key);
-        query_add_at(&q, "Tag.%zu.Value", n, after->items[i].value);
-    }
-    if (n > 0)
-        rc = ec2_call(s, &q, "CreateTags", false, arena, &xml, err);
-    else
-        query_free(&q);
-    if (rc < 0)
-        return rc;
-    n = 0;
-    query_init(&q, "DeleteTags");
-    query_add(&q, "ResourceId.1", id);
-    for (size_t i = 0; i < before->len; i++)
-        if (strmap_get(after, before->items[i].key) == NULL)
-            query_add_at(&q, "Tag.%zu.Key", ++n, before->items[i].key);
-    if (n > 0)
-        return ec2_call(s, &q, "DeleteTags", false, arena, &xml, err);
-    query_free(&q);
-    return 0;
-}
-
 /* A step of one server: 1 when it ended badly and the change has been answered for. */
 struct one {
     struct ec2_session *s;
@@ -94,23 +62,33 @@ static int update_disk(struct one *o, struct err *err) {
     return volume_modify(o->s, o->c, &change, o->ops, o->arena, err);
 }
 
+/* Its root disk carries the same. */
+static int update_tags(struct one *o, struct err *err) {
+    const RECORD *before = o->c->before;
+    const RECORD *after = o->c->after;
+    const char *const ids[] = {o->id, before->root_volume};
+    const struct ec2_tagging tagging = {.ids = ids,
+                                        .ids_len = before->root_volume == NULL ? 1 : 2,
+                                        .node = "server",
+                                        .first_index = server_address_index(o->c->address) -
+                                                       before->launch_index,
+                                        .mend = !before->tagged,
+                                        .before = &before->tags,
+                                        .after = &after->tags};
+    return ec2_tag(o->s, &tagging, o->arena, err);
+}
+
 /* What can be changed whether it runs or not. */
 static int update_running(struct one *o, struct err *err) {
-    const struct change *c = o->c;
-    const RECORD *before = c->before;
-    const RECORD *after = c->after;
-    int rc = 0;
-    if (!before->tagged)
-        rc = ec2_mend_tags(o->s, o->id, "server",
-                           server_address_index(c->address) - before->launch_index, o->arena, err);
+    const RECORD *before = o->c->before;
+    const RECORD *after = o->c->after;
+    int rc = update_tags(o, err);
     if (rc == 0 && !cstr_eq(before->group_id, after->group_id))
         rc = call_on(o->s, "ModifyInstanceAttribute", o->id, "GroupId.1", after->group_id, o->arena,
                      err);
     if (rc == 0 && !cstr_eq(before->imds, after->imds))
         rc = call_on(o->s, "ModifyInstanceMetadataOptions", o->id, "HttpTokens", after->imds,
                      o->arena, err);
-    if (rc == 0 && !strmap_equal(&before->tags, &after->tags))
-        rc = retag(o->s, o->id, &before->tags, &after->tags, o->arena, err);
     return rc < 0 ? rc : update_disk(o, err);
 }
 

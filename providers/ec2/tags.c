@@ -2,6 +2,7 @@
 #include "providers/ec2/internal.h"
 
 #include <stdio.h>
+#include <string.h>
 
 struct tag {
     const char *key, *value;
@@ -66,19 +67,83 @@ bool ec2_is_tagged(const struct xml *item, const struct run *run, const char *no
            (first_index < 0 || cstr_eq(ec2_tag_of(item, "berth:index"), index));
 }
 
-int ec2_mend_tags(struct ec2_session *s, const char *id, const char *node, int64_t first_index,
-                  struct arena *arena, struct err *err) {
+int ec2_read_tags(const struct xml *item, struct arena *arena, struct strmap *ret) {
+    for (const struct xml *tag = xml_first_item(item, "tagSet"); tag != NULL;
+         tag = xml_next_item(tag)) {
+        const char *key = xml_text(tag, "key");
+        const char *value = xml_text(tag, "value");
+        if (key == NULL || value == NULL || strncmp(key, "berth:", 6) == 0 ||
+            strncmp(key, "aws:", 4) == 0 || strcmp(key, "Name") == 0)
+            continue;
+        if (strmap_set(arena, ret, key, value) < 0)
+            return -ERRC_NOMEM;
+    }
+    strmap_sort(ret);
+    return 0;
+}
+
+bool ec2_has_tags(const struct xml *item, const struct strmap *tags) {
+    for (size_t i = 0; i < tags->len; i++)
+        if (!cstr_eq(ec2_tag_of(item, tags->items[i].key), tags->items[i].value))
+            return false;
+    return true;
+}
+
+/* Those of `t` that are to be set. */
+static size_t add_new_tags(const struct ec2_session *s, struct query *q,
+                           const struct ec2_tagging *t) {
     char index[24];
     struct tag own[OWN_TAGS_MAX];
-    struct query q;
-    struct xml *xml;
-    snprintf(index, sizeof index, "%lld", (long long)first_index);
-    query_init(&q, "CreateTags");
-    query_add(&q, "ResourceId.1", id);
-    size_t len = own_tags(s->run, node, first_index < 0 ? NULL : index, own);
+    size_t n = 0;
+    snprintf(index, sizeof index, "%lld", (long long)t->first_index);
+    size_t len = t->mend ? own_tags(s->run, t->node, t->first_index < 0 ? NULL : index, own) : 0;
     for (size_t i = 0; i < len; i++) {
-        query_add_at(&q, "Tag.%zu.Key", i + 1, own[i].key);
-        query_add_at(&q, "Tag.%zu.Value", i + 1, own[i].value);
+        query_add_at(q, "Tag.%zu.Key", ++n, own[i].key);
+        query_add_at(q, "Tag.%zu.Value", n, own[i].value);
     }
-    return ec2_call(s, &q, "CreateTags", false, arena, &xml, err);
+    for (size_t i = 0; i < t->after->len; i++) {
+        const struct strpair *tag = &t->after->items[i];
+        if (!t->mend && cstr_eq(strmap_get(t->before, tag->key), tag->value))
+            continue;
+        query_add_at(q, "Tag.%zu.Key", ++n, tag->key);
+        query_add_at(q, "Tag.%zu.Value", n, tag->value);
+    }
+    return n;
+}
+
+static size_t add_old_tags(const struct ec2_session *s, struct query *q,
+                           const struct ec2_tagging *t) {
+    size_t n = 0;
+    (void)s;
+    for (size_t i = 0; i < t->before->len; i++)
+        if (strmap_get(t->after, t->before->items[i].key) == NULL)
+            query_add_at(q, "Tag.%zu.Key", ++n, t->before->items[i].key);
+    return n;
+}
+
+/* One call for as many things as EC2 takes. */
+static int send_tags(struct ec2_session *s, const char *action, const struct ec2_tagging *t,
+                     size_t (*add)(const struct ec2_session *, struct query *,
+                                   const struct ec2_tagging *),
+                     struct arena *arena, struct err *err) {
+    enum { IDS_MAX = 1000 };
+    int rc = 0;
+    for (size_t from = 0; rc == 0 && from < t->ids_len; from += IDS_MAX) {
+        struct query q;
+        struct xml *xml;
+        query_init(&q, action);
+        for (size_t i = from; i < t->ids_len && i < from + IDS_MAX; i++)
+            query_add_at(&q, "ResourceId.%zu", i - from + 1, t->ids[i]);
+        if (add(s, &q, t) > 0)
+            rc = ec2_call(s, &q, action, false, arena, &xml, err);
+        else
+            query_free(&q);
+    }
+    return rc;
+}
+
+int ec2_tag(struct ec2_session *s, const struct ec2_tagging *t, struct arena *arena,
+            struct err *err) {
+    int rc = send_tags(s, "CreateTags", t, add_new_tags, arena, err);
+    return rc < 0 ? rc : send_tags(s, "DeleteTags", t, add_old_tags, arena, err);
 }
