@@ -1,5 +1,6 @@
 #include "cmd/run_plan.h"
 #include "cmd/servers.h"
+#include "cmd/show_cost.h"
 #include "cmd/show_plan.h"
 #include "cmd/ssh_config.h"
 #include "cmd/verbs.h"
@@ -13,6 +14,8 @@ static int print_outputs(struct session *s) {
         return cmd_fail(s->cmd, &err);
     if (!s->plan.destroy && ssh_config_refresh(s, &err) < 0)
         cmd_note(s->cmd, "note: the entries for ~/.ssh/config are as before: %s", err.msg);
+    if (!s->plan.destroy)
+        show_cost_made(&s->cost, &text);
     return cmd_print(s->cmd, &text);
 }
 

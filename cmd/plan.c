@@ -1,15 +1,25 @@
 #include "cmd/session.h"
+#include "cmd/show_cost.h"
 #include "cmd/show_plan.h"
 #include "cmd/text.h"
 #include "cmd/verbs.h"
 #include "engine/planfile.h"
 
+static cJSON *plan_with_cost(const struct session *s) {
+    cJSON *out = plan_to_json(&s->plan);
+    cJSON *cost = cost_is_any(&s->cost) ? cost_to_json(&s->cost) : NULL;
+    if (cost != NULL)
+        cJSON_AddItemToObject(out, "cost", cost);
+    return out;
+}
+
 static int print_plan(struct session *s) {
     struct cmd *cmd = s->cmd;
     if (cmd->args.json)
-        return cmd_print_json(cmd, plan_to_json(&s->plan));
+        return cmd_print_json(cmd, plan_with_cost(s));
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_LARGE);
     show_plan(&s->plan, session_spec_name(s), &cmd->out_look, &text);
+    show_cost(&s->cost, &cmd->out_look, &text);
     if (cmd->args.out != NULL) {
         buf_addf(&text, "\nWritten to %s. To do just this: berth apply ", cmd->args.out);
         text_shell_word(str_of(cmd->args.out), &text);

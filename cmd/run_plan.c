@@ -2,6 +2,7 @@
 
 #include "cmd/ask.h"
 #include "cmd/progress.h"
+#include "cmd/show_cost.h"
 #include "cmd/show_error.h"
 #include "cmd/show_plan.h"
 #include "cmd/signals.h"
@@ -13,6 +14,7 @@ int run_plan_approve(struct session *s, const char *question, const char *const 
     show_plan(&s->plan, session_spec_name(s), &cmd->out_look, &text);
     if (s->plan.blockers_len == 0)
         show_losses(&s->plan, &cmd->out_look, &text);
+    show_cost(&s->cost, &cmd->out_look, &text);
     int code = cmd_print(cmd, &text);
     if (code != EXIT_OK)
         return code;

@@ -2,6 +2,7 @@
 
 #include "cmd/verbs.h"
 
+#include "cmd/show_cost.h"
 #include "engine/inputs.h"
 #include "engine/power.h"
 #include "specs/fs.h"
@@ -50,6 +51,8 @@ void session_init(struct session *s, struct cmd *cmd) {
 }
 
 void session_free(struct session *s) {
+    cost_free(&s->cost);
+    prices_free(s->prices);
     plan_free(&s->plan);
     live_world_free(&s->live);
     arena_free(&s->desired_arena);
@@ -286,6 +289,15 @@ int session_desire(struct session *s, struct err *err) {
     return rc;
 }
 
+static void find_prices(struct session *s) {
+    prices_fill(s->prices, &s->cost);
+    if (!s->cmd->args.verbose)
+        return;
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
+    show_cost_why(&s->cost, &text);
+    fputs(buf_cstr(&text), s->cmd->err);
+}
+
 int session_plan(struct session *s, struct err *err) {
     struct state seen = s->state;
     int rc = s->options.power == NULL
@@ -293,13 +305,19 @@ int session_plan(struct session *s, struct err *err) {
                  : power_state(&s->state, s->options.power, &s->desired_arena, &seen.nodes);
     if (rc < 0)
         return no_memory(err);
+    s->prices = prices_start(s->sessions, &s->desired.nodes, &s->state);
     rc = observe_all(s->sessions, &s->desired.nodes, &seen, &s->run, &s->live, err);
     if (rc < 0)
         return rc;
     if (s->cmd->args.verbose)
         cmd_note(s->cmd, "looked at the world: %zu API calls, %.3f s", s->live.calls,
                  s->live.seconds);
-    return plan_make(&s->desired, &seen, &s->live, &s->options, session_random, &s->plan, err);
+    rc = plan_make(&s->desired, &seen, &s->live, &s->options, session_random, &s->plan, err);
+    if (rc == 0)
+        rc = cost_of_plan(&s->plan, &s->cost, err);
+    if (rc == 0)
+        find_prices(s);
+    return rc;
 }
 
 int session_run(struct session *s, bool lock, struct err *err) {

@@ -9,6 +9,7 @@
 #include "engine/lock.h"
 #include "engine/observe.h"
 #include "engine/plan.h"
+#include "engine/prices.h"
 #include "engine/state.h"
 
 struct session {
@@ -38,6 +39,8 @@ struct session {
     struct plan_options options; /* what session_run plans; set by the verb before it */
     struct strlist targets, replaces;
     struct plan plan;
+    struct prices *prices;
+    struct cost cost; /* of the plan */
 };
 
 /* Nothing is opened or read yet; session_free is good at any step, and makes it as new. */
@@ -62,7 +65,8 @@ void session_take_options(struct session *s);
 /* Load the inputs and declare the nodes; without a spec, or for a destroy, there are none; to start
  * or stop, those alone that have to do with it. */
 int session_desire(struct session *s, struct err *err);
-/* Observe, then plan by s->options. */
+/* Observe, then plan by s->options, and find what it costs: prices are asked for beside the
+ * observing. */
 int session_plan(struct session *s, struct err *err);
 /* All of the above, for the verbs that plan. */
 int session_run(struct session *s, bool lock, struct err *err);

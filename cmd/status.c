@@ -1,4 +1,5 @@
 #include "cmd/servers.h"
+#include "cmd/show_cost.h"
 #include "cmd/show_plan.h"
 #include "cmd/text.h"
 #include "cmd/verbs.h"
@@ -97,6 +98,9 @@ static int print_json(struct session *s, const struct server_list *list) {
     cJSON_AddNumberToObject(out, "changes", (double)show_plan_count(&s->plan));
     cJSON_AddNumberToObject(out, "unknown", (double)s->plan.counts[ACTION_UNKNOWN]);
     cJSON_AddNumberToObject(out, "api_calls", (double)s->live.calls);
+    struct cost_sum sum = cost_sum(&s->cost.lines[COST_BEFORE]);
+    if (s->cost.lines[COST_BEFORE].len > 0)
+        cJSON_AddItemToObject(out, "cost", cost_sum_to_json(&sum));
     cJSON *servers = cJSON_AddArrayToObject(out, "servers");
     for (size_t i = 0; i < list->len; i++)
         cJSON_AddItemToArray(servers, server_json(s, &list->items[i]));
@@ -190,6 +194,7 @@ static int run(struct cmd *cmd) {
         buf_addf(&text, "%s on %s\n", s.name, s.provider);
         for (size_t i = 0; i < list.len; i++)
             show_server(&s, &list.items[i], &cmd->out_look, &text);
+        show_cost_now(&s.cost, &text);
         show_parts(&s.plan, &cmd->out_look, &text);
         code = cmd_print(cmd, &text);
     }

@@ -18,8 +18,8 @@ struct verb {
 };
 
 extern const struct verb verb_init, verb_validate, verb_schema, verb_plan, verb_apply, verb_start,
-    verb_stop, verb_destroy, verb_status, verb_show, verb_output, verb_ssh, verb_ssh_config,
-    verb_open, verb_sandbox, verb_version, verb_help;
+    verb_stop, verb_destroy, verb_status, verb_cost, verb_show, verb_output, verb_ssh,
+    verb_ssh_config, verb_open, verb_sandbox, verb_version, verb_help;
 
 extern const struct verb verb_key;
 

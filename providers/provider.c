@@ -137,3 +137,15 @@ const struct kind *registry_find(const struct kind *const *kinds, const char *na
             return *kinds;
     return NULL;
 }
+
+int cost_items_add(struct cost_items *list, const struct cost_item *item) {
+    struct cost_item copy = *item;
+    if (list->len == COST_ITEMS_MAX)
+        return -ERRC_LIMIT;
+    copy.what = arena_dup(list->arena, item->what);
+    copy.price = arena_dup(list->arena, item->price);
+    if (copy.what == NULL || copy.price == NULL)
+        return -ERRC_NOMEM;
+    list->items[list->len++] = copy;
+    return 0;
+}

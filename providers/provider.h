@@ -227,6 +227,38 @@ struct change {
 /* The id of what there is: live, else as recorded, else NULL. */
 const char *change_id(const struct change *change);
 
+/* ---- Cost: what a thing is charged for, and what a unit of that costs */
+
+enum price_unit { PRICE_HOUR, PRICE_GIB_MONTH, PRICE_UNIT_COUNT };
+
+struct cost_item {
+    const char *what;  /* for the user: "instance t3.small", "30 GiB gp3 disk" */
+    const char *price; /* the unit price's name, which its world understands: "instance t3.small" */
+    enum price_unit unit;
+    double quantity; /* of what one unit is paid for: 1, GiB; not more than 0 when nobody knows */
+    double most_usd; /* the unit price is never more than that; 0: no cap */
+    bool while_running; /* paid only while the thing runs; else from its making to its end */
+};
+
+enum { COST_ITEMS_MAX = 4 };
+
+struct cost_items {
+    struct arena *arena; /* of the strings */
+    struct cost_item items[COST_ITEMS_MAX];
+    size_t len;
+    bool stopped; /* the thing does not run now */
+};
+
+/* Append. The strings are copied. 0, -ERRC_LIMIT or -ERRC_NOMEM. */
+int cost_items_add(struct cost_items *list, const struct cost_item *item);
+
+struct price { /* of a unit, without tax */
+    const char *name;
+    bool known;
+    double usd;
+    const char *why; /* it is not known; NULL otherwise */
+};
+
 /* ---- Kinds */
 
 struct endpoint { /* how to reach a node that other nodes live in */
@@ -283,6 +315,9 @@ struct kind {
      * where a made private key lies. */
     int (*endpoint)(const void *record, const char *project_dir, struct arena *arena,
                     struct endpoint *ret);
+    /* What it is charged for, as far as the record tells; `unknown` as in struct node. NULL for
+     * what costs nothing. Pure. */
+    int (*costs)(const void *record, uint64_t unknown, struct cost_items *ret);
     /* Changes with an equal key are applied by one call of world->apply ("server create",
      * "server[0]"); NULL result: alone. May be NULL. */
     const char *(*batch)(const struct change *change, struct arena *arena);
@@ -372,6 +407,11 @@ struct world {
      * ops->not_begun. Several batches may run at once in threads of one session. Returns 0 when
      * every change was answered for. */
     int (*apply)(void *session, struct batch *batch, const struct apply_ops *ops, struct err *err);
+    /* Unit prices of today, by name; what cannot be had stays unknown, with why (in `arena`). It
+     * ends soon after *stop is no longer 0, with what is there by then. Runs in a thread beside
+     * observe. NULL when nothing of this world costs anything. */
+    void (*price)(void *session, struct price *prices, size_t len, struct arena *arena,
+                  const atomic_int *stop);
     /* Kinds of this world live inside a parent and need observe_in.targets. */
     bool needs_targets;
 };

@@ -116,14 +116,16 @@ static size_t on_header(char *data, size_t size, size_t n, void *ctx) {
     return size * n;
 }
 
-static bool is_cancelled(const struct aws_client *c) {
-    return c->in.cancel != NULL && atomic_load(c->in.cancel) > 1;
+static bool is_cancelled(const struct attempt *a) {
+    const struct aws_client *c = a->client;
+    return (c->in.cancel != NULL && atomic_load(c->in.cancel) > 1) ||
+           (a->call->stop != NULL && atomic_load(a->call->stop) != 0);
 }
 
 static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d) {
     const struct attempt *x = ctx;
     (void)a, (void)b, (void)c, (void)d;
-    return is_cancelled(x->client);
+    return is_cancelled(x);
 }
 
 /* The lines of the signed request for libcurl, which takes copies; "Expect:" keeps it from asking
@@ -163,6 +165,8 @@ static void set_options(struct attempt *a) {
     /* libcurl sends a request again by itself when a kept connection turns out to be dead, and
      * cannot know whether it was carried out. */
     curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, a->call->once ? 1L : 0L);
+    if (a->call->stop != NULL) /* nor for a name that is still looked up */
+        curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
     if (config->ca_bundle != NULL)
         curl_easy_setopt(e, CURLOPT_CAINFO, config->ca_bundle);
     if (strncmp(a->url, "http://127.", 11) == 0 || strncmp(a->url, "http://localhost", 16) == 0)
@@ -187,7 +191,8 @@ static int start_attempt(struct attempt *a, CURLM *multi, struct err *err) {
     set_options(a);
     if (curl_multi_add_handle(multi, a->easy) != CURLM_OK)
         return err_set(err, ERRC_NOMEM, "out of memory");
-    atomic_fetch_add(&c->calls, 1);
+    if (a->call->stop == NULL)
+        atomic_fetch_add(&c->calls, 1);
     a->number++;
     a->running = true;
     return 0;
@@ -266,7 +271,7 @@ static bool wants_retry(struct attempt *a, long status, long request_size) {
     struct aws_client *c = a->client;
     const struct retry_try t = {
         .number = a->number,
-        .max_attempts = c->in.config->max_attempts,
+        .max_attempts = a->call->stop != NULL ? 1 : c->in.config->max_attempts,
         .once = a->call->once,
         .unsent = status == 0 && request_size == 0,
         .permanent = is_permanent(a->code),
@@ -379,7 +384,7 @@ static void run(CURLM *multi, struct attempt *attempts, size_t n) {
         double next = now + LOOK_S; /* for the cancel flag */
         for (size_t i = 0; i < n; i++) {
             struct attempt *a = &attempts[i];
-            if (!a->finished && !a->running && is_cancelled(a->client)) {
+            if (!a->finished && !a->running && is_cancelled(a)) {
                 a->call->rc =
                     err_set(&a->call->err, ERRC_CANCELLED, "%s: interrupted", a->call->action);
                 a->finished = true;

@@ -18,6 +18,9 @@ struct aws_call {
     const char *action; /* for messages; JSON services: the X-Amz-Target's last part */
     struct str body;    /* form-encoded (EC2, STS) or JSON (SSM, Pricing) */
     bool once;          /* not idempotent and without a token: never sent twice */
+    /* Not NULL: the run can do without the answer. It is sent once, it does not count, and it ends
+     * when this is no longer 0. */
+    const atomic_int *stop;
     /* filled: */
     struct buf answer;   /* body of a good answer; free with buf_free */
     struct xml *xml;     /* EC2, STS: parsed into the call's arena */
@@ -43,7 +46,8 @@ void aws_client_close(struct aws_client *client);
  * first rc that is not 0, and that err. */
 int aws_call_many(struct aws_client *client, struct aws_call *calls, size_t n, struct err *err);
 int aws_call(struct aws_client *client, struct aws_call *call, struct err *err);
-size_t aws_client_calls(const struct aws_client *client); /* sent so far, retries included */
+size_t aws_client_calls(const struct aws_client *client); /* sent so far, retries included,
+                                                           * without those with a `stop` */
 
 /* What a failed answer means: code, message and request id from its body (EC2's XML or SSM's JSON),
  * and a hint of what to do for the codes that people meet. */

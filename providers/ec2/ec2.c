@@ -2,6 +2,7 @@
 #include "providers/ec2/ec2.h"
 
 #include "providers/ec2/internal.h"
+#include "providers/ec2/prices.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,4 +201,5 @@ const struct world ec2_world = {
     .close = close_session,
     .observe = observe,
     .apply = apply,
+    .price = ec2_price,
 };

@@ -1,6 +1,7 @@
 /* The server kind: what the spec wants of it. What EC2 says of it is server_live.c's, making and
  * changing it server_apply.c's. */
 #include "providers/ec2/internal.h"
+#include "providers/ec2/prices.h"
 #include "specs/sections/sections.h"
 
 #include <stdio.h>
@@ -270,5 +271,6 @@ const struct kind server_kind = {
     .loses = loses,
     .in_place = in_place,
     .endpoint = endpoint,
+    .costs = server_costs,
     .batch = batch,
 };

@@ -27,6 +27,9 @@ set_tests_properties(interop.moto PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE}
 add_test(NAME interop.ec2_fields COMMAND ${BERTH_TEST_PYTHON}
   ${CMAKE_CURRENT_LIST_DIR}/ec2_fields_test.py $<TARGET_FILE:berth>)
 set_tests_properties(interop.ec2_fields PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
+add_test(NAME interop.cost COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cost_test.py
+  $<TARGET_FILE:berth>)
+set_tests_properties(interop.cost PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
 add_test(NAME interop.sandbox_api COMMAND ${BERTH_TEST_PYTHON}
   ${CMAKE_CURRENT_LIST_DIR}/sandbox_api_test.py $<TARGET_FILE:berth>)
 add_test(NAME interop.sandbox_volumes COMMAND ${BERTH_TEST_PYTHON}
