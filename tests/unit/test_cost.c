@@ -156,6 +156,12 @@ static void test_words(void **state) {
     assert_text(&cost, "Cost: $0.0291 an hour running, $2.40 a month stopped.\n");
     cost_free(&cost);
     cost = cost_of(&grow, 1);
+    assert_text(&cost, "Cost: $0.0291 -> $0.0499 an hour running, $2.40 a month stopped.\n");
+    cost_free(&cost);
+    struct server_record off = small;
+    off.power = "stopped";
+    const struct change stop = CHANGE(ACTION_UPDATE, .before = &small, .after = &off);
+    cost = cost_of(&stop, 1);
     assert_text(&cost, "Cost: $0.0291 -> $0.0033 an hour as it stands; $0.0291 an hour running, "
                        "$2.40 a month stopped.\n");
     cost_free(&cost);
