@@ -1,7 +1,5 @@
 #include "cmd/session.h"
 
-#include "cmd/ask.h"
-#include "cmd/progress.h"
 #include "cmd/verbs.h"
 
 #include "cmd/show_cost.h"
@@ -16,6 +14,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
 
@@ -46,18 +45,15 @@ int session_random(void *buffer, size_t len) {
     return 0;
 }
 
-/* What a world waits for: known at once only when it waits long. */
-static void say_note(void *ctx, const char *text) {
-    const struct session *s = ctx;
-    if (s->view != NULL)
-        progress_say(s->view, text);
-    else
-        cmd_note(s->cmd, "%s", text);
-}
+static void say_note(void *ctx, const char *text) { cmd_note(ctx, "%s", text); }
 
-static int ask_at_terminal(void *ctx, const char *question, struct secret *ret, struct err *err) {
-    (void)ctx;
-    return ask_secret(question, ret, err);
+/* For others who find this run at work on a host. */
+static const char *who_am_i(struct session *s) {
+    char host[64] = "";
+    const char *user = get_env(NULL, "USER");
+    gethostname(host, sizeof host - 1);
+    return arena_printf(&s->arena, "%s%s%s (berth %s, process %ld)", user == NULL ? "" : user,
+                        user == NULL ? "" : "@", host, s->cmd->verb->name, (long)getpid());
 }
 
 /* ---- Steps */
@@ -244,14 +240,14 @@ int session_open_worlds(struct session *s, struct err *err) {
         .now = get_time,
         .random = session_random,
         .cancel = &s->cancel,
+        .who = who_am_i(s),
+        .waits = s->lock != NULL,
         .note = say_note,
-        .note_ctx = s,
-        .ask = ask_at_terminal,
+        .note_ctx = cmd,
     };
-    /* Without a region there is nothing to compare: a world that needs one says so. */
+    /* Without credentials there is nothing to compare: a world that needs them says so. */
     struct err ignored = {0};
-    if (provider_glue_region(&s->run, &s->arena, &s->run.region, &s->run.region_from, &ignored) ==
-        0) {
+    if (provider_glue_region(&s->run, &s->arena, &s->run.region, &ignored) == 0) {
         rc = check_same_region(s, err);
         if (rc < 0)
             return rc;

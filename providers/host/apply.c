@@ -1,61 +1,41 @@
 /* Converging a host: every step of a batch goes down one connection, without a round trip between
  * them; each is answered for as soon as the host says how it ended. */
-#include "providers/host/world.h"
+#include "providers/host/converge.h"
 
-#include "providers/host/internal.h"
 #include "providers/host/scripts.h"
+#include "providers/host/world.h"
 #include "specs/record.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define BOOT_S 240.0
-/* Of a step's output: what is kept, what of it an error shows, and how much of a line progress
- * does. */
-enum { TAIL_MAX = 3000, TAIL_SHOWN = 800, PROGRESS_MAX = 60 };
-
-enum step_status { STEP_WAITING, STEP_BEGUN, STEP_DONE, STEP_FAILED };
-
-struct convergence {
-    struct host_session *session;
-    struct batch *batch;
-    const struct apply_ops *ops;
-    struct host_connection *connection;
-    struct host_node *nodes;
-    struct host_step *steps;
-    enum step_status *status;
-    size_t current;   /* that the host is at; SIZE_MAX between steps */
-    size_t restarter; /* whose step ends with a restart of Jupyter; SIZE_MAX: none */
-    bool restarted;   /* and that step went well */
-    struct buf tail;  /* end of the current step's output */
-};
 
 static bool is_removal(const struct change *c) { return c->action == ACTION_DESTROY; }
 
 /* Nothing new is to start. */
-static bool is_cancelled(const struct convergence *x) {
+bool converge_is_cancelled(const struct convergence *x) {
     return atomic_load(x->session->run->cancel) > 0;
 }
 
-static bool is_open(const struct convergence *x, size_t i) {
+bool converge_is_open(const struct convergence *x, size_t i) {
     return x->status[i] == STEP_WAITING || x->status[i] == STEP_BEGUN;
 }
 
-static void begin(struct convergence *x, size_t i) {
+void converge_begin(struct convergence *x, size_t i) {
     x->status[i] = STEP_BEGUN;
     x->ops->begun(x->ops->ctx, x->batch->changes[i]);
 }
 
-static void fail(struct convergence *x, size_t i, const struct err *err) {
-    if (!is_open(x, i))
+void converge_fail(struct convergence *x, size_t i, const struct err *err) {
+    if (!converge_is_open(x, i))
         return;
     x->status[i] = STEP_FAILED;
     x->ops->failed(x->ops->ctx, x->batch->changes[i], err);
 }
 
 /* It was not begun. */
-static void leave_out(struct convergence *x, size_t i, const char *why) {
-    if (!is_open(x, i))
+void converge_leave_out(struct convergence *x, size_t i, const char *why) {
+    if (!converge_is_open(x, i))
         return;
     x->status[i] = STEP_FAILED;
     x->ops->not_begun(x->ops->ctx, x->batch->changes[i], why);
@@ -66,7 +46,7 @@ static bool needs(const struct change *c, const struct change *other) {
 }
 
 /* Leaves it out when something of the batch that it needs failed; false when nothing did. */
-static bool leave_out_blocked(struct convergence *x, size_t i) {
+bool converge_leave_out_blocked(struct convergence *x, size_t i) {
     size_t k = 0;
     while (k < x->batch->len &&
            (x->status[k] != STEP_FAILED || !needs(x->batch->changes[i], x->batch->changes[k])))
@@ -74,7 +54,7 @@ static bool leave_out_blocked(struct convergence *x, size_t i) {
     if (k == x->batch->len)
         return false;
     const char *why = arena_printf(x->batch->arena, "needs %s", x->batch->changes[k]->address);
-    leave_out(x, i, why == NULL ? "what it needs failed" : why);
+    converge_leave_out(x, i, why == NULL ? "what it needs failed" : why);
     return true;
 }
 
@@ -89,100 +69,15 @@ static int resolve_late(struct convergence *x, size_t i, struct err *err) {
     return rc < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
 }
 
-static void succeed(struct convergence *x, size_t i) {
+void converge_succeed(struct convergence *x, size_t i) {
     struct err err = {0};
     const void *record = is_removal(x->batch->changes[i]) ? NULL : x->steps[i].record;
     if (resolve_late(x, i, &err) < 0 ||
         x->ops->done(x->ops->ctx, x->batch->changes[i], record, &err) < 0) {
-        fail(x, i, &err);
+        converge_fail(x, i, &err);
     } else {
         x->status[i] = STEP_DONE;
     }
-}
-
-/* ---- What the host says while it converges */
-
-static void on_control(struct convergence *x, struct str line) {
-    struct str word, number, text;
-    int64_t i = 0, status = 0;
-    line.ptr++;
-    line.len--;
-    str_split(&line, '\t', &word);
-    if (str_eqc(word, "V")) {
-        struct str key = {NULL, 0};
-        str_split(&line, '\t', &key);
-        if (x->current == SIZE_MAX || line.ptr == NULL)
-            return;
-        const struct host_kind *kind = host_kind_of(x->batch->changes[x->current]->kind);
-        const char *k = arena_dup_str(x->batch->arena, key);
-        const char *v = arena_dup_str(x->batch->arena, line);
-        struct change *c = x->batch->changes[x->current];
-        struct host_step *step = &x->steps[x->current];
-        /* On disk at once: what was installed is berth's to remove even if this run is cut. Where
-         * the disk is full, the end of the step meets the same error. */
-        struct err ignored = {0};
-        if (kind->value != NULL && k != NULL && v != NULL && kind->value(step, k, v) == 0 &&
-            step->record != NULL)
-            x->ops->created(x->ops->ctx, c, c->address, step->record, &ignored);
-        return;
-    }
-    if (!str_split(&line, '\t', &number) || !str_to_i64(number, 0, (int64_t)x->batch->len - 1, &i))
-        return;
-    if (str_eqc(word, "B")) {
-        x->current = (size_t)i;
-        buf_reset(&x->tail);
-        begin(x, x->current);
-    } else if (str_eqc(word, "S")) {
-        if (!leave_out_blocked(x, (size_t)i))
-            leave_out(x, (size_t)i, "what it needs failed");
-    } else if (str_eqc(word, "E") && str_split(&line, '\t', &text) &&
-               str_to_i64(text, 0, 255, &status)) {
-        x->current = SIZE_MAX;
-        if (status == 0) {
-            if ((size_t)i != x->restarter)
-                succeed(x, (size_t)i);
-            else /* that one waits for Jupyter, when the host is done */
-                x->restarted = true;
-            return;
-        }
-        struct err err;
-        struct str tail = str_trim(buf_str(&x->tail));
-        size_t skip = tail.len > TAIL_SHOWN ? tail.len - TAIL_SHOWN : 0;
-        err_set(&err, ERRC_HOST, "exit %d:\n%s%.*s", (int)status, skip > 0 ? "…" : "",
-                (int)(tail.len - skip), tail.ptr + skip);
-        err_hint(&err, "mend what it says and apply again; to look at the server: berth ssh");
-        fail(x, (size_t)i, &err);
-    }
-}
-
-static void on_line(void *ctx, struct str line) {
-    struct convergence *x = ctx;
-    if (line.len > 1 && line.ptr[0] == '\001') {
-        on_control(x, line);
-        return;
-    }
-    if (x->current == SIZE_MAX || line.len == 0)
-        return;
-    if (x->tail.len + line.len + 1 > TAIL_MAX && x->tail.len > 0) {
-        size_t drop = x->tail.len / 2;
-        memmove(x->tail.ptr, x->tail.ptr + drop, x->tail.len - drop);
-        x->tail.len -= drop;
-    }
-    if (line.len > TAIL_MAX / 2)
-        line.len = TAIL_MAX / 2;
-    buf_addstr(&x->tail, line);
-    buf_addc(&x->tail, '\n');
-    char text[PROGRESS_MAX + 1];
-    struct str shown = str_trim(line);
-    snprintf(text, sizeof text, "%.*s", (int)(shown.len < PROGRESS_MAX ? shown.len : PROGRESS_MAX),
-             shown.ptr);
-    for (char *c = text; *c != '\0'; c++)
-        if ((unsigned char)*c < 0x20)
-            *c = ' ';
-    /* A line a package is too much: uv's " + name==1.0", dpkg's "(Reading database …". */
-    if (text[0] != '\0' && line.ptr[0] != ' ' && line.ptr[0] != '(' &&
-        !str_starts(shown, STR("Selecting ")) && !str_starts(shown, STR("Preparing to unpack ")))
-        x->ops->progress(x->ops->ctx, x->batch->changes[x->current], text);
 }
 
 /* ---- Composing */
@@ -193,7 +88,9 @@ static int compose_step(struct convergence *x, size_t i, struct buf *script, str
     for (size_t k = 0; k < i; k++)
         if (x->status[k] == STEP_WAITING && needs(x->batch->changes[i], x->batch->changes[k]))
             buf_addf(script, " %zu", k);
-    buf_addf(script, "; then begin %zu\n( set -e\n", i);
+    buf_addf(script, "; then begin %zu ", i);
+    shell_quote(script, x->batch->changes[i]->address);
+    buf_adds(script, "\n( set -e\n");
     int rc = kind->step(&x->steps[i], script, err);
     /* No `if` around the subshell itself: it would switch its set -e off. */
     if (i == x->restarter)
@@ -231,9 +128,9 @@ static void await_jupyter(struct convergence *x) {
         rc = health_wait(x->session->run, x->connection, health->url, arena, &err);
     }
     if (rc < 0)
-        fail(x, x->restarter, &err);
+        converge_fail(x, x->restarter, &err);
     else
-        succeed(x, x->restarter);
+        converge_succeed(x, x->restarter);
 }
 
 /* All that the host has not answered for. */
@@ -241,57 +138,70 @@ static void end_steps(struct convergence *x, const struct err *err) {
     for (size_t i = 0; i < x->batch->len; i++) {
         if (host_kind_of(x->batch->changes[i]->kind)->step == NULL)
             continue;
-        if (x->status[i] == STEP_WAITING && is_cancelled(x))
-            leave_out(x, i, "interrupted");
+        if (x->status[i] == STEP_WAITING && converge_is_cancelled(x))
+            converge_leave_out(x, i, "interrupted");
         else
-            fail(x, i, err);
+            converge_fail(x, i, err);
     }
+}
+
+static void begin_script(struct convergence *x, struct buf *script) {
+    const char *who = x->session->run->who;
+    buf_adds(script, "who=");
+    shell_quote(script, who == NULL ? "another run" : who);
+    buf_adds(script, "\nseen=");
+    shell_quote(script, x->connection->last);
+    buf_addc(script, '\n');
+    buf_adds(script, script_common);
+    buf_adds(script, script_busy);
+    for (size_t i = 0; script_converge[i] != NULL; i++)
+        buf_adds(script, script_converge[i]);
+    for (size_t i = 0; i < x->batch->len; i++) {
+        const struct host_kind *kind = host_kind_of(x->batch->changes[i]->kind);
+        if (kind->begin_early != NULL && !is_removal(x->batch->changes[i]))
+            kind->begin_early(&x->nodes[i], script);
+    }
+}
+
+/* How many steps it has. */
+static size_t compose(struct convergence *x, struct buf *script) {
+    size_t steps = 0;
+    begin_script(x, script);
+    for (size_t i = 0; i < x->batch->len; i++) {
+        struct err err = {0};
+        if (x->status[i] != STEP_WAITING || host_kind_of(x->batch->changes[i]->kind)->step == NULL)
+            continue;
+        if (converge_leave_out_blocked(x, i))
+            continue;
+        size_t before = script->len;
+        if (compose_step(x, i, script, &err) < 0) {
+            script->len = before;
+            converge_fail(x, i, &err);
+        } else {
+            steps++;
+        }
+    }
+    buf_adds(script, "exit 0\n");
+    return steps;
 }
 
 static void run_script(struct convergence *x) {
     _cleanup_secret_buf_ struct buf script = BUF_INIT(4 * (size_t)BUF_LARGE);
     _cleanup_buf_ struct buf errors = BUF_INIT(BUF_SMALL);
     struct err err = {0};
-    size_t steps = 0;
-    if (is_cancelled(x)) {
+    int status = 0;
+    if (converge_is_cancelled(x)) {
         end_steps(x, &err);
         return;
     }
-    buf_adds(&script, script_common);
-    for (size_t i = 0; script_converge[i] != NULL; i++)
-        buf_adds(&script, script_converge[i]);
-    for (size_t i = 0; i < x->batch->len; i++) {
-        const struct host_kind *kind = host_kind_of(x->batch->changes[i]->kind);
-        if (kind->begin_early != NULL && !is_removal(x->batch->changes[i]))
-            kind->begin_early(&x->nodes[i], &script);
-    }
-    for (size_t i = 0; i < x->batch->len; i++) {
-        if (x->status[i] != STEP_WAITING || host_kind_of(x->batch->changes[i]->kind)->step == NULL)
-            continue;
-        if (leave_out_blocked(x, i))
-            continue;
-        size_t before = script.len;
-        if (compose_step(x, i, &script, &err) < 0) {
-            script.len = before;
-            fail(x, i, &err);
-        } else {
-            steps++;
-        }
-    }
-    if (steps == 0)
+    if (compose(x, &script) == 0)
         return;
-    buf_adds(&script, "exit 0\n");
-    int status = 0;
     int rc = script.failed ? err_set(&err, ERRC_LIMIT, "there is more to send than fits in memory")
-                           : ssh_run(x->connection->ssh, "sudo -n sh -s", buf_str(&script), on_line,
-                                     x, NULL, &errors, script_stop, &status, &err);
+                           : converge_on_host(x, &script, &errors, &status, &err);
     if (rc < 0)
         host_disconnect(x->session, x->connection);
-    else if (is_cancelled(x))
-        err_set(&err, ERRC_CANCELLED, "interrupted");
-    else
-        err_set(&err, ERRC_HOST, "the host stopped (exit %d): %.400s", status, buf_cstr(&errors));
-    if (rc == 0 && x->restarted && is_open(x, x->restarter))
+    rc = converge_explain(x, rc, status, &errors, &err);
+    if (rc == 0 && x->restarted && converge_is_open(x, x->restarter))
         await_jupyter(x);
     end_steps(x, &err);
 }
@@ -304,18 +214,18 @@ static void run_local(struct convergence *x, bool before) {
             return;
         if (kind->local == NULL || x->status[i] != STEP_WAITING)
             continue;
-        if (leave_out_blocked(x, i))
+        if (converge_leave_out_blocked(x, i))
             continue;
-        if (is_cancelled(x)) {
-            leave_out(x, i, "interrupted");
+        if (converge_is_cancelled(x)) {
+            converge_leave_out(x, i, "interrupted");
             continue;
         }
         struct err err = {0};
-        begin(x, i);
+        converge_begin(x, i);
         if (kind->local(&x->steps[i], x->connection, x->ops, &err) < 0)
-            fail(x, i, &err);
+            converge_fail(x, i, &err);
         else
-            succeed(x, i);
+            converge_succeed(x, i);
     }
 }
 
@@ -356,9 +266,10 @@ static int prepare(struct convergence *x, struct err *err) {
 }
 
 /* Nothing has been started on a host that is yet to be reached. */
-static bool is_given_up(void *ctx) { return is_cancelled(ctx); }
+static bool is_given_up(void *ctx) { return converge_is_cancelled(ctx); }
 
-static int connect(struct convergence *x, const char *parent, struct err *err) {
+int converge_connect(struct convergence *x, double boot_s, struct err *err) {
+    const char *parent = x->batch->changes[0]->parent;
     struct endpoint endpoint;
     struct arena *arena = x->batch->arena;
     if (x->ops->endpoint(x->ops->ctx, parent, arena, &endpoint) < 0 || endpoint.address == NULL)
@@ -367,10 +278,24 @@ static int connect(struct convergence *x, const char *parent, struct err *err) {
     const struct host_key_record *record =
         address == NULL ? NULL : x->ops->lookup.record(x->ops->lookup.ctx, address, NULL);
     const struct host_keys keys = host_keys_of(x->session->run, parent, &endpoint, record, arena);
-    for (size_t i = 0; i < x->batch->len; i++)
-        x->ops->progress(x->ops->ctx, x->batch->changes[i], i == 0 ? "connecting" : "waiting");
-    return host_connect(x->session, parent, &endpoint, &keys, BOOT_S, is_given_up, x,
+    return host_connect(x->session, parent, &endpoint, &keys, boot_s, is_given_up, x,
                         &x->connection, err);
+}
+
+/* Its turn on the connection; which may have been lost while another batch had it. */
+static int take_connection(struct convergence *x, struct err *err) {
+    pthread_mutex_lock(&x->connection->mutex);
+    while (!ssh_is_alive(x->connection->ssh)) {
+        pthread_mutex_unlock(&x->connection->mutex);
+        host_disconnect(x->session, x->connection);
+        int rc = converge_connect(x, REJOIN_S, err);
+        if (rc < 0)
+            return rc;
+        pthread_mutex_lock(&x->connection->mutex);
+    }
+    for (size_t i = 0; i < x->batch->len; i++)
+        x->nodes[i].connection = x->connection;
+    return 0;
 }
 
 int host_apply(void *session, struct batch *batch, const struct apply_ops *ops, struct err *err) {
@@ -380,7 +305,9 @@ int host_apply(void *session, struct batch *batch, const struct apply_ops *ops, 
                             .current = SIZE_MAX,
                             .restarter = find_restarter(batch),
                             .tail = BUF_INIT(BUF_SMALL)};
-    int rc = connect(&x, batch->changes[0]->parent, err);
+    for (size_t i = 0; i < batch->len; i++)
+        ops->progress(ops->ctx, batch->changes[i], i == 0 ? "connecting" : "waiting");
+    int rc = converge_connect(&x, BOOT_S, err);
     if (rc == -ERRC_CANCELLED) {
         for (size_t i = 0; i < batch->len; i++)
             ops->not_begun(ops->ctx, batch->changes[i], "interrupted");
@@ -388,8 +315,9 @@ int host_apply(void *session, struct batch *batch, const struct apply_ops *ops, 
     }
     if (rc == 0)
         rc = prepare(&x, err);
-    if (rc == 0 && x.connection != NULL) {
-        pthread_mutex_lock(&x.connection->mutex);
+    if (rc == 0)
+        rc = take_connection(&x, err);
+    if (rc == 0) {
         run_local(&x, true);
         run_script(&x);
         run_local(&x, false);

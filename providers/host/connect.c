@@ -73,9 +73,16 @@ int host_connect(struct host_session *s, const char *parent, const struct endpoi
     pthread_mutex_lock(s->mutex);
     struct host_connection *c = find(s, parent);
     bool good = c != NULL && is_good(c, endpoint);
+    char last[RUN_SIZE] = "";
     if (c != NULL && !good) {
         retire(s, c);
         c = NULL;
+    }
+    for (struct host_connection *old = s->retired; c == NULL && old != NULL; old = old->next) {
+        if (strcmp(old->parent, parent) == 0) { /* the newest comes first */
+            memcpy(last, old->last, sizeof last);
+            break;
+        }
     }
     pthread_mutex_unlock(s->mutex);
     if (good) {
@@ -90,6 +97,7 @@ int host_connect(struct host_session *s, const char *parent, const struct endpoi
         return err_set(err, ERRC_NOMEM, "out of memory");
     }
     snprintf(c->parent, sizeof c->parent, "%s", parent);
+    memcpy(c->last, last, sizeof last);
     struct strlist accepted = {0};
     if (keys->pinned != NULL)
         strlist_add(&c->arena, &accepted, keys->pinned);

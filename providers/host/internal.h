@@ -16,10 +16,16 @@
 #define HOST_CONFIG HOST_ETC "/jupyter_server_config.json"
 #define HOST_CERT HOST_ETC "/tls/cert.pem"
 #define HOST_KEY HOST_ETC "/tls/key.pem"
-#define HOST_STALE HOST_ETC "/restart" /* there while the service runs with older files */
+#define HOST_ENV_CUT HOST_ENV ".cut" /* there while the environment is being made */
+#define HOST_RUN "/run/berth"        /* of the run that is going on; gone after a reboot */
+#define HOST_LOCK HOST_RUN "/lock"
+#define HOST_STATE "/var/lib/berth"
+#define HOST_ADDED HOST_STATE "/packages" /* that berth installed, one a line */
+#define HOST_STALE HOST_ETC "/restart"    /* there while the service runs with older files */
 #define HOST_SERVICE "berth-jupyter.service"
 #define HOST_UNIT "/etc/systemd/system/" HOST_SERVICE
 
+enum { RUN_SIZE = 16 };
 enum { CA_DAYS = 3650, LEAF_DAYS = 825, LEAF_DAYS_LEFT = 30, TOKEN_SIZE = 64 };
 
 struct host_session {
@@ -36,6 +42,7 @@ struct host_connection {
     struct endpoint endpoint; /* strings in `arena` */
     struct arena arena;
     pthread_mutex_t mutex; /* one command at a time */
+    char last[RUN_SIZE];   /* which run changed the host last, as far as is known; or "" */
     bool pinned;           /* the host showed its own key, not the one-time key */
     char host_key[256];    /* that it showed */
 };

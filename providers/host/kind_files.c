@@ -145,11 +145,14 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     RECORD *r = record;
     const RECORD *want = node->desired != NULL ? node->desired : node->recorded;
     r->to = want->to;
-    *ret = node->recorded == NULL ? LIVE_NONE : LIVE_OURS;
     int rc = read_entries(node, facts, node->recorded, r);
     if (rc == 0 && want != node->recorded)
         rc = read_entries(node, facts, want, r);
     strmap_sort(&r->entries);
+    /* A run that was cut off from its host has done it, perhaps. */
+    bool all =
+        node->desired != NULL && want->entries.len > 0 && strmap_equal(&want->entries, &r->entries);
+    *ret = node->recorded == NULL && !all ? LIVE_NONE : LIVE_OURS;
     return rc;
 }
 

@@ -128,7 +128,7 @@ int health_wait(const struct run *run, struct host_connection *c, const char *ur
     struct err ignored;
     int status = 0;
     ssh_run(c->ssh, "sudo -n journalctl -u " HOST_SERVICE " -n 12 --no-pager -o cat",
-            (struct str){"", 0}, NULL, NULL, &log, NULL, NULL, &status, &ignored);
+            (struct str){"", 0}, &log, NULL, &status, &ignored);
     err_set(err, ERRC_HOST, "Jupyter does not answer at %s. Its log ends with:\n%.600s", url,
             buf_cstr(&log));
     err_hint(err, "look at it: berth ssh -- sudo journalctl -u " HOST_SERVICE);

@@ -96,8 +96,7 @@ static int run_script(struct host_connection *c, const char *script, struct buf 
                       struct err *err) {
     _cleanup_buf_ struct buf errors = BUF_INIT(BUF_SMALL);
     int status = 0;
-    int rc = ssh_run(c->ssh, "sudo -n sh -s", str_of(script), NULL, NULL, out, &errors, NULL,
-                     &status, err);
+    int rc = ssh_run(c->ssh, "sudo -n sh -s", str_of(script), out, &errors, &status, err);
     if (rc == 0 && status != 0)
         rc = err_set(err, ERRC_HOST, "exit %d: %.400s", status, buf_cstr(&errors));
     return rc;

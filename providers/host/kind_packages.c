@@ -39,7 +39,8 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
                : host_desire_each(in, out, &host_packages_kind, "packages", deps, fill, NULL);
 }
 
-/* What is asked about: all that is wanted, and all that berth once installed. */
+/* What is asked about: all that is wanted, and all that berth once installed, as the state says or
+ * the host. */
 static int probe(const struct host_node *node, struct buf *script) {
     const RECORD *const records[] = {node->desired, node->recorded};
     buf_adds(script, "set --");
@@ -53,7 +54,9 @@ static int probe(const struct host_node *node, struct buf *script) {
             }
     }
     buf_adds(script,
-             "\nknow_packages \"$@\"\nfor p; do has_package \"$p\" && fact \"+$p\" yes; done\n");
+             "\nif [ -r " HOST_ADDED " ]; then while read -r p; do set -- \"$@\" \"$p\"; "
+             "fact added \"$p\"; done <" HOST_ADDED "; fi\n"
+             "know_packages \"$@\"\nfor p; do has_package \"$p\" && fact \"+$p\" yes; done\n");
     return 0;
 }
 
@@ -70,16 +73,32 @@ static int keep_installed(const struct host_node *node, const struct facts *fact
     return 0;
 }
 
+static int add_remembered(const struct host_node *node, const struct facts *facts,
+                          struct strlist *added) {
+    for (size_t i = 0; i < facts->len; i++) {
+        const struct fact *f = &facts->items[i];
+        if (strcmp(f->key, "added") == 0 && strcmp(f->node, node->address) == 0 &&
+            !strlist_has(added, f->value) && strlist_add(node->arena, added, f->value) < 0)
+            return -ERRC_NOMEM;
+    }
+    return 0;
+}
+
 static int read(const struct host_node *node, const struct facts *facts, void *record,
                 enum presence *ret, struct err *err) {
     (void)err;
     RECORD *r = record;
     const RECORD *desired = node->desired;
     const RECORD *recorded = node->recorded;
-    *ret = recorded != NULL ? LIVE_OURS : LIVE_NONE;
     int rc = desired == NULL ? 0 : keep_installed(node, facts, &desired->packages, &r->packages);
-    if (recorded != NULL)
-        r->added = recorded->added; /* a run that was cut may be about to install them */
+    bool all =
+        desired != NULL && desired->packages.len > 0 && r->packages.len == desired->packages.len;
+    for (size_t i = 0; rc == 0 && recorded != NULL && i < recorded->added.len; i++)
+        rc = strlist_add(node->arena, &r->added, recorded->added.items[i]);
+    if (rc == 0)
+        rc = add_remembered(node, facts, &r->added);
+    /* A run that was cut off from its host has done it, perhaps. */
+    *ret = recorded != NULL || all || r->added.len > 0 ? LIVE_OURS : LIVE_NONE;
     /* What berth installed and the spec no longer names is to go: it shows as a difference. */
     if (rc == 0)
         rc = keep_installed(node, facts, &r->added, &r->packages);
@@ -118,7 +137,7 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
         buf_adds(script, "set --");
         add_names(script, &after->packages);
         buf_adds(script, "\nknow_packages \"$@\"\nwanted=\nfor p; do if ! has_package \"$p\"; then "
-                         "wanted=\"$wanted $p\"; value added \"$p\"; fi; done\n"
+                         "wanted=\"$wanted $p\"; note_package \"$p\"; fi; done\n"
                          "if [ -n \"$wanted\" ]; then install_packages $wanted; fi\n");
     }
     if (remove.len > 0) {

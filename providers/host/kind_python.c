@@ -46,7 +46,8 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
 
 static int probe(const struct host_node *node, struct buf *script) {
     (void)node;
-    buf_adds(script, "if [ -x " HOST_ENV "/bin/python ] && [ -f " HOST_ENV "/pyvenv.cfg ]; then\n"
+    buf_adds(script, "if [ -x " HOST_ENV "/bin/python ] && [ -f " HOST_ENV
+                     "/pyvenv.cfg ] && [ ! -e " HOST_ENV_CUT " ]; then\n"
                      "while IFS='= ' read -r k v; do case $k in version|version_info) fact python "
                      "\"${v#= }\";; esac; done <" HOST_ENV "/pyvenv.cfg\nfi\n");
     return 0;

@@ -188,7 +188,6 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     const RECORD *desired = node->desired;
     const RECORD *recorded = node->recorded;
     int rc = 0;
-    *ret = recorded == NULL ? LIVE_NONE : LIVE_OURS;
     if (recorded != NULL) {
         r->index_url = recorded->index_url;
         r->environment = recorded->environment;
@@ -198,6 +197,10 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     if (rc == 0 && desired != NULL)
         rc = read_packages(node, facts, &desired->packages, &r->packages);
     strmap_sort(&r->packages);
+    /* A run that was cut off from its host has done it, perhaps. */
+    bool all = desired != NULL && desired->packages.len > 0 &&
+               strmap_equal(&desired->packages, &r->packages);
+    *ret = recorded == NULL && !all ? LIVE_NONE : LIVE_OURS;
     return rc;
 }
 

@@ -5,7 +5,9 @@
 #include "providers/host/scripts.h"
 #include "specs/record.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { TARGETS_AT_ONCE = 64 };
 
@@ -58,7 +60,10 @@ static int collect(struct target *t) {
 }
 
 static int compose(const struct target *t, struct buf *script) {
+    buf_addf(script, "wait=%s\n", t->session->run->waits ? "yes" : "no");
     buf_adds(script, script_common);
+    buf_adds(script, script_busy);
+    buf_adds(script, script_probe_lock);
     buf_adds(script, script_probe);
     for (size_t i = 0; i < t->len; i++) {
         const struct host_kind *kind = host_kind_of(t->kinds[i]);
@@ -132,6 +137,39 @@ static bool is_untouched(const struct target *t, const struct host_keys *keys) {
     return keys->pinned == NULL;
 }
 
+struct hearing {
+    struct target *target;
+    struct buf *out;
+    bool busy; /* somebody is at work, and it is not waited for */
+};
+
+/* "berth<tab>busy<tab>WHO" comes at once, all else when that has ended. */
+static void on_line(void *ctx, struct str line) {
+    static const char mark[] = "berth\tbusy\t";
+    struct hearing *h = ctx;
+    const struct run *run = h->target->session->run;
+    buf_addstr(h->out, line);
+    buf_addc(h->out, '\n');
+    if (!str_starts(line, STR(mark)))
+        return;
+    h->busy = !run->waits;
+    if (run->waits && run->note != NULL) {
+        const char *text =
+            arena_printf(&h->target->part.arena, "%s: waiting for %.*s", h->target->target->address,
+                         (int)(line.len - strlen(mark)), line.ptr + strlen(mark));
+        if (text != NULL)
+            run->note(run->note_ctx, text);
+    }
+}
+
+static int say_busy(const struct target *t, const struct facts *facts, struct err *err) {
+    const char *who = facts_get(facts, "berth", "busy");
+    err_set(err, ERRC_LOCKED, "%s is at work on %s", who == NULL ? "another run" : who,
+            t->target->address);
+    err_hint(err, "wait for it to end; berth apply does");
+    return -ERRC_LOCKED;
+}
+
 static int probe(struct target *t, struct err *err) {
     struct host_connection *c = NULL;
     const struct host_keys keys = find_keys(t);
@@ -155,8 +193,15 @@ static int probe(struct target *t, struct err *err) {
     rc = compose(t, &script);
     if (rc < 0)
         return err_set(err, ERRC_NOMEM, "out of memory");
-    rc = ssh_run(c->ssh, "sudo -n sh -s", buf_str(&script), NULL, NULL, &out, &errors, NULL,
-                 &status, err);
+    struct hearing hearing = {.target = t, .out = &out};
+    const struct ssh_command command = {.command = "sudo -n sh -s",
+                                        .input = buf_str(&script),
+                                        .on_line = on_line,
+                                        .ctx = &hearing,
+                                        .errors = &errors};
+    rc = ssh_run_command(c->ssh, &command, &status, err);
+    if (rc == 0 && out.failed)
+        rc = err_set(err, ERRC_LIMIT, "%s: the output is too long", t->target->address);
     if (rc < 0) {
         host_disconnect(t->session, c);
         return rc;
@@ -171,6 +216,11 @@ static int probe(struct target *t, struct err *err) {
     if (t->started)
         pthread_join(t->local_thread, NULL);
     t->started = false;
+    const char *last = rc < 0 ? NULL : facts_get(&facts, "berth", "last");
+    if (last != NULL)
+        snprintf(c->last, sizeof c->last, "%s", last);
+    if (rc == 0 && hearing.busy)
+        rc = say_busy(t, &facts, err);
     if (rc == 0)
         rc = read_nodes(t, &facts, err);
     facts_free(&facts);

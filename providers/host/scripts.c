@@ -37,23 +37,66 @@ const char script_probe[] =
     "\"\\t\" substr($0, 1, i - 1) }'\n"
     "}\n";
 
+/* One run at a time on a host. The lock's file says who has it, since when (seconds of the host's
+ * clock) and at which step; `last` which run was the last to change anything. */
+const char script_busy[] =
+    "who_is_busy() { read -r since who <" HOST_LOCK " || :; at=; "
+    "[ ! -r " HOST_RUN "/at ] || read -r at <" HOST_RUN "/at || :\n"
+    "  printf '%s%s, for %s s now' \"${who:-another run}\" \"${at:+, at $at}\" "
+    "$(($(date +%s) - ${since:-$(date +%s)})); }\n";
+
+/* A probe looks at what stands still: it waits for a run to end, or says who is at work. */
+const char script_probe_lock[] =
+    "if [ -e " HOST_LOCK " ]; then\n"
+    "exec 9<" HOST_LOCK "\n"
+    "if ! flock -s -n 9; then\n"
+    "printf 'berth\\tbusy\\t%s\\n' \"$(who_is_busy)\"\n"
+    "[ \"$wait\" = yes ] || exit 0\n"
+    "flock -s 9\n"
+    "fi\n"
+    "fi\n"
+    "last=none; [ ! -e " HOST_RUN "/last ] || read -r last l <" HOST_RUN "/last || :\n"
+    "printf 'berth\\tlast\\t%s\\n' \"$last\"\n";
+
+/* The steps must not end, nor stand still, with the connection: the whole script is taken first,
+ * runs in a session of its own, and writes to a file, which is what the connection hears of it.
+ * What comes on the connection behind the script (files) is its input. */
+const char script_start[] =
+    "sudo -n sh -c 'umask 077; mkdir -p " HOST_RUN " && w=$(mktemp -d " HOST_RUN "/XXXXXX) || "
+    "exit 1\n"
+    "head -c \"$0\" >\"$w/script\"\n"
+    "[ \"$(wc -c <\"$w/script\")\" -eq \"$0\" ] || { rm -rf \"$w\"; exit 1; }\n"
+    ": >\"$w/log\"\n"
+    "exec 3<&0\n"
+    "setsid sh \"$w/script\" \"$w\" <&3 >>\"$w/log\" 2>&1 3<&- &\n"
+    "exec tail -c +1 -s 0.1 --pid=$! -f \"$w/log\" 3<&-' ";
+
+const char script_rejoin[] = "sudo -n sh -c 'w=" HOST_RUN "/$0; [ -e \"$w/log\" ] || exit 1\n"
+                             "exec tail -c +\"$2\" -s 0.1 --pid=\"$1\" -f \"$w/log\"' ";
+
 /* Steps run one after another; what fails holds back only what needs it. Lines that start with
- * \001 are for berth: B(egin) N, E(nd) N STATUS, S(kipped) N, V(alue) KEY VALUE. */
+ * \001 are for berth: I(s) RUN PID, W(aiting for) WHO, M(oved by) WHO, B(egin) N, E(nd) N STATUS,
+ * S(kipped) N, V(alue) KEY VALUE, Z (the end). */
 static const char protocol[] =
-    "work=$(mktemp -d /run/berth.XXXXXX) || exit 1\n"
-    /* When berth goes away in the middle of a step, somebody still reads what the step says: it is
-     * finished, not cut in what dpkg or uv are writing. No other step follows. */
-    "mkfifo \"$work/out\"\n"
-    "{ cat; : >\"$work/gone\"; cat >/dev/null; } <\"$work/out\" &\n"
-    "relay=$!\n"
-    "exec 3>&1 >\"$work/out\"\n"
-    "trap 'exec >/dev/null; wait $relay; rm -rf \"$work\"' EXIT\n"
-    /* What such a run left running holds this lock; who waited in vain gives up. */
-    "exec 9>/run/berth.lock\n"
-    "flock -w 600 9 2>/dev/null || :\n"
-    "( trap '' PIPE; echo >&3 ) 2>/dev/null || exit 1\n"
-    "exec 3>&-\n"
-    "begin() { [ ! -e \"$work/gone\" ] || exit 1; printf '\\001B\\t%s\\n' \"$1\"; }\n"
+    "work=$1; rm -f \"$work/script\"\n"
+    "exec 4<&0 </dev/null\n"
+    "printf '\\001I\\t%s\\t%s\\n' \"${work##*/}\" $$\n"
+    "exec 9<>" HOST_LOCK "\n"
+    "if ! flock -n 9; then printf '\\001W\\t%s\\n' \"$(who_is_busy)\"; flock 9; fi\n"
+    "trap ': >" HOST_LOCK "; rm -f " HOST_RUN "/at; printf \"\\001Z\\n\"' EXIT\n"
+    /* Asked to stop while it waited. */
+    "[ ! -e \"$work/gone\" ] || exit 0\n"
+    "printf '%s %s\\n' \"$(date +%s)\" \"$who\" >" HOST_LOCK "\n"
+    "last=none; by=; [ ! -e " HOST_RUN "/last ] || read -r last by <" HOST_RUN "/last || :\n"
+    /* Also after a reboot: the steps are good for the world that was seen. */
+    "if [ -n \"$seen\" ] && [ \"$last\" != \"$seen\" ] && [ \"$last\" != none ]; then "
+    "printf '\\001M\\t%s\\n' \"$by\"; exit 0; fi\n"
+    "printf '%s %s\\n' \"${work##*/}\" \"$who\" >" HOST_RUN "/last\n"
+    /* What earlier runs left. */
+    "for d in " HOST_RUN "/??????; do [ \"$d\" = \"$work\" ] || rm -rf \"$d\"; done\n"
+    "mkdir -p " HOST_STATE "\n"
+    "begin() { [ ! -e \"$work/gone\" ] || exit 0; printf '%s\\n' \"$2\" >" HOST_RUN "/at; "
+    "printf '\\001B\\t%s\\n' \"$1\"; }\n"
     "end() { printf '\\001E\\t%s\\t%s\\n' \"$1\" \"$2\"; [ \"$2\" = 0 ] || : >\"$work/failed.$1\"; "
     "}\n"
     "skip() { printf '\\001S\\t%s\\n' \"$1\"; : >\"$work/failed.$1\"; }\n"
@@ -91,6 +134,11 @@ static const char environment[] =
 /* Packages of the distribution. The lists are fetched anew only when an install fails. What others
  * need is not removed with them: dpkg and rpm refuse, and it stays. */
 static const char packages[] =
+    /* The host remembers what berth installed: a cut connection loses no word of it. */
+    "note_package() { value added \"$1\"; printf '%s\\n' \"$1\" >>" HOST_ADDED "; }\n"
+    "forget_package() { value removed \"$1\"; if [ -e " HOST_ADDED " ]; then "
+    "grep -vxF -e \"$1\" " HOST_ADDED " >" HOST_ADDED ".new || :; "
+    "mv -f " HOST_ADDED ".new " HOST_ADDED "; fi; }\n"
     "if command -v apt-get >/dev/null; then\n"
     /* apt waits for dpkg's lock only; those of its lists and downloads are held for a while by what
      * a fresh instance does at boot (cloud-init, unattended-upgrades). */
@@ -109,14 +157,14 @@ static const char packages[] =
     "install_packages() { apt_install \"$@\" || { dpkg --configure -a; apt update && "
     "apt_install \"$@\"; }; }\n"
     "remove_packages() { for p; do dpkg --remove \"$p\" || echo \"$p stays: others need it\"; "
-    "value removed \"$p\"; done; }\n"
+    "forget_package \"$p\"; done; }\n"
     "dist_python() { [ -n \"$(apt-cache -q policy \"python$1\" 2>/dev/null)\" ] && "
     "install_packages \"python$1\" \"python$1-venv\"; }\n"
     "venv_package=python3-venv\n"
     "else\n"
     "install_packages() { dnf -y -q install \"$@\"; }\n"
     "remove_packages() { for p; do rpm -e \"$p\" || echo \"$p stays: others need it\"; "
-    "value removed \"$p\"; done; }\n"
+    "forget_package \"$p\"; done; }\n"
     "dist_python() { dnf -y -q install \"python$1\" 2>/dev/null; }\n"
     "venv_package=python3-pip\n"
     "fi\n";
@@ -132,7 +180,7 @@ static const char python[] =
     "  if [ -x " HOST_UV " ] || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then return 0; "
     "fi\n"
     "  : >\"$work/uv.busy\"\n"
-    "  ( make_uv \"$1\"; rm -f \"$work/uv.busy\" ) >/dev/null 2>&1 </dev/null &\n"
+    "  ( make_uv \"$1\"; rm -f \"$work/uv.busy\" ) >/dev/null 2>&1 </dev/null 4<&- 9>&- &\n"
     "}\n"
     "need_uv() {\n"
     "  while [ -e \"$work/uv.busy\" ]; do sleep 0.05; done\n"
@@ -157,9 +205,11 @@ static const char python[] =
     "|| " HOST_UV " python install \"$v\"; fi\n"
     "  if [ -z \"$p\" ] && [ ! -x " HOST_UV " ]; then echo \"there is no Python $v for this "
     "system\"; return 1; fi\n"
+    "  : >" HOST_ENV_CUT "\n"
     "  rm -rf " HOST_ENV "\n"
     "  if [ -x " HOST_UV " ]; then " HOST_UV " venv -q --seed --python \"${p:-$v}\" " HOST_ENV "\n"
     "  else \"$p\" -m venv " HOST_ENV "; fi\n"
+    "  rm -f " HOST_ENV_CUT "\n"
     "}\n"
     "pip_install() {\n"
     "  if [ -x " HOST_UV " ]; then " HOST_UV " pip install --python " HOST_ENV
@@ -174,7 +224,7 @@ static const char python[] =
     /* So that %pip works in a notebook. */
     "own_environment() { find " HOST_ENV " ! -user \"$1\" -exec chown -h \"$1:\" {} +; }\n";
 
-const char script_stop[] =
-    "sudo -n sh -c 'for d in /run/berth.??????; do [ ! -d \"$d\" ] || : >\"$d/gone\"; done'";
+const char script_stop[] = "sudo -n sh -c 'for d in " HOST_RUN "/??????; do "
+                           "[ ! -d \"$d\" ] || : >\"$d/gone\"; done'";
 
 const char *const script_converge[] = {protocol, environment, packages, python, NULL};

@@ -1,7 +1,9 @@
 /* The shell that every probe and every converge starts with. */
 #pragma once
 
-extern const char script_common[], script_probe[];
+extern const char script_common[], script_busy[], script_probe_lock[], script_probe[];
 extern const char *const script_converge[]; /* parts, ends with NULL */
+/* Commands; what follows are the length of the script; or RUN PID FROM (the byte, from 1). */
+extern const char script_start[], script_rejoin[];
 /* A command of its own: the script that runs on the host starts no further step. */
 extern const char script_stop[];

@@ -7,6 +7,8 @@
 #include "specs/buf.h"
 #include "specs/err.h"
 
+#include <sys/types.h>
+
 struct ssh;
 
 struct ssh_in {
@@ -26,10 +28,31 @@ void ssh_close(struct ssh *ssh);
 /* Good for another command: the peer has not closed it, and it was in use a moment ago. */
 bool ssh_is_alive(const struct ssh *ssh);
 
-/* Run a command; `input` is streamed to it. Each line of its output goes to on_line (NULL: to
- * `out`); its stderr's last part to `errors`. `stop`: a command that is run beside it at the first
- * Ctrl-C, so that it ends early; NULL for none. 0 with the exit status in *ret_status, -ERRC_HOST
- * when a signal ended it, or an error of the connection. `out->max` bounds the output. */
-int ssh_run(struct ssh *ssh, const char *command, struct str input,
-            void (*on_line)(void *line_ctx, struct str line), void *line_ctx, struct buf *out,
-            struct buf *errors, const char *stop, int *ret_status, struct err *err);
+/* What is sent after `input`, made as it is needed: up to `size` bytes into `to`; how many, 0 at
+ * the end, a negative code with `err` set when it cannot go on. */
+struct ssh_source {
+    ssize_t (*read)(void *ctx, char *to, size_t size, struct err *err);
+    void *ctx;
+};
+
+/* A command and where its input comes from and its output goes to. */
+struct ssh_command {
+    const char *command;
+    struct str input;                            /* streamed to it */
+    const struct ssh_source *source;             /* and then this; NULL for nothing */
+    void (*on_line)(void *ctx, struct str line); /* gets each line; NULL: `out` gets all */
+    void *ctx;
+    const bool *enough; /* set by on_line: nothing more needs to be heard; or NULL */
+    struct buf *out;    /* `max` bounds it; or NULL */
+    struct buf *errors; /* the last part of its stderr; or NULL */
+    /* A command that is run beside it at the first Ctrl-C, so that it ends early; or NULL. */
+    const char *stop;
+};
+
+/* 0 with the exit status in *ret_status (0 when `enough` was heard), -ERRC_HOST when a signal ended
+ * it, what the source said, or an error of the connection. */
+int ssh_run_command(struct ssh *ssh, const struct ssh_command *command, int *ret_status,
+                    struct err *err);
+/* The same for a command with no more than text in, and text or lines out. */
+int ssh_run(struct ssh *ssh, const char *command, struct str input, struct buf *out,
+            struct buf *errors, int *ret_status, struct err *err);

@@ -1,30 +1,36 @@
 /* One command over an SSH connection: its input streamed, its output by the line. */
 #include "providers/host/ssh_internal.h"
 
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
     OPEN_MS = 15000,   /* until the channel stands, and until it is closed */
     IDLE_MS = 3600000, /* a step that says nothing for that long is stuck */
     ASIDE_S = 10,      /* for a command beside another */
-    ERRORS_MAX = 16384
+    ERRORS_MAX = 16384,
+    LINE_MAX_BYTES = 24 * 1024 * 1024,
+    SOURCE_BYTES = 256 * 1024, /* of a source at once */
+    SEND_BROKEN = INT_MIN,     /* told apart from the codes of a source */
 };
 
 struct exchange {
+    const struct ssh_command *command;
     LIBSSH2_CHANNEL *channel;
-    struct str input;
+    struct str input; /* still to be sent */
+    char *chunk;      /* of the source; SOURCE_BYTES */
     bool input_ended;
-    struct buf line; /* the unfinished last one */
-    void (*on_line)(void *ctx, struct str line);
-    void *ctx;
-    struct buf *out, *errors;
+    struct buf line;  /* the unfinished last one */
     const char *stop; /* still to be run aside at the first Ctrl-C, or NULL */
+    struct err *err;
 };
 
 static void take_output(struct exchange *r, const char *bytes, size_t len) {
-    if (r->on_line == NULL) {
-        if (r->out != NULL)
-            buf_add(r->out, bytes, len);
+    const struct ssh_command *c = r->command;
+    if (c->on_line == NULL) {
+        if (c->out != NULL)
+            buf_add(c->out, bytes, len);
         return;
     }
     for (size_t i = 0; i < len; i++) {
@@ -33,21 +39,55 @@ static void take_output(struct exchange *r, const char *bytes, size_t len) {
                 buf_addc(&r->line, bytes[i]);
             continue;
         }
-        r->on_line(r->ctx, buf_str(&r->line));
+        c->on_line(c->ctx, buf_str(&r->line));
         buf_reset(&r->line);
     }
 }
 
 /* Keeps the end: that is where programs say why they stopped. */
 static void take_errors(struct exchange *r, const char *bytes, size_t len) {
-    if (r->errors == NULL)
+    struct buf *errors = r->command->errors;
+    if (errors == NULL)
         return;
-    if (r->errors->len + len > ERRORS_MAX && r->errors->len > 0) {
-        size_t drop = r->errors->len / 2;
-        memmove(r->errors->ptr, r->errors->ptr + drop, r->errors->len - drop);
-        r->errors->len -= drop;
+    if (errors->len + len > ERRORS_MAX && errors->len > 0) {
+        size_t drop = errors->len / 2;
+        memmove(errors->ptr, errors->ptr + drop, errors->len - drop);
+        errors->len -= drop;
     }
-    buf_add(r->errors, bytes, len < ERRORS_MAX ? len : ERRORS_MAX);
+    buf_add(errors, bytes, len < ERRORS_MAX ? len : ERRORS_MAX);
+}
+
+/* What is to be sent next, when all before has been. 0, or what the source said. */
+static int refill(struct exchange *r) {
+    const struct ssh_source *source = r->command->source;
+    if (r->input.len > 0 || source == NULL || r->input_ended)
+        return 0;
+    ssize_t n = source->read(source->ctx, r->chunk, SOURCE_BYTES, r->err);
+    if (n < 0)
+        return (int)n;
+    r->input = (struct str){r->chunk, (size_t)n};
+    return 0;
+}
+
+/* As much as can be sent now: 1 something was, 0 nothing, SEND_BROKEN, or what the source said. */
+static int send_input(struct exchange *r) {
+    int moved = 0;
+    while (!r->input_ended) {
+        int rc = refill(r);
+        if (rc < 0)
+            return rc;
+        ssize_t n = r->input.len > 0 ? libssh2_channel_write(r->channel, r->input.ptr, r->input.len)
+                                     : libssh2_channel_send_eof(r->channel);
+        if (n == LIBSSH2_ERROR_EAGAIN)
+            return moved;
+        if (n < 0)
+            return SEND_BROKEN;
+        moved = 1;
+        r->input_ended = r->input.len == 0;
+        r->input.ptr += n;
+        r->input.len -= (size_t)n;
+    }
+    return moved;
 }
 
 /* One pass over what can be read and written now: 1 something moved, 0 nothing did, < 0 broken. */
@@ -59,34 +99,17 @@ static int pump(struct exchange *r) {
         take_output(r, chunk, (size_t)n);
         moved = 1;
     } else if (n < 0 && n != LIBSSH2_ERROR_EAGAIN) {
-        return -1;
+        return SEND_BROKEN;
     }
     n = libssh2_channel_read_stderr(r->channel, chunk, sizeof chunk);
     if (n > 0) {
         take_errors(r, chunk, (size_t)n);
         moved = 1;
     } else if (n < 0 && n != LIBSSH2_ERROR_EAGAIN) {
-        return -1;
+        return SEND_BROKEN;
     }
-    if (r->input.len > 0) {
-        n = libssh2_channel_write(r->channel, r->input.ptr, r->input.len);
-        if (n > 0) {
-            r->input.ptr += n;
-            r->input.len -= (size_t)n;
-            moved = 1;
-        } else if (n < 0 && n != LIBSSH2_ERROR_EAGAIN) {
-            return -1;
-        }
-    } else if (!r->input_ended) {
-        int rc = libssh2_channel_send_eof(r->channel);
-        if (rc == 0) {
-            r->input_ended = true;
-            moved = 1;
-        } else if (rc != LIBSSH2_ERROR_EAGAIN) {
-            return -1;
-        }
-    }
-    return moved;
+    int sent = send_input(r);
+    return sent < 0 ? sent : moved | sent;
 }
 
 /* Every call into libssh2 takes all that the socket has, also for other streams than its own: what
@@ -145,18 +168,24 @@ static void run_aside(struct ssh *s, const char *command) {
     free_channel(s, channel);
 }
 
-static int run_channel(struct ssh *s, const char *command, struct exchange *r, int *ret_status,
-                       struct err *err) {
+static bool is_enough(const struct exchange *r) {
+    return r->command->enough != NULL && *r->command->enough;
+}
+
+static int run_channel(struct ssh *s, struct exchange *r, int *ret_status, struct err *err) {
+    const struct ssh_command *c = r->command;
     int ended;
-    int rc = open_channel(s, command, monotonic_s() + OPEN_MS / 1000.0, &r->channel, err);
+    int rc = open_channel(s, c->command, monotonic_s() + OPEN_MS / 1000.0, &r->channel, err);
     if (rc < 0)
         return rc;
     double until = monotonic_s() + IDLE_MS / 1000.0;
-    while (!libssh2_channel_eof(r->channel)) {
+    while (!libssh2_channel_eof(r->channel) && !is_enough(r)) {
         int moved = pump(r);
+        if (moved < 0 && moved != SEND_BROKEN)
+            return moved;
         if (moved < 0 || ssh_is_cancelled(s))
             return ssh_error(s, ERRC_NET, "the connection was lost", err);
-        if (r->out != NULL && r->out->failed)
+        if (c->out != NULL && c->out->failed)
             return err_set(err, ERRC_LIMIT, "%s: the output is too long", s->where);
         if (r->stop != NULL && r->input_ended && ssh_cancel_level(s) > 0) {
             run_aside(s, r->stop);
@@ -169,28 +198,36 @@ static int run_channel(struct ssh *s, const char *command, struct exchange *r, i
     }
     until = monotonic_s() + OPEN_MS / 1000.0;
     SSH_RETRY(ended, s, until, libssh2_channel_close(r->channel));
-    if (r->on_line != NULL && r->line.len > 0)
-        r->on_line(r->ctx, buf_str(&r->line));
+    if (is_enough(r)) {
+        *ret_status = 0;
+        return 0;
+    }
+    if (c->on_line != NULL && r->line.len > 0)
+        c->on_line(c->ctx, buf_str(&r->line));
     return take_status(s, r->channel, ret_status, err);
 }
 
-enum { LINE_MAX_BYTES = 24 * 1024 * 1024 };
-
-int ssh_run(struct ssh *s, const char *command, struct str input,
-            void (*on_line)(void *line_ctx, struct str line), void *line_ctx, struct buf *out,
-            struct buf *errors, const char *stop, int *ret_status, struct err *err) {
-    struct exchange r = {.input = input,
+int ssh_run_command(struct ssh *s, const struct ssh_command *command, int *ret_status,
+                    struct err *err) {
+    struct exchange r = {.command = command,
+                         .input = command->input,
                          .line = BUF_INIT(LINE_MAX_BYTES),
-                         .on_line = on_line,
-                         .ctx = line_ctx,
-                         .out = out,
-                         .errors = errors,
-                         .stop = stop};
-    int rc = run_channel(s, command, &r, ret_status, err);
+                         .stop = command->stop,
+                         .err = err};
+    if (command->source != NULL && (r.chunk = malloc(SOURCE_BYTES)) == NULL)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    int rc = run_channel(s, &r, ret_status, err);
     s->used_s = monotonic_s();
     free_channel(s, r.channel);
     buf_free(&r.line);
-    if (rc == 0 && out != NULL && out->failed)
+    free(r.chunk);
+    if (rc == 0 && command->out != NULL && command->out->failed)
         return err_set(err, ERRC_LIMIT, "%s: the output is too long", s->where);
     return rc;
+}
+
+int ssh_run(struct ssh *s, const char *command, struct str input, struct buf *out,
+            struct buf *errors, int *ret_status, struct err *err) {
+    const struct ssh_command c = {.command = command, .input = input, .out = out, .errors = errors};
+    return ssh_run_command(s, &c, ret_status, err);
 }

@@ -26,6 +26,10 @@ files: [{ from: from, to: TO }]
 """
 
 
+# $SSH_ORIGINAL_COMMAND is what berth asked for; the converging one is told by its `head`.
+PLAIN = 'exec sh -c "$SSH_ORIGINAL_COMMAND"'
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -40,6 +44,7 @@ class Host:
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="berth-sshd-"))
         self.port = free_port()
         self.process = None
+        self.stand_ins = ""
         self.project = self.root / "project"
         self.etc = self.root / "etc_ssh"
         self.to, self.more = self.root / "to", self.root / "more"
@@ -56,8 +61,7 @@ class Host:
         (self.root / "run").mkdir()
         self.write(self.root / "bin" / "sudo", '#!/bin/sh\nshift\nexec "$@"\n')
         self.write(self.root / "systemctl", f"#!/bin/sh\nkill -HUP $(cat {self.root}/sshd.pid)\n")
-        # Bind mounts hide the machine's own; $SSH_ORIGINAL_COMMAND is what berth asked for.
-        self.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
+        self.wrap(PLAIN) # bind mounts hide the machine's own
         (self.root / "config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.etc}/ssh_host_ed25519_key\n"
             f"AuthorizedKeysFile {self.root}/authorized\nPidFile {self.root}/sshd.pid\n"
@@ -84,9 +88,18 @@ class Host:
         self.write(self.root / "inside",
                    f"#!/bin/sh\nmount --bind {self.etc} /etc/ssh\n"
                    f"mount --bind {self.root}/systemctl {systemctl}\n"
-                   f"mount --bind {self.root}/run /run\n"
+                   f"mount --bind {self.root}/run /run\n{self.stand_ins}"
                    f"PATH={self.root}/bin:$PATH\n{command}\n")
         self.write(self.wrapper, f"#!/bin/sh\nexec unshare -m {self.root}/inside\n")
+
+    def stand_in(self, name, text):
+        """A program of the host's is this one; the real one is REAL in its text."""
+        real = shutil.which(name)
+        shutil.copy(real, self.root / f"real-{name}")
+        self.write(self.root / f"fake-{name}",
+                   "#!/bin/sh\n" + text.replace("REAL", f"{self.root}/real-{name}"))
+        self.stand_ins += f"mount --bind {self.root}/fake-{name} {real}\n"
+        self.wrap(PLAIN)
 
     def start(self):
         os.makedirs("/run/sshd", exist_ok=True)
@@ -233,15 +246,14 @@ def main():
         host.unreadable("the login was refused")
         host.authorize(host.root / "user.pub")
 
-        step("the connection drops in the middle of a step")
+        step("the connection drops before anything has been begun")
         (host.project / "from" / "b.txt").write_text("b\n")
-        host.wrap('case $SSH_ORIGINAL_COMMAND in *) s=$(cat); case $s in *"begin 0"*) '
-                  'kill -9 $PPID; exit;; *) printf "%s" "$s" | exec sh -c "$SSH_ORIGINAL_COMMAND"'
-                  ";; esac;; esac")
+        host.wrap('case $SSH_ORIGINAL_COMMAND in *"head -c"*) head -c 100 >/dev/null; '
+                  f'kill -9 $PPID; exit;; esac; {PLAIN}')
         result = host.apply(code=3)
         check("files[" in result.stdout + result.stderr, "it says at what", result.stdout,
               result.stderr)
-        host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
+        host.wrap(PLAIN)
         host.apply()
         check((host.to / "b.txt").read_text() == "b\n", "the next apply goes on")
         check(host.plan() == {}, "and then all is done")
@@ -266,45 +278,43 @@ def main():
         step("a probe that a signal ends has not read anything")
         host.wrap('cat >/dev/null; kill -9 $$')
         host.unreadable("SIGKILL")
-        host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
+        host.wrap(PLAIN)
 
         step("the first Ctrl-C: the step that runs is finished, no other begins")
         host.spec(files=["from", "more"])
         (host.project / "from" / "a.txt").write_text("new\n")
-        host.wrap('case $SSH_ORIGINAL_COMMAND in *" -s") '
-                  'sed "s/; then begin 0$/&; sleep 4/" | exec sh -s;; '
-                  '*) exec sh -c "$SSH_ORIGINAL_COMMAND";; esac')
+        host.stand_in("tar", f'[ ! -e {host.root}/slow ] || sleep 4\nexec REAL "$@"\n')
+        (host.root / "slow").touch()
         code, output, took = host.interrupt(after_s=2)
         check(code == 130, "it says that it was interrupted", code, output)
         check(took < 8, f"soon ({took:.1f} s)", output)
         check((host.to / "a.txt").read_text() == "new\n", "the first was finished", output)
         check(not host.more.exists(), "the second was not begun", output)
         check("not done: interrupted" in output and "0 failed" in output, "that is no failure", output)
-        host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
+        (host.root / "slow").unlink()
         host.apply()
         check((host.more / "a.txt").read_text() == "new\n", "the next apply goes on")
         check(host.plan() == {}, "and then all is done", host.plan())
 
         step("the second Ctrl-C: at once")
         (host.project / "from" / "a.txt").write_text("newer\n")
-        host.wrap('case $SSH_ORIGINAL_COMMAND in *" -s") '
-                  'sed "s/; then begin 0$/&; sleep 4/" | exec sh -s;; esac')
+        (host.root / "slow").touch()
         code, output, took = host.interrupt(after_s=2, times=2)
         check(code == 130 and took < 4, f"interrupted ({took:.1f} s)", code, output)
-        host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
+        (host.root / "slow").unlink()
         host.apply()
         check(host.plan() == {}, "and then all is done", host.plan())
 
         step("a host that stops before its first step has done none")
         host.spec(files=["from", "more"], python=True)
-        host.wrap('case $SSH_ORIGINAL_COMMAND in *" -s") s=$(cat); case $s in *"begin 0"*) '
-                  'echo "no room" >&2; exit 1;; esac; printf "%s" "$s" | exec sh -s;; esac')
+        host.wrap('case $SSH_ORIGINAL_COMMAND in *"head -c"*) echo "no room" >&2; exit 1;; esac; '
+                  + PLAIN)
         result = host.apply(code=3)
         for node in ("server[0].python", "server[0].python.packages"):
             check(f"{node}: created" not in result.stderr, f"{node} failed", result.stderr)
         check("no room" in result.stderr, "and why", result.stderr)
         host.spec(files=["from", "more"])
-        host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
+        host.wrap(PLAIN)
 
         if shutil.which("apt-get"):
             step("another apt-get has the lists: it is waited for")
@@ -327,7 +337,7 @@ esac
             host.write(host.root / "apt-get", "#!/bin/sh\necho 'E: no such thing' >&2\nexit 100\n")
             check("no such thing" in host.apply(code=3).stderr, "other errors are told at once")
             host.spec()
-            host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
+            host.wrap(PLAIN)
 
         step("a host key that cannot be put in place is not taken for pinned")
         host.stop()

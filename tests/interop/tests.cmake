@@ -21,6 +21,9 @@ target_link_libraries(berth_fixed_host PRIVATE berth_cmd)
 add_test(NAME interop.sshd COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/sshd_test.py
   $<TARGET_FILE:berth_fixed_host>)
 set_tests_properties(interop.sshd PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)
+add_test(NAME interop.cut COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cut_test.py
+  $<TARGET_FILE:berth_fixed_host>)
+set_tests_properties(interop.cut PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 400)
 add_test(NAME interop.moto COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/moto_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.moto PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
@@ -30,13 +33,14 @@ set_tests_properties(interop.ec2_fields PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP
 add_test(NAME interop.cost COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cost_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.cost PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
-# The sandbox's endpoint, by area: api (who asks, states, ends), network, …
-foreach(area api network volumes)
-  add_test(NAME interop.sandbox_${area} COMMAND ${BERTH_TEST_PYTHON}
-    ${CMAKE_CURRENT_LIST_DIR}/sandbox_${area}_test.py $<TARGET_FILE:berth>)
-  set_tests_properties(interop.sandbox_${area} PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300
-    RESOURCE_LOCK sandbox)
-endforeach()
+add_test(NAME interop.sandbox_api COMMAND ${BERTH_TEST_PYTHON}
+  ${CMAKE_CURRENT_LIST_DIR}/sandbox_api_test.py $<TARGET_FILE:berth>)
+add_test(NAME interop.sandbox_volumes COMMAND ${BERTH_TEST_PYTHON}
+  ${CMAKE_CURRENT_LIST_DIR}/sandbox_volumes_test.py $<TARGET_FILE:berth>)
+set_tests_properties(interop.sandbox_volumes PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE}
+  TIMEOUT 300 RESOURCE_LOCK sandbox)
+set_tests_properties(interop.sandbox_api PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300
+  RESOURCE_LOCK sandbox)
 add_test(NAME interop.client COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/client_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.client PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300
