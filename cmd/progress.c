@@ -250,6 +250,15 @@ struct progress progress_for(struct progress_view *view) {
     return (struct progress){.report = report, .ctx = view};
 }
 
+void progress_say(struct progress_view *view, const char *text) {
+    _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
+    text_add_clean(str_of(text), &line);
+    buf_addc(&line, '\n');
+    pthread_mutex_lock(&view->mutex);
+    say(view, &line);
+    pthread_mutex_unlock(&view->mutex);
+}
+
 void progress_close(struct progress_view *view) {
     if (view == NULL)
         return;

@@ -13,5 +13,7 @@ struct progress_view;
 struct progress_view *progress_open(const struct cmd *cmd, atomic_int *cancel);
 /* For execute_plan. */
 struct progress progress_for(struct progress_view *view);
+/* A line of its own, above the live ones. From any thread. */
+void progress_say(struct progress_view *view, const char *text);
 /* Ends the live lines. Accepts NULL. */
 void progress_close(struct progress_view *view);

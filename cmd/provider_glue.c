@@ -28,16 +28,18 @@ int provider_glue_open(const struct cmd *cmd, const char *provider, struct provi
 }
 
 int provider_glue_region(const struct run *run, struct arena *arena, const char **ret,
-                         struct err *err) {
+                         const char **ret_from, struct err *err) {
     struct aws_config config = {0};
     int rc = aws_config_load_run(run, &config, err);
     if (rc < 0)
         return rc;
     const char *region = arena_dup(arena, config.region);
+    const char *from = arena_dup(arena, config.region_from);
     aws_config_free(&config);
-    if (region == NULL)
+    if (region == NULL || from == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
     *ret = region;
+    *ret_from = from;
     return 0;
 }
 

@@ -14,9 +14,9 @@ struct provider_glue {
 /* Start the sandbox when `provider` asks for it; words for the user go to stderr. */
 int provider_glue_open(const struct cmd *cmd, const char *provider, struct provider_glue *ret,
                        struct err *err);
-/* The region that the run is about to work in: its own, else what the AWS chain leads to. Lives in
- * `arena`. */
+/* The region that the run is about to work in, its own, else what the AWS chain leads to, and who
+ * says so. Both live in `arena`. */
 int provider_glue_region(const struct run *run, struct arena *arena, const char **ret,
-                         struct err *err);
+                         const char **ret_from, struct err *err);
 /* As inputs_source.my_ip; ctx is a struct provider_glue. BERTH_MY_IP overrides. */
 int provider_glue_my_ip(void *ctx, char *ret, size_t size, struct err *err);

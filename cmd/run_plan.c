@@ -62,9 +62,11 @@ int run_plan_execute(struct session *s) {
     }
     struct outcome outcome = {0};
     const struct progress progress = progress_for(view);
+    s->view = view;
     signals_catch(&s->cancel);
     int rc = execute_plan(&s->plan, &s->state, s->sessions, cmd->kinds, &s->run, &progress,
                           &outcome, &err);
+    s->view = NULL;
     progress_close(view);
     show_failures(cmd, &outcome);
     signals_release();

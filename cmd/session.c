@@ -1,5 +1,7 @@
 #include "cmd/session.h"
 
+#include "cmd/ask.h"
+#include "cmd/progress.h"
 #include "cmd/verbs.h"
 
 #include "cmd/show_cost.h"
@@ -45,7 +47,19 @@ int session_random(void *buffer, size_t len) {
     return 0;
 }
 
-static void say_note(void *ctx, const char *text) { cmd_note(ctx, "%s", text); }
+/* What a world waits for: known at once only when it waits long. */
+static void say_note(void *ctx, const char *text) {
+    const struct session *s = ctx;
+    if (s->view != NULL)
+        progress_say(s->view, text);
+    else
+        cmd_note(s->cmd, "%s", text);
+}
+
+static int ask_at_terminal(void *ctx, const char *question, struct secret *ret, struct err *err) {
+    (void)ctx;
+    return ask_secret(question, ret, err);
+}
 
 /* For others who find this run at work on a host. */
 static const char *who_am_i(struct session *s) {
@@ -240,14 +254,16 @@ int session_open_worlds(struct session *s, struct err *err) {
         .now = get_time,
         .random = session_random,
         .cancel = &s->cancel,
+        .note = say_note,
+        .note_ctx = s,
+        .ask = ask_at_terminal,
         .who = who_am_i(s),
         .waits = s->lock != NULL,
-        .note = say_note,
-        .note_ctx = cmd,
     };
-    /* Without credentials there is nothing to compare: a world that needs them says so. */
+    /* Without a region there is nothing to compare: a world that needs one says so. */
     struct err ignored = {0};
-    if (provider_glue_region(&s->run, &s->arena, &s->run.region, &ignored) == 0) {
+    if (provider_glue_region(&s->run, &s->arena, &s->run.region, &s->run.region_from, &ignored) ==
+        0) {
         rc = check_same_region(s, err);
         if (rc < 0)
             return rc;

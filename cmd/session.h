@@ -12,6 +12,8 @@
 #include "engine/prices.h"
 #include "engine/state.h"
 
+struct progress_view;
+
 struct session {
     struct cmd *cmd;
     struct arena arena; /* paths, outputs */
@@ -40,7 +42,8 @@ struct session {
     struct strlist targets, replaces;
     struct plan plan;
     struct prices *prices;
-    struct cost cost; /* of the plan */
+    struct cost cost;           /* of the plan */
+    struct progress_view *view; /* while changes are made: notes go beside its live lines */
 };
 
 /* Nothing is opened or read yet; session_free is good at any step, and makes it as new. */

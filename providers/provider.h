@@ -332,6 +332,7 @@ struct run {
     const char *project_dir;             /* ".berth/NAME", exists, 0700 */
     const char *spec_dir;                /* what relative paths in the spec are relative to */
     const char *region, *profile;        /* of the spec, or NULL */
+    const char *region_from;             /* who says the region, for people; NULL: the spec */
     const char *endpoint;                /* override (the sandbox), or NULL */
     const char *access_key, *secret_key; /* override (the sandbox), or NULL */
     const char *(*env)(void *env_ctx, const char *name); /* environment, NULL when unset */
@@ -340,10 +341,16 @@ struct run {
     void *clock_ctx;
     int (*random)(void *buffer, size_t len); /* 0 or negative */
     atomic_int *cancel;                      /* 0 go on; 1 start nothing new; 2 stop now */
+    /* A line for people about something that takes longer than they would think; may be NULL. From
+     * any thread. */
+    void (*note)(void *note_ctx, const char *text);
+    void *note_ctx;
+    /* Asks a person for something secret at the terminal; NULL where there is none. From any
+     * thread. -ERRC_CANCELLED, -ERRC_AUTH. */
+    int (*ask)(void *ask_ctx, const char *question, struct secret *ret, struct err *err);
+    void *ask_ctx;
     const char *who; /* is at work, for others who find it so ("alice@laptop (berth apply)") */
     bool waits;      /* for another run to end, instead of saying that it is at work */
-    void (*note)(void *note_ctx, const char *text); /* a line for the user; or NULL. Thread-safe */
-    void *note_ctx;
 };
 
 struct observe_in {

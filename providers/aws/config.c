@@ -1,24 +1,20 @@
 #include "providers/aws/config.h"
 
 #include "providers/aws/ini.h"
+#include "providers/aws/sources.h"
 #include "providers/provider.h"
-#include "specs/buf.h"
 #include "specs/fs.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-enum { FILE_BYTES_MAX = 1024 * 1024, ATTEMPTS_DEFAULT = 3, ATTEMPTS_MAX = 20 };
+enum { FILE_BYTES_MAX = 1024 * 1024, ATTEMPTS_DEFAULT = 3, ATTEMPTS_MAX = 20, NAME_MAX_ = 256 };
 
-/* One shared file. */
-struct shared {
-    struct buf text;
-    char path[1024];
-    char section[256]; /* of the profile: "profile NAME" in config, "NAME" in credentials */
-};
-
-/* How the configuration calls the services. */
-static const struct {
+/* How the configuration calls the services.
+ * https://docs.aws.amazon.com/sdkref/latest/guide/ss-endpoints-table.html */
+static const struct service_name {
     const char *id, *variable;
 } services[] = {
     [AWS_EC2] = {"ec2", "AWS_ENDPOINT_URL_EC2"},
@@ -27,34 +23,42 @@ static const struct {
     [AWS_PRICING] = {"pricing", "AWS_ENDPOINT_URL_PRICING"},
 };
 _Static_assert(sizeof services / sizeof services[0] == AWS_SERVICE_COUNT, "one row a service");
+static const struct service_name sso = {"sso", "AWS_ENDPOINT_URL_SSO"};
+static const struct service_name oidc = {"sso_oidc", "AWS_ENDPOINT_URL_SSO_OIDC"};
 
-struct loader {
-    const struct aws_config_in *in;
-    struct aws_config *config;
-    struct shared config_file, credentials_file;
-    const char *profile;
-    bool profile_asked;
-};
+static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
 
-static const char *env(const struct loader *l, const char *name) {
-    const char *value = l->in->env(l->in->env_ctx, name);
+const char *aws_config_env(const struct aws_config *config, const char *name) {
+    const char *value = config->env == NULL ? NULL : config->env(config->env_ctx, name);
     return value == NULL || value[0] == '\0' ? NULL : value;
+}
+
+bool aws_config_env_true(const struct aws_config *config, const char *name) {
+    const char *value = aws_config_env(config, name);
+    return value != NULL && strcasecmp(value, "true") == 0;
 }
 
 /* ---- The files */
 
-static int read_shared(struct loader *l, const char *variable, const char *name,
-                       struct shared *file, struct err *err) {
-    const char *given = env(l, variable);
-    const char *home = env(l, "HOME");
+const char *aws_config_path(const struct aws_config *config, struct arena *arena,
+                            struct str written) {
+    const char *home = aws_config_env(config, "HOME");
+    if (str_starts(written, STR("~/")) && home != NULL)
+        return arena_printf(arena, "%s%.*s", home, (int)written.len - 1, written.ptr + 1);
+    return arena_dup_str(arena, written);
+}
+
+static int read_shared(struct aws_config *c, const char *variable, const char *name,
+                       struct aws_shared *file, struct err *err) {
+    const char *given = aws_config_env(c, variable);
+    const char *home = aws_config_env(c, "HOME");
     struct err why;
-    int len = given == NULL ? snprintf(file->path, sizeof file->path, "%s/.aws/%s",
-                                       home == NULL ? "" : home, name)
-              : strncmp(given, "~/", 2) == 0 && home != NULL
-                  ? snprintf(file->path, sizeof file->path, "%s%s", home, given + 1)
-                  : snprintf(file->path, sizeof file->path, "%s", given);
-    if (len < 0 || (size_t)len >= sizeof file->path)
+    const char *path = given != NULL
+                           ? aws_config_path(c, &c->arena, str_of(given))
+                           : arena_printf(&c->arena, "%s/.aws/%s", home == NULL ? "" : home, name);
+    if (path == NULL || strlen(path) >= sizeof file->path)
         return err_set(err, ERRC_LIMIT, "%s: path too long", variable);
+    snprintf(file->path, sizeof file->path, "%s", path);
     int rc = fs_read(file->path, &file->text, &why);
     if (rc == 0 || rc == -ERRC_NOTFOUND)
         return 0;
@@ -63,138 +67,98 @@ static int read_shared(struct loader *l, const char *variable, const char *name,
 }
 
 /* Config writes [profile NAME], but [default]; [profile default] is allowed and wins. */
-static void choose_section(struct loader *l) {
-    struct shared *file = &l->config_file;
-    snprintf(l->credentials_file.section, sizeof file->section, "%s", l->profile);
-    snprintf(file->section, sizeof file->section, "profile %s", l->profile);
-    if (strcmp(l->profile, "default") == 0 && !ini_has_section(buf_str(&file->text), file->section))
-        snprintf(file->section, sizeof file->section, "default");
+static void section_of(const struct aws_config *c, const struct aws_shared *file,
+                       const char *profile, char ret[NAME_MAX_]) {
+    bool prefixed = file == &c->config_file;
+    snprintf(ret, NAME_MAX_, "%s%s", prefixed ? "profile " : "", profile);
+    if (prefixed && strcmp(profile, "default") == 0 && !ini_has_section(buf_str(&file->text), ret))
+        snprintf(ret, NAME_MAX_, "default");
 }
 
-static bool shared_value(const struct shared *file, const char *key, struct str *ret) {
-    return ini_get(buf_str(&file->text), file->section, NULL, key, ret) && ret->len > 0;
-}
-
-/* A setting of the profile, whichever file it stands in. */
-static const char *profile_value(struct loader *l, const char *key) {
+bool aws_profile_get_in(const struct aws_config *c, const struct aws_shared *file,
+                        const char *profile, const char *key, struct str *ret) {
+    char section[NAME_MAX_];
     struct str value;
-    if (!shared_value(&l->config_file, key, &value) &&
-        !shared_value(&l->credentials_file, key, &value))
-        return NULL;
-    return arena_dup_str(&l->config->arena, value);
+    section_of(c, file, profile, section);
+    if (!ini_get(buf_str(&file->text), section, NULL, key, &value) || value.len == 0)
+        return false;
+    *ret = value;
+    return true;
 }
 
-/* ---- Credentials */
-
-static int set_keys(struct aws_config *c, struct str access, struct str secret, struct str token,
-                    const char *source, struct err *err) {
-    if (source == NULL || secret_set(&c->access_key, access) < 0 ||
-        secret_set(&c->secret_key, secret) < 0 || secret_set(&c->session_token, token) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
-    c->source = source;
-    return 0;
+bool aws_profile_get(const struct aws_config *c, const char *profile, const char *key,
+                     struct str *ret) {
+    return aws_profile_get_in(c, &c->credentials_file, profile, key, ret) ||
+           aws_profile_get_in(c, &c->config_file, profile, key, ret);
 }
 
-static int half_keys(const char *where, const char *there, const char *missing, struct err *err) {
-    err_set(err, ERRC_AUTH, "%s has %s but not %s", where, there, missing);
-    err_hint(err, "an access key has two halves; set both or neither");
-    return -ERRC_AUTH;
-}
-
-/* Static keys of the profile in one file; 1 when there are none. */
-static int profile_keys(struct loader *l, const struct shared *file, struct err *err) {
-    struct str access, secret, token = {NULL, 0};
-    bool has_access = shared_value(file, "aws_access_key_id", &access);
-    bool has_secret = shared_value(file, "aws_secret_access_key", &secret);
-    if (!has_access && !has_secret)
-        return 1;
-    const char *source =
-        arena_printf(&l->config->arena, "profile %s of %s", l->profile, file->path);
-    if (source != NULL && !has_access)
-        return half_keys(source, "aws_secret_access_key", "aws_access_key_id", err);
-    if (source != NULL && !has_secret)
-        return half_keys(source, "aws_access_key_id", "aws_secret_access_key", err);
-    shared_value(file, "aws_session_token", &token);
-    return set_keys(l->config, access, secret, token, source, err);
-}
-
-static int not_yet(const struct loader *l, const char *key, struct err *err) {
-    err_set(err, ERRC_UNSUPPORTED, "profile %s uses %s, which is not supported yet", l->profile,
-            key);
-    err_hint(err,
-             "put keys into the environment: eval \"$(aws configure export-credentials --profile "
-             "%s --format env)\"",
-             l->profile);
-    return -ERRC_UNSUPPORTED;
-}
-
-/* Sources that need a call or a program first. Those of the first list come before a profile's own
- * keys in the SDKs' order: to take the keys instead would be to act as somebody else. */
-static const char *const before_keys[] = {"role_arn", "web_identity_token_file", "sso_session",
-                                          "sso_start_url", NULL};
-static const char *const after_keys[] = {"credential_process", "login_session", NULL};
-static const char *const environment_only[] = {"AWS_WEB_IDENTITY_TOKEN_FILE",
-                                               "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-                                               "AWS_CONTAINER_CREDENTIALS_FULL_URI", NULL};
-
-static const char *first_set(struct loader *l, const char *const *keys) {
-    for (; *keys != NULL; keys++)
-        if (profile_value(l, *keys) != NULL)
-            return *keys;
-    return NULL;
-}
-
-static int load_profile(struct loader *l, struct err *err) {
-    const char *other = first_set(l, before_keys);
-    if (other != NULL)
-        return not_yet(l, other, err);
-    int rc = profile_keys(l, &l->credentials_file, err);
-    if (rc != 1)
-        return rc;
-    other = first_set(l, after_keys);
-    return other != NULL ? not_yet(l, other, err) : profile_keys(l, &l->config_file, err);
-}
-
-static int nothing_found(const struct loader *l, struct err *err) {
-    for (size_t i = 0; environment_only[i] != NULL; i++)
-        if (env(l, environment_only[i]) != NULL) {
-            err_set(err, ERRC_UNSUPPORTED, "credentials by %s are not supported yet",
-                    environment_only[i]);
-            err_hint(err, "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN");
-            return -ERRC_UNSUPPORTED;
-        }
-    err_set(err, ERRC_AUTH, "no AWS credentials: %s%s has no keys in %s or %s",
-            l->profile_asked ? "profile " : "the environment is empty and profile ", l->profile,
-            l->credentials_file.path, l->config_file.path);
-    err_hint(err, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`; "
-                  "`provider: sandbox` needs no account");
-    return -ERRC_AUTH;
-}
-
-static int load_credentials(struct loader *l, struct err *err) {
-    const char *access = env(l, "AWS_ACCESS_KEY_ID");
-    const char *secret = env(l, "AWS_SECRET_ACCESS_KEY");
-    if (l->in->profile == NULL && (access != NULL || secret != NULL)) {
-        if (secret == NULL)
-            return half_keys("the environment", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", err);
-        if (access == NULL)
-            return half_keys("the environment", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", err);
-        return set_keys(l->config, str_of(access), str_of(secret),
-                        str_of(env(l, "AWS_SESSION_TOKEN")), "the environment", err);
+bool aws_profile_exists(const struct aws_config *c, const char *profile) {
+    const struct aws_shared *const files[] = {&c->config_file, &c->credentials_file};
+    char section[NAME_MAX_];
+    for (size_t i = 0; i < 2; i++) {
+        section_of(c, files[i], profile, section);
+        if (ini_has_section(buf_str(&files[i]->text), section))
+            return true;
     }
-    int rc = load_profile(l, err);
-    return rc == 1 ? nothing_found(l, err) : rc;
+    return false;
+}
+
+bool aws_section_get(const struct aws_config *c, const char *kind, const char *name,
+                     const char *key, struct str *ret) {
+    char section[NAME_MAX_];
+    snprintf(section, sizeof section, "%s %s", kind, name);
+    return ini_get(buf_str(&c->config_file.text), section, NULL, key, ret) && ret->len > 0;
+}
+
+/* A setting of the profile that is used, in the arena. */
+static const char *setting(struct aws_config *c, const char *key) {
+    struct str value;
+    return aws_profile_get(c, c->profile, key, &value) ? arena_dup_str(&c->arena, value) : NULL;
+}
+
+/* A name that somebody wrote and that leads nowhere is a mistake; that there is no "default" is
+ * not. */
+static int choose_profile(const struct aws_config_in *in, struct aws_config *c, struct err *err) {
+    const char *variable = aws_config_env(c, "AWS_PROFILE");
+    if (variable == NULL)
+        variable = aws_config_env(c, "AWS_DEFAULT_PROFILE");
+    const char *name = in->profile != NULL ? in->profile : variable != NULL ? variable : "default";
+    c->profile_wins = in->profile != NULL;
+    c->profile_from = in->profile == NULL        ? (variable == NULL ? NULL : "AWS_PROFILE")
+                      : in->profile_from != NULL ? in->profile_from
+                                                 : "the spec";
+    if (strlen(name) > NAME_MAX_ - 16)
+        return err_set(err, ERRC_LIMIT, "the profile's name is too long");
+    c->profile = arena_dup(&c->arena, name);
+    if (c->profile == NULL)
+        return no_memory(err);
+    bool keys = aws_config_env(c, "AWS_ACCESS_KEY_ID") != NULL && !c->profile_wins;
+    if (c->profile_from == NULL || keys || aws_profile_exists(c, name))
+        return 0;
+    err_set(err, ERRC_AUTH, "no AWS credentials: there is no profile %s (named by %s) in %s or %s",
+            name, c->profile_from, c->config_file.path, c->credentials_file.path);
+    err_hint(err, "look at the name; `aws configure list-profiles` shows those that there are");
+    return -ERRC_AUTH;
 }
 
 /* ---- Region, endpoints, the rest */
 
-static int load_region(struct loader *l, struct err *err) {
+static int find_region(const struct aws_config_in *in, struct aws_config *c, struct err *err) {
     static const char *const variables[] = {"AWS_REGION", "AWS_DEFAULT_REGION"};
-    const char *region = l->in->region;
-    for (size_t i = 0; region == NULL && i < 2; i++)
-        region = env(l, variables[i]);
-    if (region == NULL)
-        region = profile_value(l, "region");
+    const char *region = in->region;
+    c->region_from = in->region_from != NULL ? in->region_from : "the spec";
+    for (size_t i = 0; region == NULL && i < 2; i++) {
+        region = aws_config_env(c, variables[i]);
+        c->region_from = variables[i];
+    }
+    if (region == NULL) {
+        region = setting(c, "region");
+        c->region_from = arena_printf(&c->arena, "profile %s", c->profile);
+    }
+    if (region == NULL && c->given == NULL) {
+        region = source_imds_region(c, &c->arena);
+        c->region_from = "this instance's metadata";
+    }
     if (region == NULL) {
         err_set(err, ERRC_INVALID, "no AWS region is set");
         err_hint(err, "write `region: us-east-1` (or another) into the spec, or set AWS_REGION");
@@ -203,80 +167,129 @@ static int load_region(struct loader *l, struct err *err) {
     /* It becomes part of a host name. */
     if (strlen(region) > 31 || region[strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-")] != 0)
         return err_set(err, ERRC_INVALID, "not an AWS region: %.60s", region);
-    l->config->region = arena_dup(&l->config->arena, region);
-    return l->config->region == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    c->region = arena_dup(&c->arena, region);
+    return c->region == NULL || c->region_from == NULL ? no_memory(err) : 0;
 }
 
-static const char *find_endpoint(struct loader *l, const char *service, const char *variable) {
-    const char *ignore = env(l, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
+static const char *services_endpoint(struct aws_config *c, const char *service) {
     struct str found;
-    if (l->in->endpoint != NULL)
-        return l->in->endpoint;
-    if (ignore != NULL && strcasecmp(ignore, "true") == 0)
+    char section[NAME_MAX_];
+    const char *named = setting(c, "services");
+    if (named == NULL || strlen(named) > NAME_MAX_ - 16)
         return NULL;
-    const char *value = env(l, variable);
-    if (value == NULL)
-        value = env(l, "AWS_ENDPOINT_URL");
-    const char *named = value == NULL ? profile_value(l, "services") : NULL;
-    if (named != NULL) {
-        char section[256];
-        snprintf(section, sizeof section, "services %s", named);
-        if (ini_get(buf_str(&l->config_file.text), section, service, "endpoint_url", &found))
-            value = arena_dup_str(&l->config->arena, found);
-    }
-    return value != NULL ? value : profile_value(l, "endpoint_url");
+    snprintf(section, sizeof section, "services %s", named);
+    return ini_get(buf_str(&c->config_file.text), section, service, "endpoint_url", &found)
+               ? arena_dup_str(&c->arena, found)
+               : NULL;
 }
 
-static int load_rest(struct loader *l, struct err *err) {
-    struct aws_config *c = l->config;
-    const char *ca = env(l, "AWS_CA_BUNDLE");
-    const char *attempts_text = env(l, "AWS_MAX_ATTEMPTS");
-    int64_t attempts = ATTEMPTS_DEFAULT;
+static const char *find_endpoint(const struct aws_config_in *in, struct aws_config *c,
+                                 const struct service_name *service, const char **ret_from) {
+    const char *from = "the sandbox";
+    const char *value = in->endpoint;
+    if (value == NULL && aws_config_env_true(c, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"))
+        return NULL;
+    if (value == NULL)
+        value = aws_config_env(c, from = service->variable);
+    if (value == NULL)
+        value = aws_config_env(c, from = "AWS_ENDPOINT_URL");
+    if (value == NULL) {
+        value = services_endpoint(c, service->id);
+        from = "the profile's services";
+    }
+    if (value == NULL) {
+        value = setting(c, "endpoint_url");
+        from = "the profile's endpoint_url";
+    }
+    *ret_from = value == NULL ? NULL : from;
+    return arena_dup(&c->arena, value);
+}
+
+/* Regions whose calls went to sts.amazonaws.com before every region had an STS of its own; by
+ * "legacy" they still do.
+ * https://docs.aws.amazon.com/sdkref/latest/guide/feature-sts-regionalized-endpoints.html */
+static bool is_sts_global(struct aws_config *c) {
+    static const char *const regions[] = {
+        "ap-northeast-1", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "ca-central-1",
+        "eu-central-1",   "eu-north-1", "eu-west-1",      "eu-west-2",      "eu-west-3",
+        "sa-east-1",      "us-east-1",  "us-east-2",      "us-west-1",      "us-west-2",
+    };
+    const char *mode = aws_config_env(c, "AWS_STS_REGIONAL_ENDPOINTS");
+    if (mode == NULL)
+        mode = setting(c, "sts_regional_endpoints");
+    bool legacy = mode != NULL && strcasecmp(mode, "legacy") == 0;
+    for (size_t i = 0; legacy && i < sizeof regions / sizeof regions[0]; i++)
+        if (strcmp(c->region, regions[i]) == 0)
+            return true;
+    return false;
+}
+
+static const char *variable_or_setting(struct aws_config *c, const char *variable,
+                                       const char *key) {
+    const char *value = aws_config_env(c, variable);
+    return value != NULL ? value : setting(c, key);
+}
+
+/* The modes of the SDKs are all taken; berth has one, which does what each asks at the least. */
+static int check_retry_mode(struct aws_config *c, struct err *err) {
+    static const char *const modes[] = {"standard", "adaptive", "legacy"};
+    const char *mode = variable_or_setting(c, "AWS_RETRY_MODE", "retry_mode");
+    for (size_t i = 0; mode != NULL && i < sizeof modes / sizeof modes[0]; i++)
+        if (strcasecmp(mode, modes[i]) == 0)
+            return 0;
+    if (mode == NULL)
+        return 0;
+    err_set(err, ERRC_INVALID, "AWS_RETRY_MODE is no mode of retrying: %.40s", mode);
+    err_hint(err, "write standard, adaptive or legacy, or leave it out");
+    return -ERRC_INVALID;
+}
+
+static int find_rest(const struct aws_config_in *in, struct aws_config *c, struct err *err) {
+    const char *ignored;
     for (size_t i = 0; i < AWS_SERVICE_COUNT; i++)
-        c->endpoints[i] =
-            arena_dup(&c->arena, find_endpoint(l, services[i].id, services[i].variable));
-    c->ca_bundle = arena_dup(&c->arena, ca != NULL ? ca : profile_value(l, "ca_bundle"));
-    if (attempts_text == NULL)
-        attempts_text = profile_value(l, "max_attempts");
-    if (attempts_text != NULL && !str_to_i64(str_of(attempts_text), 1, ATTEMPTS_MAX, &attempts))
+        c->endpoints[i] = find_endpoint(in, c, &services[i], &c->endpoints_from[i]);
+    c->endpoint_sso = find_endpoint(in, c, &sso, &ignored);
+    c->endpoint_oidc = find_endpoint(in, c, &oidc, &ignored);
+    c->sts_global = is_sts_global(c);
+    c->ca_bundle = arena_dup(&c->arena, variable_or_setting(c, "AWS_CA_BUNDLE", "ca_bundle"));
+    const char *text = variable_or_setting(c, "AWS_MAX_ATTEMPTS", "max_attempts");
+    int64_t attempts = ATTEMPTS_DEFAULT;
+    if (text != NULL && !str_to_i64(str_of(text), 1, ATTEMPTS_MAX, &attempts))
         return err_set(err, ERRC_INVALID, "AWS_MAX_ATTEMPTS is not a number from 1 to %d: %.40s",
-                       ATTEMPTS_MAX, attempts_text);
+                       ATTEMPTS_MAX, text);
     c->max_attempts = (int)attempts;
+    return check_retry_mode(c, err);
+}
+
+/* The sandbox is no matter of anybody's files. */
+static int take_given(const struct aws_config_in *in, struct aws_config *c, struct err *err) {
+    c->profile = "default";
+    c->given = calloc(1, sizeof *c->given);
+    if (c->given == NULL || aws_credentials_set(c->given, str_of(in->access_key),
+                                                str_of(in->secret_key), (struct str){0}) < 0)
+        return no_memory(err);
+    snprintf(c->given->source, sizeof c->given->source, "the sandbox");
     return 0;
 }
 
-static int load(struct loader *l, struct err *err) {
-    l->profile = l->in->profile != NULL ? l->in->profile : env(l, "AWS_PROFILE");
-    l->profile_asked = l->profile != NULL;
-    if (l->profile == NULL)
-        l->profile = "default";
-    int rc = 0;
-    if (l->in->access_key != NULL) { /* the sandbox is no matter of anybody's files */
-        rc = set_keys(l->config, str_of(l->in->access_key), str_of(l->in->secret_key),
-                      (struct str){NULL, 0}, "the sandbox", err);
-    } else {
-        rc = read_shared(l, "AWS_CONFIG_FILE", "config", &l->config_file, err);
-        if (rc == 0)
-            rc = read_shared(l, "AWS_SHARED_CREDENTIALS_FILE", "credentials", &l->credentials_file,
-                             err);
-        choose_section(l);
-        if (rc == 0)
-            rc = load_credentials(l, err);
-    }
+static int read_files(const struct aws_config_in *in, struct aws_config *c, struct err *err) {
+    int rc = read_shared(c, "AWS_CONFIG_FILE", "config", &c->config_file, err);
     if (rc == 0)
-        rc = load_region(l, err);
-    return rc < 0 ? rc : load_rest(l, err);
+        rc =
+            read_shared(c, "AWS_SHARED_CREDENTIALS_FILE", "credentials", &c->credentials_file, err);
+    return rc < 0 ? rc : choose_profile(in, c, err);
 }
 
 int aws_config_load(const struct aws_config_in *in, struct aws_config *ret, struct err *err) {
-    struct aws_config config = {0};
-    struct loader l = {.in = in,
-                       .config = &config,
-                       .config_file.text = BUF_INIT(FILE_BYTES_MAX),
-                       .credentials_file.text = BUF_INIT(FILE_BYTES_MAX)};
-    int rc = load(&l, err);
-    buf_wipe(&l.config_file.text);
-    buf_wipe(&l.credentials_file.text);
+    struct aws_config config = {.env = in->env,
+                                .env_ctx = in->env_ctx,
+                                .config_file.text = BUF_INIT(FILE_BYTES_MAX),
+                                .credentials_file.text = BUF_INIT(FILE_BYTES_MAX)};
+    int rc = in->access_key != NULL ? take_given(in, &config, err) : read_files(in, &config, err);
+    if (rc == 0)
+        rc = find_region(in, &config, err);
+    if (rc == 0)
+        rc = find_rest(in, &config, err);
     if (rc < 0) {
         aws_config_free(&config);
         return rc;
@@ -290,6 +303,7 @@ int aws_config_load_run(const struct run *run, struct aws_config *ret, struct er
                                      .env_ctx = run->env_ctx,
                                      .profile = run->profile,
                                      .region = run->region,
+                                     .region_from = run->region_from,
                                      .endpoint = run->endpoint,
                                      .access_key = run->access_key,
                                      .secret_key = run->secret_key};
@@ -297,8 +311,11 @@ int aws_config_load_run(const struct run *run, struct aws_config *ret, struct er
 }
 
 void aws_config_free(struct aws_config *config) {
-    secret_free(&config->access_key);
-    secret_free(&config->secret_key);
-    secret_free(&config->session_token);
+    buf_wipe(&config->config_file.text);
+    buf_wipe(&config->credentials_file.text);
+    if (config->given != NULL)
+        aws_credentials_free(config->given);
+    free(config->given);
+    config->given = NULL;
     arena_free(&config->arena);
 }

@@ -71,12 +71,40 @@ static void read_json(struct str body, char *code, size_t code_size, char *messa
     cJSON_Delete(json);
 }
 
+static const char denial_mark[] = "Encoded authorization failure message: ";
+
+/* It is for a machine, and longer than all the rest. */
+static void cut_denial(char *message) {
+    char *mark = strstr(message, denial_mark);
+    if (mark == NULL)
+        return;
+    while (mark > message && (mark[-1] == ' ' || mark[-1] == '.'))
+        mark--;
+    *mark = '\0';
+}
+
+bool aws_encoded_denial(struct str body, struct buf *ret) {
+    struct arena arena = {.max = 1024 * 1024};
+    struct err ignored;
+    const char *text = NULL;
+    if (body.len > 0 && body.ptr[0] == '<')
+        text = xml_text(xml_parse(&arena, body, &ignored), "Errors/Error/Message");
+    const char *mark = text == NULL ? NULL : strstr(text, denial_mark);
+    if (mark != NULL) {
+        const char *from = mark + sizeof denial_mark - 1;
+        buf_add(ret, from, strcspn(from, " \t\r\n"));
+    }
+    arena_free(&arena);
+    return mark != NULL && ret->len > 0;
+}
+
 void aws_read_error(const char *action, long status, struct str body, struct err *err) {
     char code[96] = "", message[600] = "", id[96] = "";
     if (body.len > 0 && body.ptr[0] == '{')
         read_json(body, code, sizeof code, message, sizeof message);
     else if (body.len > 0)
         read_xml(body, code, sizeof code, message, sizeof message, id, sizeof id);
+    cut_denial(message);
     err_set(err, ERRC_AWS, "%s: %s", action, message[0] == '\0' ? "AWS gave no reason" : message);
     if (code[0] == '\0')
         err_set(err, ERRC_NET, "%s: the answer was HTTP %ld and not AWS's", action, status);

@@ -16,7 +16,7 @@ void query_init_sts(struct query *q, const char *action) {
 
 void query_free(struct query *q) { buf_wipe(&q->body); } /* codes and tokens may be in it */
 
-static void add_encoded(struct buf *out, const char *text) {
+void query_encode(struct buf *out, const char *text) {
     for (; *text != '\0'; text++) {
         unsigned char c = (unsigned char)*text;
         bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
@@ -34,9 +34,9 @@ void query_add(struct query *q, const char *name, const char *value) {
     if (value == NULL)
         return;
     buf_addc(&q->body, '&');
-    add_encoded(&q->body, name);
+    query_encode(&q->body, name);
     buf_addc(&q->body, '=');
-    add_encoded(&q->body, value);
+    query_encode(&q->body, value);
 }
 
 void query_addf(struct query *q, const char *name, const char *fmt, ...) {

@@ -12,6 +12,8 @@ void query_init(struct query *q, const char *action);
 /* The same with the version of the security token service. */
 void query_init_sts(struct query *q, const char *action);
 void query_free(struct query *q);
+/* Percent-encoded; a space is "+". */
+void query_encode(struct buf *out, const char *text);
 /* name and value are percent-encoded; a space is "+", as the SDKs send it. NULL value: left out. */
 void query_add(struct query *q, const char *name, const char *value);
 void query_addf(struct query *q, const char *name, const char *fmt, ...)

@@ -37,6 +37,8 @@ static const char *after_scheme(const char *url) {
 }
 
 static const char *region_of(const struct aws_config *config, enum aws_service service) {
+    if (service == AWS_STS && config->sts_global)
+        return "us-east-1";
     return services[service].region != NULL ? services[service].region : config->region;
 }
 
@@ -44,7 +46,9 @@ int request_url(const struct aws_config *config, enum aws_service service,
                 char ret[REQUEST_URL_SIZE], struct err *err) {
     const char *given = config->endpoints[service];
     const char *region = region_of(config, service);
+    bool global = service == AWS_STS && config->sts_global;
     int len = given != NULL ? snprintf(ret, REQUEST_URL_SIZE, "%s", given)
+              : global      ? snprintf(ret, REQUEST_URL_SIZE, "https://sts.amazonaws.com")
                             : snprintf(ret, REQUEST_URL_SIZE, "https://%s.%s.%s",
                                        services[service].prefix, region, domain_of(region));
     if (len < 0 || len + 2 > REQUEST_URL_SIZE)
@@ -83,11 +87,30 @@ static void add_header(struct request *r, const char *name, struct str value) {
     buf_addstr(line, value);
 }
 
-int request_make(const struct aws_config *config, const struct aws_call *call, time_t when,
-                 struct request *ret, struct err *err) {
+/* The headers that are signed, sorted by name. */
+static size_t signed_headers(const struct aws_credentials *credentials,
+                             const struct service *service, struct str host, const char *date,
+                             const char *target, struct sign_header *ret) {
+    struct str token = {NULL, 0};
+    size_t n = 0;
+    if (credentials != NULL)
+        token = secret_reveal(&credentials->session_token);
+    ret[n++] = (struct sign_header){"content-type", str_of(service->content_type)};
+    ret[n++] = (struct sign_header){"host", host};
+    ret[n++] = (struct sign_header){"x-amz-date", str_of(date)};
+    if (token.len > 0)
+        ret[n++] = (struct sign_header){"x-amz-security-token", token};
+    if (target[0] != '\0')
+        ret[n++] = (struct sign_header){"x-amz-target", str_of(target)};
+    return n;
+}
+
+int request_make(const struct aws_config *config, const struct aws_credentials *credentials,
+                 const struct aws_call *call, time_t when, struct request *ret, struct err *err) {
     const struct service *service = &services[call->service];
     char date[SIGN_DATE_SIZE], target[128] = "";
-    struct str host, path, token = secret_reveal(&config->session_token);
+    struct str host, path;
+    struct sign_header headers[REQUEST_HEADERS_MAX - 2];
     _cleanup_buf_ struct buf encoded = BUF_INIT(BUF_SMALL);
     _cleanup_buf_ struct buf authorization = BUF_INIT(BUF_SMALL);
     *ret = (struct request){0};
@@ -99,35 +122,32 @@ int request_make(const struct aws_config *config, const struct aws_call *call, t
     sign_date(when, date);
     if (service->target != NULL)
         snprintf(target, sizeof target, "%s%s", service->target, call->action);
-    struct sign_header headers[REQUEST_HEADERS_MAX - 2];
-    size_t n = 0;
-    headers[n++] = (struct sign_header){"content-type", str_of(service->content_type)};
-    headers[n++] = (struct sign_header){"host", host};
-    headers[n++] = (struct sign_header){"x-amz-date", str_of(date)};
-    if (token.len > 0)
-        headers[n++] = (struct sign_header){"x-amz-security-token", token};
-    if (target[0] != '\0')
-        headers[n++] = (struct sign_header){"x-amz-target", str_of(target)};
-    const struct sign_input in = {
-        .method = "POST",
-        .path = buf_cstr(&encoded),
-        .query = {"", 0},
-        .headers = headers,
-        .headers_len = n,
-        .body = call->body,
-        .region = region_of(config, call->service),
-        .service = service->name,
-        .access_key = secret_reveal(&config->access_key),
-        .secret_key = secret_reveal(&config->secret_key),
-        .when = when,
-    };
-    rc = sign_authorization(&in, &authorization, err);
-    if (rc < 0)
-        return rc;
+    if (call->is_unsigned)
+        credentials = NULL;
+    size_t n = signed_headers(credentials, service, host, date, target, headers);
+    if (credentials != NULL) {
+        const struct sign_input in = {
+            .method = "POST",
+            .path = buf_cstr(&encoded),
+            .query = {"", 0},
+            .headers = headers,
+            .headers_len = n,
+            .body = call->body,
+            .region = region_of(config, call->service),
+            .service = service->name,
+            .access_key = secret_reveal(&credentials->access_key),
+            .secret_key = secret_reveal(&credentials->secret_key),
+            .when = when,
+        };
+        rc = sign_authorization(&in, &authorization, err);
+        if (rc < 0)
+            return rc;
+    }
     for (size_t i = 0; i < n; i++)
         if (strcmp(headers[i].name, "host") != 0)
             add_header(ret, headers[i].name, headers[i].value);
-    add_header(ret, "authorization", buf_str(&authorization));
+    if (credentials != NULL)
+        add_header(ret, "authorization", buf_str(&authorization));
     bool failed = encoded.failed;
     for (size_t i = 0; i < ret->headers_len; i++)
         failed |= ret->headers[i].failed;

@@ -13,10 +13,11 @@ struct request {
     size_t headers_len;
 };
 
-/* Makes and signs it for the time `when` (AWS's clock). Free with request_free, also after a
- * failure. -ERRC_INVALID for an endpoint that is none, -ERRC_NOMEM, -ERRC_INTERNAL. */
-int request_make(const struct aws_config *config, const struct aws_call *call, time_t when,
-                 struct request *ret, struct err *err);
+/* Makes and signs it for the time `when` (AWS's clock); unsigned calls need no credentials. Free
+ * with request_free, also after a failure. -ERRC_INVALID for an endpoint that is none, -ERRC_NOMEM,
+ * -ERRC_INTERNAL. */
+int request_make(const struct aws_config *config, const struct aws_credentials *credentials,
+                 const struct aws_call *call, time_t when, struct request *ret, struct err *err);
 void request_free(struct request *r); /* wipes the headers */
 
 /* Are its answers XML (the query protocol), not JSON? */

@@ -31,5 +31,23 @@ void retry_give_back(int *quota, int last_cost);
 /* Pause in seconds before try number + 1: full jitter under min(2^(number-1), 20 s). `random` is
  * uniform over all its values. */
 double retry_pause_s(int number, uint32_t random);
+/* Was it refused because of too many calls? */
+bool retry_is_throttle(const struct retry_try *t);
+/* Codes of a session that has ended. */
+bool retry_is_expiry(const char *code);
+
+/* How fast a service may be called, shared by all who call it: no limit until it says that it is
+ * too much; then a slow rate, halved by each further throttle (of one second: several calls that
+ * were under way together count once) and raised by each good answer until it is fast enough to
+ * be none. The SDKs' adaptive mode has the same aim. Zero-initialise it. */
+struct retry_rate {
+    double per_s;  /* 0: no limit */
+    double next_s; /* when the next call may go, by the clock of `now_s` */
+    double cut_s;  /* when it was last cut */
+};
+/* When a call that wants to go now may go; its place is taken. */
+double retry_rate_reserve(struct retry_rate *rate, double now_s);
+void retry_rate_cut(struct retry_rate *rate, double now_s);
+void retry_rate_recover(struct retry_rate *rate);
 /* Codes that a clock too far off may be the reason of. */
 bool retry_is_skew(const char *code);

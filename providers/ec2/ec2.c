@@ -20,7 +20,11 @@ static int open_session(const struct run *run, void **ret_session, struct err *e
                                          .now = run->now,
                                          .clock_ctx = run->clock_ctx,
                                          .random = run->random,
-                                         .cancel = run->cancel};
+                                         .cancel = run->cancel,
+                                         .note = run->note,
+                                         .note_ctx = run->note_ctx,
+                                         .ask = run->ask,
+                                         .ask_ctx = run->ask_ctx};
     if (rc == 0 && (rc = aws_client_open(&client, &s->client, err)) < 0)
         aws_config_free(&s->config);
     if (rc < 0) {

@@ -5,42 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- Addresses */
-
-static bool octet_used(struct sandbox *s, int octet) {
-    const cJSON *other;
-    cJSON_ArrayForEach(
-        other, world_list(s, "instances")) if (strcmp(text_of(other, "state"), "terminated") != 0 &&
-                                               (int)number_of(other, "octet") == octet) return true;
-    return false;
-}
-
-enum { OCTET_FIRST = 2, OCTET_END = 255 };
-
-int instance_places_left(struct sandbox *s) {
-    int left = 0;
-    for (int octet = OCTET_FIRST; octet < OCTET_END; octet++)
-        left += !octet_used(s, octet);
-    return left;
-}
-
-void instance_place(struct sandbox *s, cJSON *instance) {
-    char text[64];
-    int octet = (int)number_of(instance, "octet");
-    for (int try = OCTET_FIRST; octet == 0 && try < OCTET_END; try++)
-        if (!octet_used(s, try))
-            octet = try;
-    set_number(instance, "octet", octet);
-    snprintf(text, sizeof text, SANDBOX_NET ".%d.%d", s->subnet, octet);
-    set_text(instance, "address", text);
-    snprintf(text, sizeof text, SANDBOX_NET ".%d.1", s->subnet);
-    set_text(instance, "host_address", text);
-    snprintf(text, sizeof text, "bs%d-%d", s->subnet, octet);
-    set_text(instance, "link", text);
-    snprintf(text, sizeof text, SANDBOX_HOSTS "-%d-%d", s->subnet, octet);
-    set_text(instance, "hostname", text);
-}
-
 /* ---- Showing */
 
 static const struct {
@@ -49,12 +13,16 @@ static const struct {
 } states[] = {{"pending", 0},     {"running", 16},  {"shutting-down", 32},
               {"terminated", 48}, {"stopping", 64}, {"stopped", 80}};
 
-void instance_state_xml(struct buf *out, const char *element, const char *state) {
-    int code = 0;
+static int state_code(const char *state) {
     for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
         if (strcmp(states[i].name, state) == 0)
-            code = states[i].code;
-    buf_addf(out, "<%s><code>%d</code><name>%s</name></%s>", element, code, state, element);
+            return states[i].code;
+    return 0;
+}
+
+void instance_state_xml(struct buf *out, const char *element, const char *state) {
+    buf_addf(out, "<%s><code>%d</code><name>%s</name></%s>", element, state_code(state), state,
+             element);
 }
 
 const char *instance_state(const cJSON *instance) {
@@ -62,32 +30,53 @@ const char *instance_state(const cJSON *instance) {
                                                                     : text_of(instance, "state");
 }
 
-static bool is_up(const cJSON *instance) {
-    const char *state = text_of(instance, "state");
-    return strcmp(state, "running") == 0 || strcmp(state, "pending") == 0;
+void groups_xml(struct sandbox *s, struct buf *out, const cJSON *i) {
+    const cJSON *group;
+    buf_adds(out, "<groupSet>");
+    cJSON_ArrayForEach(group, cJSON_GetObjectItem(i, "groups")) {
+        const cJSON *g = find_by(world_list(s, "groups"), "id", cJSON_GetStringValue(group));
+        buf_adds(out, "<item>");
+        xml_add(out, "groupId", cJSON_GetStringValue(group));
+        xml_add(out, "groupName", text_of(g, "name"));
+        buf_adds(out, "</item>");
+    }
+    buf_adds(out, "</groupSet>");
+}
+
+void metadata_xml(struct buf *out, const char *element, const cJSON *i) {
+    const char *endpoint = text_of(i, "http_endpoint");
+    double hops = number_of(i, "http_hops");
+    buf_addf(out, "<%s><state>applied</state>", element);
+    xml_add(out, "httpTokens", text_of(i, "http_tokens"));
+    xml_add_number(out, "httpPutResponseHopLimit", hops < 1 ? 1 : hops);
+    xml_add(out, "httpEndpoint", endpoint[0] == '\0' ? "enabled" : endpoint);
+    buf_addf(out, "</%s>", element);
 }
 
 void instance_xml(struct sandbox *s, struct buf *out, const cJSON *i) {
     bool gone = strcmp(text_of(i, "state"), "terminated") == 0;
-    const cJSON *group;
     buf_adds(out, "<item>");
     xml_add(out, "instanceId", text_of(i, "id"));
     xml_add(out, "imageId", text_of(i, "image"));
     instance_state_xml(out, "instanceState", instance_state(i));
     if (!gone)
         xml_add(out, "privateIpAddress", text_of(i, "address"));
-    if (is_up(i))
-        xml_add(out, "ipAddress", text_of(i, "address"));
+    struct public_address public;
+    if (instance_public(s, i, &public))
+        xml_add(out, "ipAddress", public.text);
     xml_add(out, "dnsName", "");
     xml_add(out, "keyName", text_of(i, "key_name"));
     xml_add_number(out, "amiLaunchIndex", number_of(i, "launch_index"));
     xml_add(out, "instanceType", text_of(i, "type"));
     xml_add(out, "launchTime", text_of(i, "launch_time"));
-    buf_adds(out, "<placement><availabilityZone>" SANDBOX_ZONE "</availabilityZone>"
-                  "<tenancy>default</tenancy></placement><monitoring><state>disabled</state>"
-                  "</monitoring>");
-    xml_add(out, "vpcId", SANDBOX_VPC);
-    xml_add(out, "subnetId", SANDBOX_SUBNET);
+    buf_addf(out,
+             "<placement><availabilityZone>%s</availabilityZone><tenancy>default</tenancy>"
+             "</placement><monitoring><state>disabled</state></monitoring>",
+             zone_of(i)->name);
+    if (!gone) {
+        xml_add(out, "vpcId", SANDBOX_VPC);
+        xml_add(out, "subnetId", zone_of(i)->subnet);
+    }
     xml_add(out, "architecture", "x86_64");
     xml_add(out, "rootDeviceType", "ebs");
     xml_add(out, "rootDeviceName", ROOT_DEVICE);
@@ -100,57 +89,76 @@ void instance_xml(struct sandbox *s, struct buf *out, const cJSON *i) {
         xml_add(out, "message", text_of(i, "reason"));
         buf_adds(out, "</stateReason>");
     }
-    buf_adds(out, "<groupSet>");
-    cJSON_ArrayForEach(group, cJSON_GetObjectItem(i, "groups")) {
-        const cJSON *g = find_by(world_list(s, "groups"), "id", cJSON_GetStringValue(group));
-        buf_adds(out, "<item>");
-        xml_add(out, "groupId", cJSON_GetStringValue(group));
-        xml_add(out, "groupName", text_of(g, "name"));
-        buf_adds(out, "</item>");
-    }
-    buf_adds(out, "</groupSet>");
+    groups_xml(s, out, i);
+    buf_adds(out, "<networkInterfaceSet>");
+    if (!gone)
+        interface_xml(s, out, i);
+    buf_adds(out, "</networkInterfaceSet>");
     xml_add_tags(out, cJSON_GetObjectItem(i, "tags"));
-    buf_addf(out,
-             "<metadataOptions><state>applied</state><httpTokens>%s</httpTokens>"
-             "<httpPutResponseHopLimit>1</httpPutResponseHopLimit><httpEndpoint>enabled"
-             "</httpEndpoint></metadataOptions>",
-             text_of(i, "http_tokens"));
+    metadata_xml(out, "metadataOptions", i);
     buf_adds(out, "</item>");
 }
 
-static const char *const filters[] = {
-    "instance-id", "instance-state-name", "client-token",      "image-id",       "instance-type",
-    "key-name",    "private-ip-address",  "ip-address",        "reservation-id", "vpc-id",
-    "subnet-id",   "availability-zone",   "instance.group-id", "group-id",       NULL};
+static const char *const filters[] = {"instance-id",
+                                      "instance-state-name",
+                                      "instance-state-code",
+                                      "instance-lifecycle",
+                                      "client-token",
+                                      "image-id",
+                                      "instance-type",
+                                      "key-name",
+                                      "private-ip-address",
+                                      "ip-address",
+                                      "reservation-id",
+                                      "vpc-id",
+                                      "subnet-id",
+                                      "availability-zone",
+                                      "instance.group-id",
+                                      "group-id",
+                                      "spot-instance-request-id",
+                                      "network-interface.addresses.association.public-ip",
+                                      NULL};
 
-static bool matches(cJSON *i, const char *filter, const char *value) {
-    static const struct {
-        const char *filter, *member;
-    } members[] = {{"instance-id", "id"},     {"client-token", "token"},
-                   {"image-id", "image"},     {"instance-type", "type"},
-                   {"key-name", "key_name"},  {"private-ip-address", "address"},
-                   {"ip-address", "address"}, {"reservation-id", "reservation"}};
-    static const struct {
-        const char *filter, *value;
-    } places[] = {{"vpc-id", SANDBOX_VPC},
-                  {"subnet-id", SANDBOX_SUBNET},
-                  {"availability-zone", SANDBOX_ZONE}};
-    bool matched = false;
-    if (tag_matches(cJSON_GetObjectItem(i, "tags"), filter, value, &matched))
-        return matched;
-    if (strcmp(filter, "instance-state-name") == 0)
-        return pattern_matches(value, instance_state(i));
+static cJSON *view_of(struct sandbox *s, const cJSON *i) {
+    static const char *const members[][2] = {{"instance-id", "id"},
+                                             {"client-token", "token"},
+                                             {"image-id", "image"},
+                                             {"instance-type", "type"},
+                                             {"key-name", "key_name"},
+                                             {"private-ip-address", "address"},
+                                             {"reservation-id", "reservation"},
+                                             {"spot-instance-request-id", "spot_request"}};
+    cJSON *view = cJSON_CreateObject();
+    const cJSON *groups = cJSON_GetObjectItem(i, "groups");
+    struct public_address public;
+    char code[8];
     for (size_t m = 0; m < sizeof members / sizeof members[0]; m++)
-        if (strcmp(members[m].filter, filter) == 0)
-            return pattern_matches(value, text_of(i, members[m].member));
-    for (size_t m = 0; m < sizeof places / sizeof places[0]; m++)
-        if (strcmp(places[m].filter, filter) == 0)
-            return pattern_matches(value, places[m].value);
-    const cJSON *group;
-    if (strcmp(filter, "instance.group-id") == 0 || strcmp(filter, "group-id") == 0)
-        cJSON_ArrayForEach(group, cJSON_GetObjectItem(i, "groups")) matched |=
-            strcmp(cJSON_GetStringValue(group), value) == 0;
-    return matched;
+        set_text(view, members[m][0], text_of(i, members[m][1]));
+    set_text(view, "instance-state-name", instance_state(i));
+    snprintf(code, sizeof code, "%d", state_code(instance_state(i)));
+    set_text(view, "instance-state-code", code);
+    if (text_of(i, "spot_request")[0] != '\0')
+        set_text(view, "instance-lifecycle", "spot");
+    if (instance_public(s, i, &public)) {
+        set_text(view, "ip-address", public.text);
+        set_text(view, "network-interface.addresses.association.public-ip", public.text);
+    }
+    set_text(view, "vpc-id", SANDBOX_VPC);
+    set_text(view, "subnet-id", zone_of(i)->subnet);
+    set_text(view, "availability-zone", zone_of(i)->name);
+    cJSON_AddItemToObject(view, "instance.group-id", cJSON_Duplicate(groups, true));
+    cJSON_AddItemToObject(view, "group-id", cJSON_Duplicate(groups, true));
+    cJSON_AddItemToObject(view, "tags", cJSON_Duplicate(cJSON_GetObjectItem(i, "tags"), true));
+    return view;
+}
+
+static bool passes(struct sandbox *s, const cJSON *form, const cJSON *i) {
+    if (text_of(form, "Filter.1.Name")[0] == '\0')
+        return true;
+    cJSON *view = view_of(s, i);
+    bool passed = form_filter(form, view, member_matches);
+    cJSON_Delete(view);
+    return passed;
 }
 
 int instances_named(struct sandbox *s, const cJSON *form, bool required, cJSON **ret,
@@ -176,38 +184,21 @@ int instances_named(struct sandbox *s, const cJSON *form, bool required, cJSON *
     return 0;
 }
 
-static bool listed(const cJSON *ids, const char *id) {
-    const cJSON *item;
-    cJSON_ArrayForEach(item, ids) if (strcmp(cJSON_GetStringValue(item), id) == 0) return true;
-    return false;
-}
-
-static int page(const cJSON *form, int64_t *ret_from, int64_t *ret_most, struct api_error *e) {
-    const char *limit = text_of(form, "MaxResults"), *token = text_of(form, "NextToken");
-    *ret_from = 0;
-    *ret_most = INT32_MAX;
-    if (limit[0] != '\0' && text_of(form, "InstanceId.1")[0] != '\0')
-        return api_fail(e, "InvalidParameterCombination",
-                        "The parameter instancesSet cannot be used with the parameter maxResults");
-    if (limit[0] != '\0' && !str_to_i64(str_of(limit), 5, 1000, ret_most))
-        return api_fail(e, "InvalidParameterValue", "MaxResults must be from 5 to 1000");
-    if (token[0] != '\0' && !str_to_i64(str_of(token), 1, INT32_MAX, ret_from))
-        return api_fail(e, "InvalidParameterValue", "Unable to parse pagination token");
-    return 0;
-}
-
 static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
     int64_t most = 0, from = 0, n = 0;
     cJSON *ids;
-    if (page(form, &from, &most, e) < 0 || form_check_filters(form, filters, e) < 0 ||
+    if (text_of(form, "MaxResults")[0] != '\0' && text_of(form, "InstanceId.1")[0] != '\0')
+        return api_fail(e, "InvalidParameterCombination",
+                        "The parameter instancesSet cannot be used with the parameter maxResults");
+    if (form_page(form, 5, 1000, &from, &most, e) < 0 || form_check_filters(form, filters, e) < 0 ||
         instances_named(s, form, false, &ids, e) < 0)
         return -1;
     cJSON *i;
     const char *reservation = ""; /* its instances stand side by side */
     buf_adds(out, "<reservationSet>");
     cJSON_ArrayForEach(i, world_list(s, "instances")) {
-        if ((cJSON_GetArraySize(ids) > 0 && !listed(ids, text_of(i, "id"))) ||
-            !form_filter(form, i, matches))
+        if ((cJSON_GetArraySize(ids) > 0 && !list_has(ids, text_of(i, "id"))) ||
+            !passes(s, form, i))
             continue;
         if (n++ < from || n > from + most)
             continue;

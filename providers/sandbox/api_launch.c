@@ -2,6 +2,7 @@
 #include "providers/sandbox/internal.h"
 #include "specs/hash.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -55,8 +56,130 @@ static int check_user_data(const cJSON *form, struct api_error *e) {
     return 0;
 }
 
-static int check_launch(struct sandbox *s, const cJSON *form, int64_t *ret_count,
-                        const cJSON **ret_key, struct volume_wanted *ret_disk,
+/* ---- Where and what */
+
+/* An interface, where one is given, holds what else stands beside it. */
+#define INTERFACE "NetworkInterface.1."
+
+static const char *subnet_asked(const cJSON *form) {
+    const char *own = text_of(form, "SubnetId");
+    return own[0] != '\0' ? own : text_of(form, INTERFACE "SubnetId");
+}
+
+static cJSON *groups_asked(const cJSON *form) {
+    cJSON *groups = form_list(form, "SecurityGroupId");
+    if (cJSON_GetArraySize(groups) == 0) {
+        cJSON_Delete(groups);
+        groups = form_list(form, INTERFACE "SecurityGroupId");
+    }
+    if (cJSON_GetArraySize(groups) == 0)
+        cJSON_AddItemToArray(groups, cJSON_CreateString(SANDBOX_GROUP));
+    return groups;
+}
+
+static int check_interface(const cJSON *form, struct api_error *e) {
+    static const char *const beside[] = {"SubnetId", "SecurityGroupId.1"};
+    if (text_of(form, INTERFACE "DeviceIndex")[0] == '\0')
+        return 0;
+    if (text_of(form, "NetworkInterface.2.DeviceIndex")[0] != '\0' ||
+        text_of(form, INTERFACE "NetworkInterfaceId")[0] != '\0')
+        return api_fail(e, "UnsupportedOperation", "the sandbox makes one new interface only");
+    for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++)
+        if (text_of(form, beside[i])[0] != '\0')
+            return api_fail(e, "InvalidParameterCombination",
+                            "Network interfaces and an instance-level %s may not be specified on "
+                            "the same request",
+                            i == 0 ? "subnet ID" : "security groups");
+    return 0;
+}
+
+static int zone_refused(const struct instance_type *type, const struct zone *zone, bool offers,
+                        struct api_error *e) {
+    char others[128] = "";
+    for (const struct zone *z = zones; z->name != NULL; z++)
+        if (z != zone && zone_offers(z, type)) {
+            size_t len = strlen(others);
+            snprintf(others + len, sizeof others - len, "%s%s", len > 0 ? ", " : "", z->name);
+        }
+    if (!offers)
+        return api_fail(e, "Unsupported",
+                        "Your requested instance type (%s) is not supported in your requested "
+                        "Availability Zone (%s). Please retry your request by not specifying an "
+                        "Availability Zone or choosing %s.",
+                        type->name, zone->name, others);
+    api_fail(e, "InsufficientInstanceCapacity",
+             "We currently do not have sufficient %s capacity in the Availability Zone you "
+             "requested (%s). Our system will be working on provisioning additional capacity. You "
+             "can currently get %s capacity by not specifying an Availability Zone in your request "
+             "or choosing %s.",
+             type->name, zone->name, type->name, others);
+    e->status = 500;
+    return -1;
+}
+
+/* The zone that is asked for, or the first that can. */
+static int launch_zone(struct sandbox *s, const cJSON *form, int64_t least,
+                       const struct instance_type *type, const struct zone **ret,
+                       struct api_error *e) {
+    const char *subnet = subnet_asked(form), *name = text_of(form, "Placement.AvailabilityZone");
+    const struct zone *wanted = subnet[0] != '\0' ? zone_of_subnet(subnet) : zone_named(name);
+    if (subnet[0] != '\0' && wanted == NULL)
+        return api_fail(e, "InvalidSubnetID.NotFound", "The subnet ID '%.60s' does not exist",
+                        subnet);
+    if (name[0] != '\0' && zone_named(name) == NULL)
+        return api_fail(e, "InvalidParameterValue", "Invalid availability zone: [%.60s]", name);
+    if (name[0] != '\0' && wanted != zone_named(name))
+        return api_fail(e, "InvalidParameterValue",
+                        "The availability zone '%.60s' is not the one of the subnet '%.60s'", name,
+                        subnet);
+    const struct zone *full = NULL, *refused = NULL;
+    for (const struct zone *z = zones; z->name != NULL; z++) {
+        if (wanted != NULL && z != wanted)
+            continue;
+        if (!zone_offers(z, type))
+            continue;
+        if (instance_places_left(s, z) < least) {
+            full = z;
+        } else if (fault_no_capacity(s, "RunInstances", form, z)) {
+            refused = z;
+        } else {
+            *ret = z;
+            return 0;
+        }
+    }
+    if (refused == NULL && full != NULL)
+        return api_fail(e, "InsufficientFreeAddressesInSubnet",
+                        "There are not enough free addresses in subnet '%s'", full->subnet);
+    const struct zone *told = refused != NULL ? refused : wanted != NULL ? wanted : zones;
+    return zone_refused(type, told, refused != NULL, e);
+}
+
+static int launch_type(const cJSON *form, const struct instance_type **ret, struct api_error *e) {
+    const char *name = text_of(form, "InstanceType");
+    const struct instance_type *type = instance_type_named(name[0] == '\0' ? "m1.small" : name);
+    if (type == NULL)
+        return api_fail(e, "InvalidParameterValue", "Invalid value '%.60s' for InstanceType.",
+                        name);
+    if (strcmp(type->arch, "x86_64") != 0)
+        return api_fail(e, "InvalidParameterValue",
+                        "The architecture '%s' of the specified instance type does not match the "
+                        "architecture 'x86_64' of the specified AMI. Specify an instance type and "
+                        "an AMI that have matching architectures, and try again.",
+                        type->arch);
+    *ret = type;
+    return 0;
+}
+
+/* What a launch that can be made is made of. */
+struct launch {
+    int64_t count;
+    const struct zone *zone;
+    const struct instance_type *type;
+    const cJSON *key;
+    struct volume_wanted disk;
+};
+
+static int check_launch(struct sandbox *s, const cJSON *form, struct launch *ret,
                         struct api_error *e) {
     const char *image = text_of(form, "ImageId");
     const char *key = text_of(form, "KeyName");
@@ -65,26 +188,21 @@ static int check_launch(struct sandbox *s, const cJSON *form, int64_t *ret_count
             e, strncmp(image, "ami-", 4) == 0 ? "InvalidAMIID.NotFound" : "InvalidAMIID.Malformed",
             "The image id '[%.60s]' does not exist", image);
     int64_t least = 0;
-    if (!str_to_i64(str_of(text_of(form, "MaxCount")), 1, 200, ret_count))
+    if (!str_to_i64(str_of(text_of(form, "MaxCount")), 1, 200, &ret->count))
         return api_fail(e, "InvalidParameterValue", "MaxCount must be from 1 to 200 here");
-    if (!str_to_i64(str_of(text_of(form, "MinCount")), 1, *ret_count, &least))
+    if (!str_to_i64(str_of(text_of(form, "MinCount")), 1, ret->count, &least))
         return api_fail(e, "InvalidParameterValue", "MinCount must be from 1 to MaxCount");
-    int places = instance_places_left(s);
-    if (places < least)
-        return api_fail(e, "InsufficientFreeAddressesInSubnet",
-                        "There are not enough free addresses in subnet '" SANDBOX_SUBNET "'");
-    if (places < *ret_count)
-        *ret_count = places;
-    if (text_of(form, "SecurityGroup.1")[0] != '\0' ||
-        text_of(form, "NetworkInterface.1.DeviceIndex")[0] != '\0')
+    if (check_interface(form, e) < 0 || launch_type(form, &ret->type, e) < 0)
+        return -1;
+    if (text_of(form, "SecurityGroup.1")[0] != '\0')
         return api_fail(e, "UnsupportedOperation",
                         "the sandbox takes security groups as SecurityGroupId only");
-    if (check_user_data(form, e) < 0 || volumes_check_launch(form, ret_disk, e) < 0)
+    if (check_user_data(form, e) < 0 || volumes_check_launch(form, &ret->disk, e) < 0)
         return -1;
-    *ret_key = find_by(world_list(s, "key_pairs"), "name", key);
-    if (key[0] != '\0' && *ret_key == NULL)
+    ret->key = find_by(world_list(s, "key_pairs"), "name", key);
+    if (key[0] != '\0' && ret->key == NULL)
         return api_fail(e, "InvalidKeyPair.NotFound", "The key pair '%.80s' does not exist", key);
-    cJSON *groups = form_list(form, "SecurityGroupId");
+    cJSON *groups = groups_asked(form);
     const cJSON *g;
     int rc = 0;
     cJSON_ArrayForEach(
@@ -92,10 +210,15 @@ static int check_launch(struct sandbox *s, const cJSON *form, int64_t *ret_count
         api_fail(e, "InvalidGroup.NotFound", "The security group '%.80s' does not exist",
                  cJSON_GetStringValue(g));
     cJSON_Delete(groups);
-    return rc;
+    if (rc < 0 || launch_zone(s, form, least, ret->type, &ret->zone, e) < 0)
+        return -1;
+    int places = instance_places_left(s, ret->zone);
+    if (places < ret->count)
+        ret->count = places;
+    return 0;
 }
 
-static cJSON *new_instance(struct sandbox *s, const cJSON *form, const cJSON *key,
+static cJSON *new_instance(struct sandbox *s, const cJSON *form, const struct launch *launch,
                            const char *reservation, int64_t index) {
     cJSON *i = cJSON_CreateObject();
     char id[32], date[40] = "";
@@ -108,40 +231,47 @@ static cJSON *new_instance(struct sandbox *s, const cJSON *form, const cJSON *ke
     set_text(i, "id", id);
     set_text(i, "reservation", reservation);
     set_text(i, "image", text_of(form, "ImageId"));
-    set_text(i, "type",
-             text_of(form, "InstanceType")[0] == '\0' ? "m1.small" : text_of(form, "InstanceType"));
+    set_text(i, "type", launch->type->name);
+    set_text(i, "zone", launch->zone->name);
     set_text(i, "key_name", text_of(form, "KeyName"));
-    set_text(i, "public_key", text_of(key, "public_key"));
+    set_text(i, "public_key", text_of(launch->key, "public_key"));
     set_text(i, "token", text_of(form, "ClientToken"));
     set_text(i, "http_tokens",
              text_of(form, "MetadataOptions.HttpTokens")[0] == '\0'
                  ? "optional"
                  : text_of(form, "MetadataOptions.HttpTokens"));
+    int64_t hops;
+    if (str_to_i64(str_of(text_of(form, "MetadataOptions.HttpPutResponseHopLimit")), 1, 64, &hops))
+        set_number(i, "http_hops", (double)hops);
     set_text(i, "launch_time", date);
     set_number(i, "launch_index", (double)index);
+    if (strcmp(text_of(form, "InstanceInitiatedShutdownBehavior"), "terminate") == 0)
+        set_text(i, "shutdown", "terminate");
     if (buf_add_base64_decoded(&data, str_of(text_of(form, "UserData"))))
         set_text(i, "user_data", buf_cstr(&data));
-    cJSON_AddItemToObject(i, "groups", form_list(form, "SecurityGroupId"));
+    cJSON_AddItemToObject(i, "groups", groups_asked(form));
     cJSON_AddItemToObject(i, "tags", form_tags(form, "instance"));
+    cJSON_AddItemToObject(i, "interface_tags", form_tags(form, "network-interface"));
     cJSON_AddItemToArray(world_list(s, "instances"), i);
     instance_place(s, i);
+    if (strcmp(text_of(form, INTERFACE "AssociatePublicIpAddress"), "false") != 0)
+        instance_new_public(s, i);
+    fault_transition(s, i, "pending");
     return i;
 }
 
 static int run(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
     int seen = seen_token(s, form, out, e);
-    int64_t count = 0;
-    const cJSON *key = NULL;
-    struct volume_wanted disk;
+    struct launch wanted = {0};
     if (seen != 0)
         return seen < 0 ? -1 : 0;
-    if (check_launch(s, form, &count, &key, &disk, e) < 0)
+    if (check_launch(s, form, &wanted, e) < 0)
         return -1;
     char reservation[32];
     make_id("r", reservation, sizeof reservation);
-    for (int64_t n = 0; n < count; n++) {
-        cJSON *i = new_instance(s, form, key, reservation, n);
-        volumes_launch(s, form, i, &disk);
+    for (int64_t n = 0; n < wanted.count; n++) {
+        cJSON *i = new_instance(s, form, &wanted, reservation, n);
+        volumes_launch(s, form, i, &wanted.disk);
         guest_start(s, i);
     }
     if (text_of(form, "ClientToken")[0] != '\0') {

@@ -54,6 +54,10 @@ static void *end_thread(void *arg) {
     cJSON *i = still_ending(x);
     if (i != NULL)
         guest_kill(x->s, i);
+    if (i != NULL) {
+        fault_await_slow(x->s, x->id, text_of(i, "state"));
+        i = still_ending(x);
+    }
     if (i != NULL && x->terminate) {
         /* A large disk takes its time; nobody else must wait for that. */
         pthread_mutex_unlock(&x->s->mutex);
@@ -65,6 +69,7 @@ static void *end_thread(void *arg) {
         if (x->terminate) {
             set_number(i, "terminated_at", (double)time(NULL));
             volumes_end(x->s, i);
+            addresses_forget(x->s, x->id);
         }
         set_text(i, "state", x->terminate ? "terminated" : "stopped");
         world_save(x->s, &ignored);
@@ -74,7 +79,8 @@ static void *end_thread(void *arg) {
     return NULL;
 }
 
-static void begin_end(struct sandbox *s, cJSON *i, bool terminate) {
+void instance_end(struct sandbox *s, cJSON *i, bool terminate, const char *code,
+                  const char *reason) {
     struct ending *x = calloc(1, sizeof *x);
     pthread_t thread;
     if (x == NULL)
@@ -87,9 +93,10 @@ static void begin_end(struct sandbox *s, cJSON *i, bool terminate) {
     }
     pthread_detach(thread);
     set_text(i, "state", terminate ? "shutting-down" : "stopping");
-    set_text(i, "reason_code", "Client.UserInitiatedShutdown");
-    set_text(i, "reason", "Client.UserInitiatedShutdown: User initiated shutdown");
+    set_text(i, "reason_code", code);
+    set_text(i, "reason", reason);
     cJSON_DeleteItemFromObject(i, "rebooting");
+    fault_transition(s, i, text_of(i, "state"));
 }
 
 static int change(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e,
@@ -125,33 +132,59 @@ static int change(struct sandbox *s, cJSON *form, struct buf *out, struct api_er
     return rc;
 }
 
+#define USER "Client.UserInitiatedShutdown"
+
 static void act_terminate(struct sandbox *s, cJSON *i) {
     if (strcmp(text_of(i, "state"), "terminated") != 0 &&
         strcmp(text_of(i, "state"), "shutting-down") != 0)
-        begin_end(s, i, true);
+        instance_end(s, i, true, USER, USER ": User initiated shutdown");
 }
 
 static void act_stop(struct sandbox *s, cJSON *i) {
     if (strcmp(instance_state(i), "running") == 0)
-        begin_end(s, i, false);
+        instance_end(s, i, false, USER, USER ": User initiated shutdown");
 }
 
-/* A new public address at each start, as EC2 gives; here there is but one address, so both move. */
+/* A new public address at each start, as EC2 gives. */
 static void act_start(struct sandbox *s, cJSON *i) {
     if (strcmp(text_of(i, "state"), "stopped") != 0)
         return;
-    set_number(i, "octet", 0);
     instance_place(s, i);
+    instance_new_public(s, i);
     set_text(i, "reason_code", "");
+    fault_transition(s, i, "pending");
     guest_start(s, i);
 }
 
+/* Nothing of a request is done when one of its instances is protected. */
+static int check_protection(struct sandbox *s, const cJSON *form, const char *member,
+                            const char *what, struct api_error *e) {
+    cJSON *ids = form_list(form, "InstanceId");
+    const cJSON *id;
+    int rc = 0;
+    cJSON_ArrayForEach(id, ids) {
+        const cJSON *i = find_by(world_list(s, "instances"), "id", cJSON_GetStringValue(id));
+        if (rc == 0 && cJSON_IsTrue(cJSON_GetObjectItem(i, member)))
+            rc = api_fail(e, "OperationNotPermitted",
+                          "The instance '%s' may not be %s. Modify its '%s' instance attribute and "
+                          "try again.",
+                          text_of(i, "id"), what,
+                          what[0] == 't' ? "disableApiTermination" : "disableApiStop");
+    }
+    cJSON_Delete(ids);
+    return rc;
+}
+
 static int terminate(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
+    if (check_protection(s, form, "no_termination", "terminated", e) < 0)
+        return -1;
     return change(s, form, out, e, NULL, act_terminate);
 }
 
 static int stop(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
     static const char *const from[] = {"running", "stopping", "stopped", NULL};
+    if (check_protection(s, form, "no_stop", "stopped", e) < 0)
+        return -1;
     return change(s, form, out, e, from, act_stop);
 }
 
@@ -176,37 +209,10 @@ static int reboot(struct sandbox *s, cJSON *form, struct buf *out, struct api_er
     return rc;
 }
 
-static int modify(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
-    cJSON *i = find_by(world_list(s, "instances"), "id", text_of(form, "InstanceId"));
-    const char *type = text_of(form, "InstanceType.Value");
-    const cJSON *g;
-    if (i == NULL)
-        return api_fail(e, "InvalidInstanceID.NotFound", "The instance ID '%.60s' does not exist",
-                        text_of(form, "InstanceId"));
-    if (type[0] != '\0' && strcmp(text_of(i, "state"), "stopped") != 0)
-        return api_fail(e, "IncorrectInstanceState",
-                        "The instance '%s' is not in the 'stopped' state.", text_of(i, "id"));
-    cJSON *groups = form_list(form, "GroupId");
-    int rc = 0;
-    if (type[0] == '\0' && cJSON_GetArraySize(groups) == 0)
-        rc = api_fail(e, "UnsupportedOperation",
-                      "the sandbox can change InstanceType and GroupId only");
-    cJSON_ArrayForEach(
-        g, groups) if (find_by(world_list(s, "groups"), "id", cJSON_GetStringValue(g)) == NULL) rc =
-        api_fail(e, "InvalidGroup.NotFound", "The security group '%.80s' does not exist",
-                 cJSON_GetStringValue(g));
-    if (rc == 0 && type[0] != '\0')
-        set_text(i, "type", type);
-    if (rc == 0 && cJSON_GetArraySize(groups) > 0)
-        cJSON_ReplaceItemInObject(i, "groups", groups);
-    else
-        cJSON_Delete(groups);
-    xml_add(out, "return", "true");
-    return rc;
-}
-
 const struct action state_actions[] = {
-    {"TerminateInstances", terminate, true},   {"StopInstances", stop, true},
-    {"StartInstances", start, true},           {"RebootInstances", reboot, true},
-    {"ModifyInstanceAttribute", modify, true}, {NULL, NULL, false},
+    {"TerminateInstances", terminate, true},
+    {"StopInstances", stop, true},
+    {"StartInstances", start, true},
+    {"RebootInstances", reboot, true},
+    {NULL, NULL, false},
 };

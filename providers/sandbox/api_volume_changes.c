@@ -55,7 +55,7 @@ static int check_attach(struct sandbox *s, const cJSON *v, const cJSON *form, co
     const char *state = instance_state(i);
     if (strcmp(state, "running") != 0 && strcmp(state, "stopped") != 0)
         return api_fail(e, "IncorrectState", "Instance '%s' is not 'running'.", text_of(i, "id"));
-    if (strcmp(text_of(v, "zone"), instance_zone(i)) != 0)
+    if (strcmp(text_of(v, "zone"), zone_of(i)->name) != 0)
         return api_fail(e, "InvalidVolume.ZoneMismatch",
                         "The volume '%s' is not in the same availability zone as instance '%s'",
                         text_of(v, "id"), text_of(i, "id"));
@@ -320,7 +320,7 @@ int volumes_check_launch(const cJSON *form, struct volume_wanted *ret, struct ap
 void volumes_launch(struct sandbox *s, const cJSON *form, const cJSON *instance,
                     const struct volume_wanted *wanted) {
     struct volume_wanted here = *wanted;
-    here.zone = instance_zone(instance);
+    here.zone = zone_of(instance)->name;
     cJSON *v = volume_make(s, &here, form_tags(form, "volume"));
     set_text(v, "state", "available");
     set_text(v, "snapshot", ROOT_SNAPSHOT);

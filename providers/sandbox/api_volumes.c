@@ -148,13 +148,6 @@ void volumes_mapping_xml(struct sandbox *s, struct buf *out, const cJSON *instan
 
 /* ---- Finding */
 
-bool zone_exists(const char *name) { return strcmp(name, SANDBOX_ZONE) == 0; }
-
-const char *instance_zone(const cJSON *instance) {
-    (void)instance;
-    return SANDBOX_ZONE;
-}
-
 cJSON *volume_find(struct sandbox *s, const char *id, struct api_error *e) {
     cJSON *v = find_by(world_list(s, "volumes"), "id", id);
     if (id[0] == '\0')
@@ -321,7 +314,7 @@ static int check_create(const cJSON *form, struct volume_wanted *ret, struct api
     if (text_of(form, "Size")[0] == '\0')
         return api_fail(e, "MissingParameter",
                         "The request must contain the parameter size/snapshot");
-    if (!zone_exists(ret->zone))
+    if (zone_named(ret->zone) == NULL)
         return api_fail(e, "InvalidZone.NotFound", "The zone '%.60s' does not exist.", ret->zone);
     if (volume_read_wanted(form, "", "Size", ret, e) < 0)
         return -1;

@@ -107,9 +107,15 @@ static void guest_ended(struct sandbox *s, cJSON *instance) {
         guest_start(s, instance);
         return;
     }
+    static const char code[] = "Client.InstanceInitiatedShutdown";
+    static const char reason[] = "Client.InstanceInitiatedShutdown: Instance initiated shutdown";
+    if (strcmp(text_of(instance, "shutdown"), "terminate") == 0) {
+        instance_end(s, instance, true, code, reason);
+        return;
+    }
     set_text(instance, "state", "stopped");
-    set_text(instance, "reason_code", "Client.InstanceInitiatedShutdown");
-    set_text(instance, "reason", "Client.InstanceInitiatedShutdown: Instance initiated shutdown");
+    set_text(instance, "reason_code", code);
+    set_text(instance, "reason", reason);
 }
 
 /* Guests that ended by themselves are stopped, or start again; terminated ones are forgotten after
@@ -150,9 +156,12 @@ static void resume_guests(struct sandbox *s) {
         cJSON_DeleteItemFromObject(instance, "booting");
         if (running && guest_alive(instance)) {
             proxies_add(s, proxy_start((pid_t)number_of(instance, "pid"), text_of(instance, "id")));
+            guest_set_public(s, instance);
         } else if (running || strcmp(state, "pending") == 0) {
             guest_kill(s, instance);
             instance_place(s, instance);
+            if (number_of(instance, "public") < 1)
+                instance_new_public(s, instance);
             guest_start(s, instance);
         } else if (strcmp(state, "stopping") == 0) {
             guest_kill(s, instance);
@@ -163,6 +172,7 @@ static void resume_guests(struct sandbox *s) {
             volumes_end(s, instance);
             set_text(instance, "state", "terminated");
             set_number(instance, "terminated_at", (double)time(NULL));
+            addresses_forget(s, text_of(instance, "id"));
         }
     }
 }
@@ -250,6 +260,7 @@ static int begin(struct sandbox *s, int *ready_fd, struct err *err) {
         return rc;
     cgroup_of_subnet(s->subnet, s->cgroup, sizeof s->cgroup);
     pthread_mutex_lock(&s->mutex); /* guests that start are at work from here on */
+    groups_begin(s);
     resume_guests(s);
     rc = world_save(s, err);
     if (rc == 0)

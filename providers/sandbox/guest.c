@@ -183,9 +183,10 @@ static cJSON *still_pending(struct starting *x) {
 }
 
 /* As on EC2: what cannot be launched is terminated, what cannot be started again is stopped. */
-static void set_failed(struct sandbox *s, cJSON *instance, bool again, const char *why) {
+static void set_failed(struct sandbox *s, cJSON *instance, bool again, const char *code,
+                       const char *why) {
     set_text(instance, "state", again ? "stopped" : "terminated");
-    set_text(instance, "reason_code", "Server.InternalError");
+    set_text(instance, "reason_code", code);
     set_text(instance, "reason", why);
     cJSON_DeleteItemFromObject(instance, "rebooting");
     if (!again) {
@@ -194,14 +195,14 @@ static void set_failed(struct sandbox *s, cJSON *instance, bool again, const cha
     }
 }
 
-static void fail_start(struct starting *x, const struct err *why) {
+static void fail_start(struct starting *x, const char *code, const char *why) {
     struct err ignored;
     pthread_mutex_lock(&x->s->mutex);
     cJSON *instance = still_pending(x);
     if (instance != NULL) {
-        sandbox_log("%s: %s", x->id, why->msg);
+        sandbox_log("%s: %s", x->id, why);
         guest_kill(x->s, instance);
-        set_failed(x->s, instance, x->again, why->msg);
+        set_failed(x->s, instance, x->again, code, why);
         world_save(x->s, &ignored);
     }
     pthread_mutex_unlock(&x->s->mutex);
@@ -227,6 +228,7 @@ static bool take_process(struct starting *x, bool booted) {
         if (proxy == NULL)
             sandbox_log("%s: no way out: its proxy did not start", x->id);
         proxies_add(x->s, proxy);
+        guest_set_public(x->s, instance);
         world_save(x->s, &ignored);
     }
     pthread_mutex_unlock(&x->s->mutex);
@@ -249,20 +251,43 @@ static int await_sshd(struct starting *x, struct err *err) {
     return err_set(err, ERRC_TIMEOUT, "its sshd did not answer in time");
 }
 
+/* A start that a test wants to fail does not boot. True: it has failed. */
+static bool fail_as_asked(struct starting *x) {
+    char code[96], reason[512];
+    pthread_mutex_lock(&x->s->mutex);
+    cJSON *instance = find_by(world_list(x->s, "instances"), "id", x->id);
+    snprintf(code, sizeof code, "%s", text_of(instance, "fail_code"));
+    snprintf(reason, sizeof reason, "%s", text_of(instance, "fail_reason"));
+    if (code[0] != '\0') {
+        cJSON_DeleteItemFromObject(instance, "fail_code");
+        cJSON_DeleteItemFromObject(instance, "booting");
+        fault_await_slow(x->s, x->id, "pending");
+    }
+    pthread_mutex_unlock(&x->s->mutex);
+    if (code[0] != '\0')
+        fail_start(x, code, reason);
+    return code[0] != '\0';
+}
+
 static void *start_thread(void *arg) {
     struct starting *x = arg;
     struct err err = {0};
+    if (fail_as_asked(x)) {
+        free(x);
+        return NULL;
+    }
     int rc = boot_process(x->dir, &err);
     if (take_process(x, rc == 0))
         rc = await_sshd(x, &err);
     else if (rc == 0)
         rc = err_set(&err, ERRC_CANCELLED, "ended while it booted");
     if (rc < 0) {
-        fail_start(x, &err);
+        fail_start(x, "Server.InternalError", err.msg);
         free(x);
         return NULL;
     }
     pthread_mutex_lock(&x->s->mutex);
+    fault_await_slow(x->s, x->id, "pending");
     cJSON *instance = still_pending(x);
     if (instance != NULL) {
         set_text(instance, "state", "running");
@@ -294,7 +319,7 @@ void guest_start(struct sandbox *s, cJSON *instance) {
     }
     const char *why = rc < 0 ? err.msg : "no thread to be had";
     sandbox_log("%s: %s", x->id, why);
-    set_failed(s, instance, x->again, why);
+    set_failed(s, instance, x->again, "Server.InternalError", why);
     free(x);
 }
 

@@ -20,15 +20,19 @@ enum {
     POLL_MS = 20          /* between looks at what ends or begins */
 };
 
-/* What there is one of. A world has the subnet SANDBOX_NET.N.0/24, and is .1 in it itself. */
+/* What there is one of. A world has the private addresses SANDBOX_NET.N.0/24, and is .1 among them
+ * itself, and the public ones SANDBOX_PUBLIC_NET.N.0/24. */
 #define SANDBOX_NET "10.213"
 #define SANDBOX_NET_BITS (10u << 16 | 213u << 8) /* the same, of an address's first 24 bits */
 #define SANDBOX_HOSTS "ip-10-213"                /* and in host names, as EC2 makes them */
+#define SANDBOX_PUBLIC_NET "10.214"
+#define SANDBOX_PUBLIC_NET_BITS (10u << 16 | 214u << 8)
 #define SANDBOX_REGION "sandbox"
-#define SANDBOX_ZONE "sandbox-1a"
-#define SANDBOX_VPC "vpc-0sandbox"
-#define SANDBOX_SUBNET "subnet-0sandbox"
+#define SANDBOX_VPC "vpc-05a0d0b0c00000001"
+#define SANDBOX_GROUP "sg-05a0d0b0c00000001" /* the VPC's own, named "default" */
 #define SANDBOX_OWNER "000000000000"
+#define SANDBOX_USER_ID "AIDA0SANDBOX000000000"
+#define SANDBOX_USER_ARN "arn:aws:iam::" SANDBOX_OWNER ":user/sandbox"
 /* The one image: debian-12. */
 #define SANDBOX_AMI "ami-0deb1a0120000000a"
 /* Its root disk. */
@@ -97,15 +101,54 @@ void set_number(cJSON *json, const char *name, double value);
 void make_id(const char *prefix, char *ret, size_t size); /* "i-" and 17 hex digits */
 cJSON *find_by(cJSON *list, const char *name, const char *value);
 int hex_value(char c); /* -1: it is no hex digit */
+int64_t wall_ms(void); /* since 1970 */
 void sleep_ms(long ms);
 void sandbox_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* ---- Zones, each with a subnet, and instance types */
+
+struct zone {
+    const char *name, *id, *subnet;
+    int first, bits; /* of its subnet's addresses: the last octet, the mask */
+};
+extern const struct zone zones[];                  /* the last one's name is NULL */
+const struct zone *zone_named(const char *name);   /* NULL: there is none */
+const struct zone *zone_of_subnet(const char *id); /* NULL: there is none */
+const struct zone *zone_of(const cJSON *instance);
+
+struct instance_type {
+    const char *name;
+    int vcpus, mib, gpus;
+    const char *arch;
+    double usd;     /* an hour, on demand, Linux */
+    unsigned zones; /* bit N: zones[N] offers it */
+};
+extern const struct instance_type instance_types[];                /* the last one's name is NULL */
+const struct instance_type *instance_type_named(const char *name); /* NULL: there is none */
+bool zone_offers(const struct zone *zone, const struct instance_type *type);
+
 /* ---- Guests */
 
-/* How many more addresses the world's subnet has. */
-int instance_places_left(struct sandbox *s);
-/* Give it an address and a link name in the world's subnet. */
+/* How many more private addresses a zone's subnet has. */
+int instance_places_left(struct sandbox *s, const struct zone *zone);
+/* Give it a private address, which it keeps, and a link name. */
 void instance_place(struct sandbox *s, cJSON *instance);
+/* Give it another public address than the last one, as a start does. Nothing when none is left. */
+void instance_new_public(struct sandbox *s, cJSON *instance);
+/* The address that it has to the outside: the elastic one that is associated, else the one that
+ * came with its start. False when it has none, as while it is stopped. */
+struct public_address {
+    char text[32];
+    const cJSON *elastic; /* its record, or NULL */
+};
+bool instance_public(struct sandbox *s, const cJSON *instance, struct public_address *ret);
+/* Have its guest, if it runs, answer at the address that instance_public() says, at no other. */
+void guest_set_public(struct sandbox *s, const cJSON *instance);
+/* The last octet of a free public address; 0: there is none. */
+int public_take(struct sandbox *s);
+void public_text(const struct sandbox *s, int octet, char ret[32]);
+/* The instance has ended: its elastic address is free again. */
+void addresses_forget(struct sandbox *s, const char *instance);
 /* Bring an instance up in a thread of its own, from "pending" to "running". Mutex held. */
 void guest_start(struct sandbox *s, cJSON *instance);
 /* End its processes and wait for them; the files stay. Mutex held; safe when it does not run. */
@@ -193,8 +236,6 @@ cJSON *volume_find(struct sandbox *s, const char *id, struct api_error *e);
 int volumes_named(struct sandbox *s, const cJSON *form, cJSON **ret, struct api_error *e);
 bool volume_listed(const cJSON *ids, const cJSON *volume); /* all are when none is named */
 int volume_page(const cJSON *form, int64_t *ret_from, int64_t *ret_most, struct api_error *e);
-bool zone_exists(const char *name);
-const char *instance_zone(const cJSON *instance);
 /* What takes time goes on; true when something changed. */
 bool volumes_look_after(struct sandbox *s);
 /* An instance's: its root disk, as RunInstances asks for it; how it shows them; what becomes of
@@ -246,14 +287,62 @@ struct action {
     int (*handle)(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e);
     bool changes; /* the world is saved afterwards */
 };
-extern const struct action instance_actions[], launch_actions[], state_actions[], group_actions[],
-    key_actions[], volume_actions[], volume_change_actions[], other_actions[];
+/* Of EC2, then of STS. */
+extern const struct action instance_actions[], launch_actions[], state_actions[],
+    attribute_actions[], group_actions[], rule_actions[], key_actions[], tag_actions[],
+    place_actions[], type_actions[], address_actions[], interface_actions[], volume_actions[],
+    volume_change_actions[];
+extern const struct action sts_actions[];
+
+/* The price list: what AWSPriceListService.GetProducts answers, or NULL with *e set. */
+cJSON *prices_products(struct sandbox *s, const cJSON *body, struct api_error *e);
+/* Handle a request to a service that speaks JSON: it names a target. Mutex held. */
+int api_handle_target(struct sandbox *s, const struct http_request *request, struct buf *out);
+
+/* ---- Faults that a test asks for (docs/sandbox.md). Mutex held, everywhere. */
+
+/* POST puts a list in the place of the one before, GET shows it. HTTP status. */
+int faults_request(struct sandbox *s, const struct http_request *r, struct buf *out);
+/* What comes instead of the action: -1 with *e set. A dry run meets only what forbids it. */
+int faults_before(struct sandbox *s, const char *action, const cJSON *form, bool dry,
+                  struct api_error *e);
+/* What becomes of an answer: e->status is -1 when it is lost. */
+void faults_after(struct sandbox *s, const char *action, const cJSON *form, struct str answer,
+                  struct api_error *e);
+/* Has that zone no capacity for this? */
+bool fault_no_capacity(struct sandbox *s, const char *action, const cJSON *form,
+                       const struct zone *zone);
+/* The instance has just got into this state: how long it stays there at least (slow_until), and
+ * what becomes of it instead (fail_code, fail_reason). */
+void fault_transition(struct sandbox *s, cJSON *instance, const char *state);
+/* Mutex held, but not while it waits: until slow_until is over, or the instance is in another
+ * state. */
+void fault_await_slow(struct sandbox *s, const char *id, const char *state);
+/* What was made just now and is not seen yet leaves its list until veil_end(). */
+struct veil;
+struct veil *veil_begin(struct sandbox *s, const struct action *action, const cJSON *form);
+void veil_end(struct veil *veil); /* takes NULL */
 
 /* Appends the instance as DescribeInstances and RunInstances show one:
  * https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Instance.html */
 void instance_xml(struct sandbox *s, struct buf *out, const cJSON *instance);
+/* Appends the rules as DescribeSecurityGroups shows them. */
+void rules_xml(struct buf *out, const cJSON *rules);
+/* The one group of GroupId, or of GroupName as the default VPC takes it; NULL with *e set. */
+cJSON *group_asked(struct sandbox *s, const cJSON *form, struct api_error *e);
+/* Make the VPC's own group when it is not there. */
+void groups_begin(struct sandbox *s);
+/* Begins to stop or to terminate it, with that stateReason. */
+void instance_end(struct sandbox *s, cJSON *instance, bool terminate, const char *code,
+                  const char *reason);
 /* The state as callers see it: a guest that reboots runs. */
 const char *instance_state(const cJSON *instance);
+void metadata_xml(struct buf *out, const char *element, const cJSON *instance);
+void groups_xml(struct sandbox *s, struct buf *out, const cJSON *instance);
+/* Of its network interface. */
+void interface_id(const cJSON *instance, char *ret, size_t size);
+/* Appends it as DescribeInstances shows one. */
+void interface_xml(struct sandbox *s, struct buf *out, const cJSON *instance);
 void instance_state_xml(struct buf *out, const char *element, const char *state);
 /* The instances of InstanceId.N; all that must exist do, or *e says which not. */
 int instances_named(struct sandbox *s, const cJSON *form, bool required, cJSON **ret,
@@ -266,10 +355,16 @@ void xml_add_tags(struct buf *out, const cJSON *tags);
 cJSON *form_list(const cJSON *form, const char *name);
 /* Tags of TagSpecification.N for that resource type, as a JSON object. */
 cJSON *form_tags(const cJSON *form, const char *resource);
+/* MaxResults, from `least` to `most`, and NextToken. */
+int form_page(const cJSON *form, int least, int most, int64_t *ret_from, int64_t *ret_most,
+              struct api_error *e);
+bool list_has(const cJSON *list, const char *text);
 /* Does the item pass every Filter of the form? `value` gives an item's value of a filter name. */
 bool form_filter(const cJSON *form, cJSON *item,
                  bool (*matches)(cJSON *item, const char *filter, const char *value));
 /* Filters that are not known are refused, as EC2 does: they would match nothing in silence. */
 int form_check_filters(const cJSON *form, const char *const known[], struct api_error *e);
+/* For items whose members are named after filters: `tags`, and texts or arrays of them. */
+bool member_matches(cJSON *item, const char *filter, const char *value);
 bool tag_matches(const cJSON *tags, const char *filter, const char *value, bool *ret_matched);
 bool pattern_matches(const char *pattern, const char *text); /* * and ? */

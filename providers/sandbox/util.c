@@ -76,6 +76,12 @@ void sleep_ms(long ms) {
     nanosleep(&t, NULL);
 }
 
+int64_t wall_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 const char *text_of(const cJSON *json, const char *name) {
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, name));
     return text == NULL ? "" : text;

@@ -74,7 +74,8 @@ int world_load(struct sandbox *s, struct err *err) {
     return world_save(s, err);
 }
 
-/* ---- The subnet: SANDBOX_NET.N.0/24, one a world on this machine */
+/* ---- The subnets: SANDBOX_NET.N.0/24 and SANDBOX_PUBLIC_NET.N.0/24, one N a world on this machine
+ */
 
 static bool subnet_in_use(int subnet) {
     struct ifaddrs *list = NULL;
@@ -86,7 +87,8 @@ static bool subnet_in_use(int subnet) {
             continue;
         const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)a->ifa_addr;
         uint32_t address = ntohl(in->sin_addr.s_addr);
-        used |= address >> 8 == (SANDBOX_NET_BITS | (unsigned)subnet);
+        used |= address >> 8 == (SANDBOX_NET_BITS | (unsigned)subnet) ||
+                address >> 8 == (SANDBOX_PUBLIC_NET_BITS | (unsigned)subnet);
     }
     freeifaddrs(list);
     return used;

@@ -68,7 +68,8 @@ def bad_input(p, moto, proxy):
         check(proxy.take(), "a shared profile works")
         (folder / "config").write_text("[profile sso]\nsso_session = corp\n")
         result = p.run("plan", check_code=1, env=dict(alone, AWS_PROFILE="sso"))
-        check("not supported yet" in result.stderr, "what comes later", result.stderr)
+        check("sso-session corp has no sso_start_url" in result.stderr or
+              "has no sso_account_id" in result.stderr, "what is missing", result.stderr)
     down = f"http://127.0.0.1:{free_port()}"
     result = p.run("plan", check_code=1, env={"AWS_ENDPOINT_URL": down, "AWS_MAX_ATTEMPTS": "2"})
     check(down in result.stderr and "after 2 tries" in result.stderr, "which endpoint, how often",

@@ -15,106 +15,14 @@ import sys
 import time
 
 import berthlib
-from berthlib import Project, check, skip, step
+from berthlib import Project, check, step
+from sandboxlib import AMI, AWS, World, make_key, refused, wait_for
+import sandboxlib
 
-berthlib.need_root()
-berthlib.need_program("mmdebstrap", "ssh", "ssh-keygen")
-try:
-    import boto3
-    import botocore.auth
-    import botocore.awsrequest
-    import botocore.config
-    import botocore.credentials
-    import botocore.exceptions
-except ImportError as error:
-    skip(f"python module missing: {error}")
-
-AMI = "ami-0deb1a0120000000a"
-AWS = pathlib.Path(sys.executable).parent / "aws"
-
-
-class World:
-    def __init__(self, project):
-        self.project = project
-
-    def start(self):
-        self.project.run("sandbox", "start")
-        self.info = self.project.json("sandbox", "status")
-        self.ec2 = self.client("ec2")
-        self.port = int(self.info["endpoint"].rsplit(":", 1)[1])
-
-    def client(self, service, key=None, secret=None):
-        return boto3.client(
-            service, endpoint_url=self.info["endpoint"], region_name=self.info["region"],
-            aws_access_key_id=key or self.info["access_key"],
-            aws_secret_access_key=secret or self.info["secret_key"],
-            config=botocore.config.Config(retries={"max_attempts": 0}, read_timeout=30,
-                                          parameter_validation=False))
-
-    def kill(self):
-        """The daemon, as a crash would."""
-        os.kill(self.info["pid"], signal.SIGKILL)
-        wait_for(lambda: not pathlib.Path(f"/proc/{self.info['pid']}").exists(), "the daemon ends")
-
-    def run(self, **more):
-        wanted = dict(ImageId=AMI, MinCount=1, MaxCount=1, InstanceType="t3.small")
-        return self.ec2.run_instances(**dict(wanted, **more))
-
-    def instances(self, **more):
-        return [i for r in self.ec2.describe_instances(**more)["Reservations"]
-                for i in r["Instances"]]
-
-    def state(self, instance):
-        return self.instances(InstanceIds=[instance])[0]["State"]["Name"]
-
-    def await_state(self, instance, state):
-        wait_for(lambda: self.state(instance) == state, f"{instance} is {state}")
-
-    def groups(self):
-        """The cgroups of its guests: one is there as long as anything runs in a guest."""
-        return berthlib.guest_groups(self.project.world)
-
-    def aws(self, *args):
-        environment = dict(os.environ, AWS_ACCESS_KEY_ID=self.info["access_key"],
-                           AWS_SECRET_ACCESS_KEY=self.info["secret_key"],
-                           AWS_DEFAULT_REGION=self.info["region"], AWS_PAGER="",
-                           AWS_EC2_METADATA_DISABLED="true")
-        answer = subprocess.run([str(AWS), "--endpoint-url", self.info["endpoint"], "--output",
-                                 "json", *args], env=environment, capture_output=True, text=True)
-        check(answer.returncode == 0, f"aws {' '.join(args)}", answer.stderr)
-        return json.loads(answer.stdout) if answer.stdout.strip() else None
-
-    def raw(self, data, half_close=True, timeout=10):
-        """The bytes that come back for these bytes."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout) as s:
-            try:
-                s.sendall(data)
-                if half_close:
-                    s.shutdown(socket.SHUT_WR)
-                answer = b""
-                while chunk := s.recv(65536):
-                    answer += chunk
-                return answer
-            except (ConnectionError, TimeoutError):
-                return b""
-
-
-def wait_for(condition, what, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        check(time.monotonic() < end, what)
-        time.sleep(0.02)
-
-
-def refused(code, call, **arguments):
-    try:
-        answer = call(**arguments)
-    except botocore.exceptions.ClientError as error:
-        check(error.response["Error"]["Code"] == code, f"{code} is the code",
-              str(error.response["Error"]))
-        return error.response
-    check(False, f"{code} was to come", str(answer))
-    return None
+import botocore.auth
+import botocore.awsrequest
+import botocore.credentials
+import botocore.exceptions
 
 
 def who_asks(w):
@@ -296,7 +204,7 @@ def one_guest(w, group, key_file):
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": "one"}]}]
     wanted = dict(ClientToken="t1", KeyName="k", SecurityGroupIds=[group], TagSpecifications=tags)
     launched = w.run(**wanted)["Instances"][0]
-    one, address = launched["InstanceId"], launched["PrivateIpAddress"]
+    one, address = launched["InstanceId"], launched["PublicIpAddress"]
     check(launched["State"] == {"Code": 0, "Name": "pending"}, "pending at first", str(launched))
     check(w.run(**wanted)["Instances"][0]["InstanceId"] == one, "the same token, the same instance")
     refused("IdempotentParameterMismatch", w.run, **dict(wanted, InstanceType="t3.large"))
@@ -307,13 +215,7 @@ def one_guest(w, group, key_file):
             InstanceType={"Value": "t3.large"})
 
     def ssh(command, good=True):
-        answer = subprocess.run(
-            ["ssh", "-i", key_file, "-o", "StrictHostKeyChecking=no", "-o",
-             "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=1",
-             "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2", f"admin@{address}",
-             command], capture_output=True, text=True)
-        check(not good or answer.returncode == 0, f"ssh {command}", answer.stderr)
-        return answer.stdout.strip()
+        return sandboxlib.ssh(key_file, address, command, good)
 
     check(ssh("systemctl is-system-running --wait") == "running", "systemd is content")
     with socket.socket() as host:
@@ -348,7 +250,7 @@ def one_guest(w, group, key_file):
     w.ec2.modify_instance_attribute(InstanceId=one, InstanceType={"Value": "t3.large"})
     w.ec2.start_instances(InstanceIds=[one])
     w.await_state(one, "running")
-    address = w.instances()[0]["PrivateIpAddress"]
+    address = w.instances()[0]["PublicIpAddress"]
     check(ssh("ls /kept") == "/kept", "the disk is kept")
     return one
 
@@ -423,10 +325,9 @@ with Project(sys.argv[1], "") as project:
     world = World(project)
     step("start")
     world.start()
-    key_file = str(project.root / "key")
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key_file], check=True)
+    key_file, public_key = make_key(project)
     who_asks(world)
-    group = names_and_codes(world, pathlib.Path(key_file + ".pub").read_bytes())
+    group = names_and_codes(world, public_key)
     hostile_peers(world)
     one = one_guest(world, group, key_file)
     what_is_private(world)

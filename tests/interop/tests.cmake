@@ -33,14 +33,13 @@ set_tests_properties(interop.ec2_fields PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP
 add_test(NAME interop.cost COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cost_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.cost PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
-add_test(NAME interop.sandbox_api COMMAND ${BERTH_TEST_PYTHON}
-  ${CMAKE_CURRENT_LIST_DIR}/sandbox_api_test.py $<TARGET_FILE:berth>)
-add_test(NAME interop.sandbox_volumes COMMAND ${BERTH_TEST_PYTHON}
-  ${CMAKE_CURRENT_LIST_DIR}/sandbox_volumes_test.py $<TARGET_FILE:berth>)
-set_tests_properties(interop.sandbox_volumes PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE}
-  TIMEOUT 300 RESOURCE_LOCK sandbox)
-set_tests_properties(interop.sandbox_api PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300
-  RESOURCE_LOCK sandbox)
+# The sandbox's endpoint, by area: api (who asks, states, ends), network, …
+foreach(area api network volumes)
+  add_test(NAME interop.sandbox_${area} COMMAND ${BERTH_TEST_PYTHON}
+    ${CMAKE_CURRENT_LIST_DIR}/sandbox_${area}_test.py $<TARGET_FILE:berth>)
+  set_tests_properties(interop.sandbox_${area} PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300
+    RESOURCE_LOCK sandbox)
+endforeach()
 add_test(NAME interop.client COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/client_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.client PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300

@@ -1,114 +1,10 @@
 /* The client against a server of ours on loopback that answers what each test writes down: which
  * calls are sent again and which never, whose clock counts, and what people are told. */
-#define _GNU_SOURCE /* strcasestr */
 #include "providers/aws/client.h"
 #include "tests/unit/cm.h"
+#include "tests/unit/loopback.h"
 
-#include <arpa/inet.h>
 #include <curl/curl.h>
-#include <netinet/in.h>
-#include <pthread.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-enum { ANSWERS_MAX = 8, REQUEST_MAX = 16384 };
-
-struct answer {
-    int status; /* 0: the connection is closed without one */
-    const char *header;
-    const char *body;
-};
-
-struct server {
-    struct answer answers[ANSWERS_MAX]; /* the last one repeats */
-    size_t len, taken;
-    size_t gathers; /* so many connections are there before the first is answered */
-    char requests[ANSWERS_MAX][REQUEST_MAX];
-    int listener;
-    char url[64];
-    pthread_t thread;
-};
-
-/* One whole request, headers and body. */
-static bool read_request(int fd, char *ret) {
-    size_t len = 0;
-    for (;;) {
-        ssize_t n = recv(fd, ret + len, REQUEST_MAX - 1 - len, 0);
-        if (n <= 0)
-            return false;
-        len += (size_t)n;
-        ret[len] = '\0';
-        const char *end = strstr(ret, "\r\n\r\n");
-        const char *length = strcasestr(ret, "content-length: ");
-        if (end != NULL && length != NULL &&
-            len >= (size_t)(end + 4 - ret) + strtoul(length + 16, NULL, 10))
-            return true;
-    }
-}
-
-static void answer_one(struct server *s, int fd) {
-    char text[4096];
-    const struct answer *a = &s->answers[s->taken < s->len ? s->taken : s->len - 1];
-    char ignored[REQUEST_MAX];
-    if (!read_request(fd, s->taken < ANSWERS_MAX ? s->requests[s->taken] : ignored))
-        return;
-    s->taken++;
-    if (a->status == 0)
-        return;
-    int len = snprintf(text, sizeof text,
-                       "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n%s\r\n%s",
-                       a->status, strlen(a->body), a->header == NULL ? "" : a->header, a->body);
-    (void)!send(fd, text, (size_t)len, MSG_NOSIGNAL);
-}
-
-static void close_one(int fd) {
-    shutdown(fd, SHUT_RDWR);
-    close(fd);
-}
-
-/* Calls that are under way together: nobody's answer comes before the others were sent. */
-static void answer_together(struct server *s) {
-    int fds[ANSWERS_MAX];
-    size_t n = 0;
-    while (n < s->gathers && (fds[n] = accept(s->listener, NULL, NULL)) >= 0)
-        n++;
-    for (size_t i = 0; i < n; i++) {
-        answer_one(s, fds[i]);
-        close_one(fds[i]);
-    }
-}
-
-static void *serve(void *arg) {
-    struct server *s = arg;
-    answer_together(s);
-    for (;;) {
-        int fd = accept(s->listener, NULL, NULL);
-        if (fd < 0)
-            return NULL;
-        answer_one(s, fd);
-        close_one(fd);
-    }
-}
-
-static void start(struct server *s, const struct answer *answers, size_t len, size_t gathers) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    *s = (struct server){.len = len, .gathers = gathers};
-    memcpy(s->answers, answers, len * sizeof *answers);
-    s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(s->listener >= 0);
-    assert_int_equal(bind(s->listener, (const struct sockaddr *)&address, size), 0);
-    assert_int_equal(listen(s->listener, 16), 0);
-    assert_int_equal(getsockname(s->listener, (struct sockaddr *)&address, &size), 0);
-    snprintf(s->url, sizeof s->url, "http://127.0.0.1:%d", ntohs(address.sin_port));
-    assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
-}
-
-static void stop(struct server *s) {
-    shutdown(s->listener, SHUT_RDWR);
-    pthread_join(s->thread, NULL);
-    close(s->listener);
-}
 
 /* ---- The client under test */
 
@@ -124,6 +20,7 @@ static int no_jitter(void *buffer, size_t len) {
 
 struct rig {
     struct aws_config config;
+    struct aws_credentials credentials;
     struct aws_client *client;
     struct arena arena;
     atomic_int cancel;
@@ -131,19 +28,22 @@ struct rig {
 
 static void open_rig(struct rig *r, const char *url) {
     struct err err;
-    *r = (struct rig){.config = {.region = "us-east-1",
-                                 .source = "a test",
-                                 .endpoints = {url, url, url, url},
-                                 .max_attempts = 3}};
-    assert_int_equal(secret_set(&r->config.access_key, STR("A")), 0);
-    assert_int_equal(secret_set(&r->config.secret_key, STR("s")), 0);
-    const struct aws_client_in in = {
-        .config = &r->config, .now = now, .random = no_jitter, .cancel = &r->cancel};
+    *r = (struct rig){
+        .config = {.region = "us-east-1", .endpoints = {url, url, url, url}, .max_attempts = 3}};
+    assert_int_equal(
+        aws_credentials_set(&r->credentials, STR("A"), STR("s"), (struct str){NULL, 0}), 0);
+    snprintf(r->credentials.source, sizeof r->credentials.source, "a test");
+    const struct aws_client_in in = {.config = &r->config,
+                                     .credentials = &r->credentials,
+                                     .now = now,
+                                     .random = no_jitter,
+                                     .cancel = &r->cancel};
     assert_int_equal(aws_client_open(&in, &r->client, &err), 0);
 }
 
 static void close_rig(struct rig *r) {
     aws_client_close(r->client);
+    aws_credentials_free(&r->credentials);
     aws_config_free(&r->config);
     arena_free(&r->arena);
 }
@@ -335,6 +235,131 @@ static void test_many(void **state) {
     free(s);
 }
 
+/* ---- Credentials that run out: a container's, found by the client itself */
+
+#define BOX(id, until)                                                                             \
+    "{\"AccessKeyId\":\"" id                                                                       \
+    "\",\"SecretAccessKey\":\"s\",\"Token\":\"t\",\"Expiration\":\"" until "\"}"
+#define LATE "2015-08-30T14:36:00Z"
+
+static const char *container_url(void *ctx, const char *name) {
+    return strcmp(name, "AWS_CONTAINER_CREDENTIALS_FULL_URI") == 0 ? ctx : NULL;
+}
+
+/* Makes `n` calls one after another against a script in which the container answers too. */
+static void with_container(const struct answer *answers, size_t len, size_t n, int code,
+                           struct server *s, const char *text) {
+    struct err err = {0};
+    struct rig r = {0};
+    start(s, answers, len, 0);
+    r.config = (struct aws_config){.region = "us-east-1",
+                                   .profile = "default",
+                                   .env = container_url,
+                                   .env_ctx = s->url,
+                                   .endpoints = {s->url, s->url, s->url, s->url},
+                                   .max_attempts = 3};
+    const struct aws_client_in in = {
+        .config = &r.config, .now = now, .random = no_jitter, .cancel = &r.cancel};
+    assert_int_equal(aws_client_open(&in, &r.client, &err), 0);
+    assert_int_equal(s->taken, 0); /* opening asks nobody */
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = call(&r, true, &err);
+    stop(s);
+    if (rc != -code || s->taken != len)
+        fail_msg("%d after %zu requests, not %d after %zu: %s", -rc, s->taken, code, len, err.msg);
+    if (text != NULL && strstr(err.msg, text) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", err.msg, text);
+    close_rig(&r);
+}
+
+#define WITH_CONTAINER(n, code, s, text, ...)                                                      \
+    do {                                                                                           \
+        const struct answer answers_[] = {__VA_ARGS__};                                            \
+        with_container(answers_, sizeof answers_ / sizeof answers_[0], n, code, s, text);          \
+    } while (0)
+
+static void test_found_once(void **state) {
+    (void)state;
+    struct server *s = calloc(1, sizeof *s);
+    assert_non_null(s);
+    WITH_CONTAINER(2, 0, s, NULL, {200, NULL, BOX("FIRST", LATE)}, {200, NULL, GOOD},
+                   {200, NULL, GOOD});
+    assert_non_null(strstr(s->requests[2], "Credential=FIRST/"));
+    /* Two minutes before they run out newer ones are looked for, once a minute at most. */
+    WITH_CONTAINER(2, 0, s, NULL, {200, NULL, BOX("FIRST", "2015-08-30T12:38:00Z")},
+                   {200, NULL, GOOD}, {200, NULL, GOOD});
+    WITH_CONTAINER(1, ERRC_AUTH, s, "the container's credentials: they expired at",
+                   {200, NULL, BOX("FIRST", "2015-08-30T12:35:00Z")});
+    free(s);
+}
+
+static void test_session_ended(void **state) {
+    (void)state;
+    struct server *s = calloc(1, sizeof *s);
+    assert_non_null(s);
+    /* Also a call that must not be sent twice: it was refused, not carried out. */
+    WITH_CONTAINER(1, 0, s, NULL, {200, NULL, BOX("FIRST", LATE)},
+                   {400, NULL, REFUSAL("ExpiredToken")}, {200, NULL, BOX("SECOND", LATE)},
+                   {200, NULL, GOOD});
+    assert_non_null(strstr(s->requests[1], "Credential=FIRST/"));
+    assert_non_null(strstr(s->requests[3], "Credential=SECOND/"));
+    /* Once. */
+    WITH_CONTAINER(1, ERRC_AWS, s, "(after 2 tries) (credentials from the container",
+                   {200, NULL, BOX("FIRST", LATE)}, {400, NULL, REFUSAL("RequestExpired")},
+                   {200, NULL, BOX("SECOND", LATE)}, {400, NULL, REFUSAL("ExpiredToken")});
+    free(s);
+    /* Keys that are given cannot be renewed. */
+    EXPECT(false, ERRC_AWS, 1, "(credentials from a test)", {400, NULL, REFUSAL("ExpiredToken")});
+}
+
+/* ---- What is behind a refusal */
+
+#define DENIED                                                                                     \
+    "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>You are not authorized. " \
+    "Encoded authorization failure message: abc-DEF_1</Message></Error></Errors>"                  \
+    "<RequestID>req-1</RequestID></Response>"
+#define DECODED(deny)                                                                              \
+    "<DecodeAuthorizationMessageResponse><DecodeAuthorizationMessageResult><DecodedMessage>"       \
+    "{\"allowed\":false,\"explicitDeny\":" deny ",\"context\":{\"action\":\"ec2:RunInstances\","   \
+    "\"resource\":\"arn:aws:ec2:us-east-1:1:instance/*\"}}</DecodedMessage>"                       \
+    "</DecodeAuthorizationMessageResult></DecodeAuthorizationMessageResponse>"
+
+static void expect_denial(const struct answer *answers, const char *msg, const char *hint) {
+    struct server *s = calloc(1, sizeof *s);
+    struct rig r;
+    struct err err;
+    assert_non_null(s);
+    start(s, answers, 2, 0);
+    open_rig(&r, s->url);
+    assert_int_equal(call(&r, false, &err), -ERRC_AWS);
+    stop(s);
+    assert_int_equal(s->taken, 2);
+    assert_non_null(strstr(s->requests[1], "Action=DecodeAuthorizationMessage&Version=2011-06-15&"
+                                           "EncodedMessage=abc-DEF_1"));
+    if (strstr(err.msg, msg) == NULL || strstr(err.hint, hint) == NULL)
+        fail_msg("\"%s\" (%s) does not say \"%s\" (%s)", err.msg, err.hint, msg, hint);
+    assert_string_equal(err.aws_code, "UnauthorizedOperation");
+    assert_string_equal(err.aws_request_id, "req-1");
+    close_rig(&r);
+    free(s);
+}
+
+static void test_denial(void **state) {
+    (void)state;
+    const struct answer allowed[] = {{403, NULL, DENIED}, {200, NULL, DECODED("false")}};
+    expect_denial(allowed,
+                  "You are not authorized (credentials from a test); denied: ec2:RunInstances on "
+                  "arn:aws:ec2:us-east-1:1:instance/*, which no policy allows",
+                  "berth doctor");
+    const struct answer forbidden[] = {{403, NULL, DENIED}, {200, NULL, DECODED("true")}};
+    expect_denial(forbidden, "which a policy forbids", "a Deny in some policy");
+    const struct answer hidden[] = {
+        {403, NULL, DENIED},
+        {403, NULL, "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"}};
+    expect_denial(hidden, "the encoded message: abc-DEF_1", "aws sts decode-authorization-message");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_retries),
@@ -344,6 +369,9 @@ int main(void) {
         cmocka_unit_test(test_skew_side_by_side),
         cmocka_unit_test(test_endpoint_down),
         cmocka_unit_test(test_many),
+        cmocka_unit_test(test_found_once),
+        cmocka_unit_test(test_session_ended),
+        cmocka_unit_test(test_denial),
     };
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return 1;

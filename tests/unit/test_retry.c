@@ -151,8 +151,44 @@ static void test_long_error(void **state) {
     assert_true(strlen(err.msg) > 500);
 }
 
+/* Nobody waits until AWS says that it is too much; then all do, the less the better it goes. */
+static void test_rate(void **state) {
+    (void)state;
+    struct retry_rate r = {0};
+    for (int i = 0; i < 100; i++)
+        assert_true(retry_rate_reserve(&r, 5) == 5);
+    retry_rate_recover(&r);
+    retry_rate_cut(&r, 10); /* 8 a second */
+    assert_true(retry_rate_reserve(&r, 10) == 10.125);
+    assert_true(retry_rate_reserve(&r, 10) == 10.25);
+    assert_true(retry_rate_reserve(&r, 20) == 20); /* nobody asked meanwhile */
+    retry_rate_cut(&r, 10.5);                      /* of the calls that were under way then */
+    assert_true(r.per_s == 8);
+    for (double at = 30; at < 40; at += 1) {
+        retry_rate_cut(&r, at);
+        assert_true(retry_rate_reserve(&r, at) >= at + 1 / r.per_s);
+    }
+    assert_true(r.per_s == 0.5); /* never stands still */
+    int good = 0;
+    for (; r.per_s > 0 && good < 1000; good++)
+        retry_rate_recover(&r);
+    assert_int_equal(good, 40);
+    assert_true(retry_rate_reserve(&r, 50) == 50);
+}
+
+static void test_words(void **state) {
+    (void)state;
+    assert_true(retry_is_throttle(&(struct retry_try){.status = 429, .code = ""}));
+    assert_true(
+        retry_is_throttle(&(struct retry_try){.status = 503, .code = "RequestLimitExceeded"}));
+    assert_false(retry_is_throttle(&(struct retry_try){.status = 503, .code = "Unavailable"}));
+    assert_true(retry_is_expiry("ExpiredToken"));
+    assert_false(retry_is_expiry("AuthFailure"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rate),      cmocka_unit_test(test_words),
         cmocka_unit_test(test_cost),      cmocka_unit_test(test_quota),
         cmocka_unit_test(test_pause),     cmocka_unit_test(test_ec2_error),
         cmocka_unit_test(test_ssm_error), cmocka_unit_test(test_expired),

@@ -182,13 +182,14 @@ static void test_uri(void **state) {
 
 /* ---- What berth sends */
 
-static struct aws_config config_of(const char *endpoint, const char *token) {
-    struct aws_config config = {
-        .region = "eu-west-1", .endpoints[AWS_EC2] = endpoint, .source = "a test"};
-    assert_int_equal(secret_set(&config.access_key, STR("AKIDEXAMPLE")), 0);
-    assert_int_equal(secret_set(&config.secret_key, STR("secret")), 0);
-    assert_int_equal(secret_set(&config.session_token, str_of(token)), 0);
-    return config;
+static struct aws_config config_of(const char *endpoint) {
+    return (struct aws_config){.region = "eu-west-1", .endpoints[AWS_EC2] = endpoint};
+}
+
+static struct aws_credentials credentials_of(const char *token) {
+    struct aws_credentials c = {0};
+    assert_int_equal(aws_credentials_set(&c, STR("AKIDEXAMPLE"), STR("secret"), str_of(token)), 0);
+    return c;
 }
 
 static const char *header(const struct request *r, const char *name) {
@@ -205,8 +206,9 @@ static void test_request(void **state) {
     struct request r;
     const struct aws_call call = {
         .service = AWS_SSM, .action = "GetParameters", .body = STR("{\"Names\":[]}")};
-    struct aws_config config = config_of(NULL, "a/session+token");
-    assert_int_equal(request_make(&config, &call, suite_time, &r, &err), 0);
+    struct aws_config config = config_of(NULL);
+    struct aws_credentials keys = credentials_of("a/session+token");
+    assert_int_equal(request_make(&config, &keys, &call, suite_time, &r, &err), 0);
     assert_string_equal(r.url, "https://ssm.eu-west-1.amazonaws.com");
     assert_string_equal(header(&r, "content-type"), "application/x-amz-json-1.1");
     assert_string_equal(header(&r, "x-amz-target"), "AmazonSSM.GetParameters");
@@ -221,18 +223,30 @@ static void test_request(void **state) {
     /* Pricing is asked, and signed for, in the one region that has it. */
     const struct aws_call pricing = {
         .service = AWS_PRICING, .action = "GetProducts", .body = STR("{}")};
-    assert_int_equal(request_make(&config, &pricing, suite_time, &r, &err), 0);
+    assert_int_equal(request_make(&config, &keys, &pricing, suite_time, &r, &err), 0);
     assert_string_equal(r.url, "https://api.pricing.us-east-1.amazonaws.com");
     assert_string_equal(header(&r, "x-amz-target"), "AWSPriceListService.GetProducts");
     assert_non_null(strstr(header(&r, "authorization"), "/us-east-1/pricing/aws4_request"));
     request_free(&r);
     const struct aws_call sts = {.service = AWS_STS, .action = "X", .body = STR("Action=X")};
-    assert_int_equal(request_make(&config, &sts, suite_time, &r, &err), 0);
+    assert_int_equal(request_make(&config, &keys, &sts, suite_time, &r, &err), 0);
     assert_string_equal(r.url, "https://sts.eu-west-1.amazonaws.com");
     assert_non_null(strstr(header(&r, "authorization"), "/eu-west-1/sts/aws4_request"));
     assert_null(header(&r, "x-amz-target"));
     request_free(&r);
-    aws_config_free(&config);
+    /* Nobody signs what carries a token of another kind. */
+    const struct aws_call nobody = {
+        .service = AWS_STS, .action = "X", .body = STR("Action=X"), .is_unsigned = true};
+    assert_int_equal(request_make(&config, &keys, &nobody, suite_time, &r, &err), 0);
+    assert_null(header(&r, "authorization"));
+    assert_null(header(&r, "x-amz-security-token"));
+    request_free(&r);
+    config.sts_global = true;
+    assert_int_equal(request_make(&config, &keys, &sts, suite_time, &r, &err), 0);
+    assert_string_equal(r.url, "https://sts.amazonaws.com");
+    assert_non_null(strstr(header(&r, "authorization"), "/us-east-1/sts/aws4_request"));
+    request_free(&r);
+    aws_credentials_free(&keys);
 }
 
 static void test_endpoints(void **state) {
@@ -263,15 +277,15 @@ static void test_endpoints(void **state) {
     for (size_t i = 0; i < 4; i++) {
         const char *const *pair = i < 2 ? same[i] : other[i - 2];
         struct request a, b;
-        struct aws_config x = config_of(pair[0], NULL), y = config_of(pair[1], NULL);
-        assert_int_equal(request_make(&x, &call, suite_time, &a, &err), 0);
-        assert_int_equal(request_make(&y, &call, suite_time, &b, &err), 0);
+        struct aws_config x = config_of(pair[0]), y = config_of(pair[1]);
+        struct aws_credentials keys = credentials_of(NULL);
+        assert_int_equal(request_make(&x, &keys, &call, suite_time, &a, &err), 0);
+        assert_int_equal(request_make(&y, &keys, &call, suite_time, &b, &err), 0);
         snprintf(again, sizeof again, "%s", strstr(header(&a, "authorization"), "Signature="));
         assert_int_equal(strstr(header(&b, "authorization"), again) != NULL, i < 2);
         request_free(&a);
         request_free(&b);
-        aws_config_free(&x);
-        aws_config_free(&y);
+        aws_credentials_free(&keys);
     }
 }
 
