@@ -55,6 +55,14 @@ static const struct change *change_of(const struct planner *p, const char *addre
     return i == SIZE_MAX ? NULL : &p->plan->changes[i];
 }
 
+/* Will what lives in it be reached elsewhere? */
+static bool moves(const struct change *c) {
+    for (size_t i = 0; i < c->fields_len; i++)
+        if (c->fields[i].field->flags & FIELD_MOVES)
+            return true;
+    return false;
+}
+
 /* What a dep's record will be, when that is certain before apply. */
 static const void *stable_record(void *ctx, const char *address, const struct kind **ret_kind) {
     const struct planner *p = ctx;
@@ -67,7 +75,7 @@ static const void *stable_record(void *ctx, const char *address, const struct ki
     case ACTION_NOOP:
     case ACTION_UPDATE:
     case ACTION_ADOPT:
-        return c->after;
+        return moves(c) ? NULL : c->after;
     case ACTION_UNKNOWN:
         return c->recorded == NULL ? NULL : c->recorded->record;
     default:

@@ -6,6 +6,7 @@
 const struct kind *const registry_kinds[] = {
     &key_pair_kind,
     &access_kind,
+    &address_kind,
     &server_kind,
     &host_key_kind,
     &host_packages_kind,

@@ -5,7 +5,7 @@
 #include "providers/provider.h"
 
 extern const struct world ec2_world;
-extern const struct kind key_pair_kind, access_kind, server_kind;
+extern const struct kind key_pair_kind, access_kind, address_kind, server_kind;
 
 struct key_pair_record {
     const char *name;
@@ -26,6 +26,12 @@ struct access_record {
     const char *group_id;
 };
 
+struct address_record {
+    struct strmap tags; /* the user's own */
+    bool tagged;
+    const char *public_ip, *allocation_id;
+};
+
 struct server_disk_record {
     int64_t size_gib;
     const char *type;
@@ -36,10 +42,11 @@ struct server_record {
     const char *image, *type;
     struct server_disk_record disk;
     const char *key_name;
-    const char *group_id; /* live: all of them, with commas, when there are several */
-    struct strmap tags;   /* the user's own */
-    const char *imds;     /* "required": session tokens of IMDSv2 */
-    const char *power;    /* "running" */
+    const char *group_id;   /* live: all of them, with commas, when there are several */
+    struct strmap tags;     /* the user's own */
+    const char *imds;       /* "required": session tokens of IMDSv2 */
+    const char *power;      /* "running" */
+    const char *elastic_ip; /* NULL: a dynamic one */
     bool tagged;
     const char *user;     /* login user of the image */
     const char *key_file; /* private key of the login user; NULL: the project's own */

@@ -77,7 +77,8 @@ enum ec2_read_id {
     READ_INSTANCES, /* items: instances */
     READ_KEY_PAIRS,
     READ_GROUPS,
-    READ_VOLUMES, /* everything of this name, root disks too */
+    READ_VOLUMES,   /* everything of this name, root disks too */
+    READ_ADDRESSES, /* elastic ones: all of the account's */
     READ_COUNT
 };
 
@@ -128,7 +129,7 @@ struct ec2_kind {
     int (*apply)(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
                  struct err *err);
 };
-extern const struct ec2_kind key_pair_ec2, access_ec2, server_ec2;
+extern const struct ec2_kind key_pair_ec2, access_ec2, address_ec2, server_ec2;
 
 /* Of a kind: what its read asks, and what it makes of the answers. */
 void key_pair_ask_live(struct ec2_session *s, struct query *q);
@@ -147,20 +148,29 @@ int server_find_rest(struct ec2_session *s, const struct observe_in *in,
                      const struct ec2_answers *answers, struct observed *out, struct err *err);
 /* Everything of this name: root disks and data volumes. */
 void volumes_ask_live(struct ec2_session *s, struct query *q);
-/* Those of READ_VOLUMES by where they are attached. */
+void addresses_ask_live(struct ec2_session *s, struct query *q);
+int address_read_live(struct ec2_session *s, const struct observe_in *in,
+                      const struct ec2_answers *answers, struct observed *out, struct err *err);
+/* Takes the address that the filter finds off what has it, if anything does. */
+int address_disassociate(struct ec2_session *s, const char *filter, const char *value,
+                         struct arena *arena, struct err *err);
+/* What was read, by what it is attached to. */
 struct ec2_attached {
-    const char *instance_id, *device;
-    const struct xml *volume;
+    const char *instance_id, *device; /* device: "" for addresses */
+    const struct xml *item;
 };
 struct ec2_attachments {
     struct ec2_attached *items; /* sorted */
     size_t len;
 };
+void ec2_sort_attached(struct ec2_attachments *all);
+int addresses_by_instance(const struct ec2_answers *answers, struct arena *arena,
+                          struct ec2_attachments *ret);
 int volumes_by_attachment(const struct ec2_answers *answers, struct arena *arena,
                           struct ec2_attachments *ret);
 /* NULL where it was not read. */
-const struct xml *volumes_attached(const struct ec2_attachments *all, const char *instance_id,
-                                   const char *device);
+const struct xml *ec2_attached_to(const struct ec2_attachments *all, const char *instance_id,
+                                  const char *device);
 
 /* Changes a volume in place while it is in use, and waits until it is as wanted: EC2 may go on
  * optimizing it for hours. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/
@@ -186,10 +196,23 @@ int ami_find(struct ec2_session *s, const struct server_record *r, struct arena 
 bool ami_is_missing(const struct ec2_session *s, const struct observe_in *in, struct err *ret);
 
 /* Rows of the server's field table by number. */
-enum { SERVER_FIELD_DISK = 2, SERVER_FIELD_IMDS = 6 };
+enum { SERVER_FIELD_DISK = 2, SERVER_FIELD_IMDS = 6, SERVER_FIELD_ELASTIC_IP = 8 };
 
-/* "server[3]" is 3; -1 for any other address. */
+/* "server[3]" is 3 for the kind "server"; -1 for any other address. */
+int64_t ec2_index_of(const char *address, const char *kind);
 int64_t server_address_index(const char *address);
+/* Gives it the elastic address of its node (address[3] of server[3]), whoever has that now. */
+int server_associate(struct ec2_session *s, const struct change *c, const char *id,
+                     const struct apply_ops *ops, struct arena *arena, struct err *err);
+/* The same for all of a launch whose records want one; `seen` is read anew. Failures are answered
+ * for and marked. */
+int server_associate_all(struct ec2_session *s, struct change **changes, const char **ids,
+                         size_t len, struct server_record *seen, bool *skip,
+                         const struct apply_ops *ops, struct arena *arena, struct err *err);
+/* From one address to the other, of one that is there. 1: it has been answered for as failed. */
+int server_update_address(struct ec2_session *s, struct change *c, const char *id,
+                          struct server_record *seen, const struct apply_ops *ops,
+                          struct arena *arena, struct err *err);
 /* The index in the spec that an instance element was launched for, or -1 without our tag. */
 int64_t server_index_of(const struct xml *item);
 /* One instance element → record; strings live in `arena`. */

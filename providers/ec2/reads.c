@@ -1,6 +1,7 @@
 /* The calls that a look at EC2 is made of: which are needed, side by side, page by page. */
 #include "providers/ec2/internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- The table */
@@ -12,6 +13,13 @@ static bool has_recorded(const struct observe_in *in, const char *kind) {
     return false;
 }
 
+static bool has_node(const struct observe_in *in, const char *kind) {
+    for (size_t i = 0; i < in->nodes->len; i++)
+        if (cstr_eq(in->nodes->items[i].kind->name, kind))
+            return true;
+    return false;
+}
+
 /* Nothing is remembered, or nothing is to be left: what is ours by tag counts too. */
 static bool looks_for_orphans(const struct observe_in *in) {
     return in->recorded->len == 0 || in->nodes->len == 0;
@@ -19,6 +27,10 @@ static bool looks_for_orphans(const struct observe_in *in) {
 
 static bool needs_volumes(const struct observe_in *in) {
     return looks_for_orphans(in) || has_recorded(in, "server") || has_recorded(in, "volume");
+}
+
+static bool needs_addresses(const struct observe_in *in) {
+    return looks_for_orphans(in) || has_recorded(in, "address") || has_node(in, "address");
 }
 
 static const struct ec2_read reads[] = {
@@ -34,6 +46,10 @@ static const struct ec2_read reads[] = {
                       .set = "volumeSet",
                       .needed = needs_volumes,
                       .ask = volumes_ask_live},
+    [READ_ADDRESSES] = {.action = "DescribeAddresses",
+                        .set = "addressesSet",
+                        .needed = needs_addresses,
+                        .ask = addresses_ask_live},
 };
 _Static_assert(sizeof reads / sizeof reads[0] == READ_COUNT, "one row a read");
 
@@ -207,4 +223,26 @@ int ec2_read_one(struct ec2_session *s, enum ec2_read_id read, struct ec2_answer
     struct reading reading = {read, NULL};
     int rc = read_pages(s, &reading, 1, NULL, ret, err);
     return rc < 0 ? rc : check_any(ret, err);
+}
+
+/* ---- By what they are attached to */
+
+static int by_place(const void *a, const void *b) {
+    const struct ec2_attached *x = a, *y = b;
+    int order = strcmp(x->instance_id, y->instance_id);
+    return order != 0 ? order : strcmp(x->device, y->device);
+}
+
+void ec2_sort_attached(struct ec2_attachments *all) {
+    qsort(all->items, all->len, sizeof *all->items, by_place);
+}
+
+const struct xml *ec2_attached_to(const struct ec2_attachments *all, const char *instance_id,
+                                  const char *device) {
+    const struct ec2_attached key = {instance_id, device, NULL};
+    if (all->len == 0 || instance_id == NULL || device == NULL)
+        return NULL;
+    const struct ec2_attached *found =
+        bsearch(&key, all->items, all->len, sizeof *all->items, by_place);
+    return found == NULL ? NULL : found->item;
 }

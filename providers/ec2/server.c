@@ -33,7 +33,8 @@ enum {
     F_GROUP,
     F_TAGS,
     F_IMDS = SERVER_FIELD_IMDS,
-    F_POWER
+    F_POWER,
+    F_ELASTIC_IP = SERVER_FIELD_ELASTIC_IP
 };
 
 /* What berth start and stop record. */
@@ -79,6 +80,11 @@ static const struct field fields[] = {
                  .flags = FIELD_KEPT,
                  .choices = kept_powers,
                  .offset = offsetof(RECORD, power)},
+    [F_ELASTIC_IP] = {.name = "elastic_ip",
+                      .doc = "Elastic address, when it has one.",
+                      .type = FIELD_STR,
+                      .flags = FIELD_MOVES,
+                      .offset = offsetof(RECORD, elastic_ip)},
     {.name = "tagged",
      .doc = "Carries the tags that berth finds it by.",
      .type = FIELD_BOOL,
@@ -173,6 +179,12 @@ static int fill_desired(const struct desire *in, struct nodes *out, struct node 
     }
     if (r->key_name == NULL || strlist_add(out->arena, &node->deps, "key_pair") < 0)
         return -ERRC_NOMEM;
+    if (cstr_eq(server->address, "elastic")) {
+        node->unknown |= 1u << F_ELASTIC_IP;
+        if (strlist_addf(out->arena, &node->deps, "address[%lld]",
+                         (long long)server_address_index(node->address)) < 0)
+            return -ERRC_NOMEM;
+    }
     return strlist_add(out->arena, &node->deps, "access");
 }
 
@@ -190,14 +202,24 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
 
 static int resolve(const struct node *node, const struct lookup *lookup, struct arena *arena,
                    void *record, uint64_t *unknown) {
-    (void)node;
     const struct access_record *access = lookup->record(lookup->ctx, "access", NULL);
-    if (access == NULL || access->group_id == NULL)
-        return 0;
     RECORD *r = record;
-    r->group_id = arena_dup(arena, access->group_id);
-    *unknown &= ~(UINT64_C(1) << F_GROUP);
-    return r->group_id == NULL ? -ERRC_NOMEM : 0;
+    char name[32];
+    if (access != NULL && access->group_id != NULL) {
+        r->group_id = arena_dup(arena, access->group_id);
+        *unknown &= ~(UINT64_C(1) << F_GROUP);
+        if (r->group_id == NULL)
+            return -ERRC_NOMEM;
+    }
+    if (!(node->unknown >> F_ELASTIC_IP & 1))
+        return 0;
+    snprintf(name, sizeof name, "address[%lld]", (long long)server_address_index(node->address));
+    const struct address_record *address = lookup->record(lookup->ctx, name, NULL);
+    if (address == NULL || address->public_ip == NULL)
+        return 0;
+    r->elastic_ip = arena_dup(arena, address->public_ip);
+    *unknown &= ~(UINT64_C(1) << F_ELASTIC_IP);
+    return r->elastic_ip == NULL ? -ERRC_NOMEM : 0;
 }
 
 static bool protects(const struct spec *spec) { return spec_server(spec)->protect; }

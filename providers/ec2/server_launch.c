@@ -217,7 +217,7 @@ static int start(struct ec2_session *s, struct launch *l, struct arena *arena,
 RECORD server_merge(const RECORD *wanted, const RECORD *seen) {
     RECORD r = *wanted;
     r.ami = seen->ami;
-    r.public_ip = seen->public_ip;
+    r.public_ip = r.elastic_ip != NULL ? r.elastic_ip : seen->public_ip;
     r.private_ip = seen->private_ip;
     r.public_dns = seen->public_dns;
     r.zone = seen->zone;
@@ -252,6 +252,8 @@ static void launch(struct ec2_session *s, struct launch *l, struct arena *arena,
     if (rc == 0)
         rc = server_await(s, WAIT_RUNNING, l->changes, l->ids, l->len, seen, failed, ops, arena,
                           err);
+    if (rc == 0)
+        rc = server_associate_all(s, l->changes, l->ids, l->len, seen, failed, ops, arena, err);
     for (size_t i = 0; i < l->len; i++) {
         if (failed[i])
             continue;

@@ -40,17 +40,18 @@ static int read_groups(const struct xml *item, struct arena *arena, RECORD *r) {
     return 0;
 }
 
-int64_t server_address_index(const char *address) {
+int64_t ec2_index_of(const char *address, const char *kind) {
     int64_t index = 0;
     struct str digits = str_of(address);
-    if (str_starts(digits, STR("server[")) && str_ends(digits, STR("]"))) {
-        digits.ptr += strlen("server[");
-        digits.len -= strlen("server[]");
-        if (str_to_i64(digits, 0, INDEX_MAX, &index))
-            return index;
-    }
-    return -1;
+    size_t len = strlen(kind);
+    if (!str_starts(digits, str_of(kind)) || digits.len < len + 3 || digits.ptr[len] != '[' ||
+        digits.ptr[digits.len - 1] != ']')
+        return -1;
+    digits = (struct str){digits.ptr + len + 1, digits.len - len - 2};
+    return str_to_i64(digits, 0, INDEX_MAX, &index) ? index : -1;
 }
+
+int64_t server_address_index(const char *address) { return ec2_index_of(address, "server"); }
 
 static int64_t launch_index_of(const struct xml *item) {
     const char *text = xml_text(item, "amiLaunchIndex");
@@ -131,7 +132,8 @@ static bool has_newer_ami(const struct ec2_session *s, const struct observe_in *
 struct reader {
     struct ec2_session *s;
     const struct observe_in *in;
-    struct ec2_attachments disks;
+    const struct ec2_answers *answers;
+    struct ec2_attachments disks, addresses;
     struct observed *out;
 };
 
@@ -149,6 +151,8 @@ static void carry(const struct reader *reader, struct live *live) {
         r->key_type = old->key_type;
         if (live->unread >> SERVER_FIELD_DISK & 1)
             r->disk = old->disk;
+        if (live->unread >> SERVER_FIELD_ELASTIC_IP & 1)
+            r->elastic_ip = old->elastic_ip;
         return;
     }
     const struct node *node = nodes_find(reader->in->nodes, live->address);
@@ -184,6 +188,14 @@ static bool is_disk_tagged(const struct reader *reader, const struct xml *disk, 
             (ec2_has_tags(disk, &r->tags) || (old != NULL && ec2_has_tags(disk, &old->tags))));
 }
 
+/* The elastic address that it has, if any; false where the addresses were not asked for. */
+static bool read_elastic_ip(const struct ec2_answers *answers,
+                            const struct ec2_attachments *addresses, const char *id,
+                            struct arena *arena, RECORD *r) {
+    r->elastic_ip = text_or_null(arena, ec2_attached_to(addresses, id, ""), "publicIp");
+    return ec2_has(answers, READ_ADDRESSES);
+}
+
 static int read_instance(const struct reader *reader, const struct xml *item) {
     struct observed *out = reader->out;
     RECORD *r = ARENA_NEW(&out->arena, RECORD);
@@ -199,13 +211,15 @@ static int read_instance(const struct reader *reader, const struct xml *item) {
     live->record = r;
     int64_t index = server_address_index(address);
     const struct xml *disk =
-        volumes_attached(&reader->disks, live->id, xml_text(item, "rootDeviceName"));
+        ec2_attached_to(&reader->disks, live->id, xml_text(item, "rootDeviceName"));
     r->tagged = ec2_is_tagged(item, reader->s->run, "server", index - r->launch_index) &&
                 is_disk_tagged(reader, disk, address, r);
     if (r->imds == NULL)
         live->unread |= UINT64_C(1) << SERVER_FIELD_IMDS;
     if (!read_disk(reader, disk, r))
         live->unread |= UINT64_C(1) << SERVER_FIELD_DISK;
+    if (!read_elastic_ip(reader->answers, &reader->addresses, live->id, &out->arena, r))
+        live->unread |= UINT64_C(1) << SERVER_FIELD_ELASTIC_IP;
     carry(reader, live);
     if (has_newer_ami(reader->s, reader->in, r))
         live->note = arena_printf(&out->arena, "a newer image exists: %s (it runs %s)",
@@ -229,18 +243,59 @@ static bool is_news(const struct xml *item, const struct observed *out) {
 int server_read_live(struct ec2_session *s, const struct observe_in *in,
                      const struct ec2_answers *answers, struct observed *out, struct err *err) {
     const struct ec2_answer *instances = &answers->of[READ_INSTANCES];
-    struct reader reader = {.s = s, .in = in, .out = out};
+    struct reader reader = {.s = s, .in = in, .answers = answers, .out = out};
     int rc = volumes_by_attachment(answers, answers->arena, &reader.disks);
+    if (rc == 0)
+        rc = addresses_by_instance(answers, answers->arena, &reader.addresses);
     for (size_t i = 0; rc == 0 && i < instances->len; i++)
         if (is_news(instances->items[i], out))
             rc = read_instance(&reader, instances->items[i]);
     return rc < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
 }
 
+/* Was it elsewhere when berth looked last? An elastic address may have been given to it by hand. */
+static bool has_strange_address(const struct observe_in *in, const struct live *live) {
+    const struct recorded *known =
+        live->kind != &server_kind ? NULL : recorded_find(in->recorded, live->address);
+    const RECORD *old = known == NULL ? NULL : known->record;
+    const RECORD *r = live->record;
+    return old != NULL && r != NULL && live->unread >> SERVER_FIELD_ELASTIC_IP & 1 &&
+           r->public_ip != NULL && !cstr_eq(r->public_ip, old->public_ip);
+}
+
+/* One call more where one such is, since a dynamic one does not change by itself. */
+static int read_strange_addresses(struct ec2_session *s, const struct observe_in *in,
+                                  struct observed *out, struct err *err) {
+    _cleanup_arena_ struct arena arena = {0};
+    struct ec2_answers answers = {.arena = &arena};
+    struct ec2_attachments addresses;
+    struct err denied = {0};
+    bool any = false;
+    for (size_t i = 0; i < out->len; i++)
+        any |= has_strange_address(in, &out->items[i]);
+    if (!any)
+        return 0;
+    int rc = ec2_read_one(s, READ_ADDRESSES, &answers, &denied);
+    if (rc < 0 && answers.of[READ_ADDRESSES].err.code == 0) {
+        *err = denied;
+        return rc;
+    }
+    if (rc == 0 && addresses_by_instance(&answers, &arena, &addresses) < 0)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    for (size_t i = 0; rc == 0 && i < out->len; i++)
+        if (has_strange_address(in, &out->items[i]) &&
+            read_elastic_ip(&answers, &addresses, out->items[i].id, &out->arena,
+                            out->items[i].record))
+            out->items[i].unread &= ~(UINT64_C(1) << SERVER_FIELD_ELASTIC_IP);
+    return 0;
+}
+
 static int read_all(struct ec2_session *s, const struct observe_in *in,
                     const struct ec2_answers *answers, struct observed *out, struct err *err) {
     int rc = server_read_live(s, in, answers, out, err);
-    return rc < 0 ? rc : server_find_rest(s, in, answers, out, err);
+    if (rc == 0)
+        rc = server_find_rest(s, in, answers, out, err);
+    return rc < 0 ? rc : read_strange_addresses(s, in, out, err);
 }
 
 const struct ec2_kind server_ec2 = {

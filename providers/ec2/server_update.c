@@ -138,6 +138,8 @@ int server_update(struct ec2_session *s, struct change *c, const struct apply_op
         rc = update_running(&o, err);
     if (rc == 0)
         rc = update_power(&o, &seen, err);
+    if (rc == 0)
+        rc = server_update_address(s, c, o.id, &seen, ops, arena, err);
     if (rc != 0)
         return rc;
     RECORD record = server_merge(c->after, &seen);

@@ -1,21 +1,10 @@
 /* The volumes of a project: what READ_VOLUMES asks, and which of them is a server's root disk. */
 #include "providers/ec2/internal.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 void volumes_ask_live(struct ec2_session *s, struct query *q) {
     query_init(q, "DescribeVolumes");
     query_add_filter(q, 1, "tag:berth:name", (const char *const[]){s->run->name, NULL});
     query_add(q, "MaxResults", "500"); /* the most that EC2 takes */
-}
-
-static int compare(const char *a, const char *b) { return strcmp(a, b); }
-
-static int by_place(const void *a, const void *b) {
-    const struct ec2_attached *x = a, *y = b;
-    int order = compare(x->instance_id, y->instance_id);
-    return order != 0 ? order : compare(x->device, y->device);
 }
 
 int volumes_by_attachment(const struct ec2_answers *answers, struct arena *arena,
@@ -31,17 +20,7 @@ int volumes_by_attachment(const struct ec2_answers *answers, struct arena *arena
         if (id != NULL && device != NULL)
             all.items[all.len++] = (struct ec2_attached){id, device, volumes->items[i]};
     }
-    qsort(all.items, all.len, sizeof *all.items, by_place);
+    ec2_sort_attached(&all);
     *ret = all;
     return 0;
-}
-
-const struct xml *volumes_attached(const struct ec2_attachments *all, const char *instance_id,
-                                   const char *device) {
-    const struct ec2_attached key = {instance_id, device, NULL};
-    if (all->len == 0 || instance_id == NULL || device == NULL)
-        return NULL;
-    const struct ec2_attached *found =
-        bsearch(&key, all->items, all->len, sizeof *all->items, by_place);
-    return found == NULL ? NULL : found->volume;
 }

@@ -26,6 +26,7 @@ struct server_section {
     const char *type;
     int64_t count;
     struct server_disk disk;
+    const char *address; /* "dynamic" or "elastic" */
     struct strmap tags;
     bool protect;
 };

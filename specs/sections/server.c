@@ -3,6 +3,7 @@
 
 static const char *const images[] = {"debian-12", "ubuntu-24.04", "amazon-linux-2023",
                                      "deep-learning-ubuntu-24.04", NULL};
+static const char *const addresses[] = {"dynamic", "elastic", NULL};
 static const char *const disk_types[] = {"gp3", "gp2", "standard", NULL};
 static const char *const later_disk_types[] = {"io1", "io2", NULL}; /* they need IOPS as well */
 
@@ -60,6 +61,13 @@ static const struct field server_fields[] = {
      .type = FIELD_GROUP,
      .offset = offsetof(struct server_section, disk),
      .sub = disk_fields},
+    {.name = "address",
+     .doc = "dynamic: another public address after each stop. elastic: one that stays, which costs "
+            "also while the server is stopped.",
+     .type = FIELD_STR,
+     .offset = offsetof(struct server_section, address),
+     .choices = addresses,
+     .def = "dynamic"},
     {.name = "tags",
      .doc = "Tags of your own on everything that is made.",
      .type = FIELD_MAP,
@@ -71,7 +79,6 @@ static const struct field server_fields[] = {
      .offset = offsetof(struct server_section, protect),
      .def = "false"},
     LATER("data", "A volume that outlives the server."),
-    LATER("address", "dynamic or elastic."),
     LATER("spot", "Use spot capacity."),
     LATER("swap", "Swap space."),
     LATER("subnet", "Subnet id."),

@@ -60,6 +60,7 @@ static void read_all(const struct xml *xml) {
             abort();
     key_pair_read_live(&session, &in, &answers, &out, &err);
     access_read_live(&session, &in, &answers, &out, &err);
+    address_read_live(&session, &in, &answers, &out, &err);
     server_read_live(&session, &in, &answers, &out, &err);
     check_live(&out);
     arena_free(&out.arena);

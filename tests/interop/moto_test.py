@@ -82,9 +82,9 @@ def first_apply(p, moto, proxy):
     plan = p.plan()
     check(set(plan) == {"key_pair", "access", "server[0]"}, "three to make", plan)
     calls = proxy.take()
-    check(sorted(actions(calls)) == ["DescribeInstances", "DescribeKeyPairs",
+    check(sorted(actions(calls)) == ["DescribeAddresses", "DescribeInstances", "DescribeKeyPairs",
                                      "DescribeSecurityGroups", "DescribeVolumes", "GetParameters"],
-          "five calls, one of them for what a lost state may have left",
+          "two of them for what a lost state may have left",
           actions(calls))
     start = time.monotonic()
     p.apply()
