@@ -45,6 +45,7 @@ struct args {
     const char *cache_dir;
     struct arg_list targets, replaces;
     const char *format;
+    const char *lines;
     const char *passphrase_file;
     bool json;
     bool detailed_exitcode;
@@ -55,6 +56,7 @@ struct args {
     bool data;
     bool all;
     bool install;
+    bool follow;
     bool force;
     bool help;
     const char *positional[POSITIONAL_MAX];

@@ -1,38 +1,16 @@
-#include "cmd/login.h"
+#include "cmd/ssh_child.h"
 #include "cmd/verbs.h"
 
 #include <errno.h>
 #include <unistd.h>
 
-enum { SSH_ARGS_MAX = 256 };
-
 static int exec_ssh(struct session *s, const struct server_list *list, const struct server_view *v,
                     struct err *err) {
-    struct login_option options[LOGIN_OPTIONS + 1];
-    struct strlist keys = {0};
-    int rc = login_options(s, v, options, err);
-    if (rc == 0)
-        rc = login_host_keys(s, v, &keys, err);
-    if (rc == 0)
-        rc = login_write_known_hosts(s, list, err);
+    const char **argv = NULL;
+    int rc = ssh_command(s, list, v, NULL, (const char *const *)s->cmd->args.rest, &argv, err);
     if (rc < 0)
         return rc;
-    const char *argv[SSH_ARGS_MAX + 1] = {"ssh"};
-    size_t n = 1;
-    for (const struct login_option *o = options; o->name != NULL; o++) {
-        argv[n++] = "-o";
-        argv[n] = arena_printf(&s->arena, "%s=%s", o->name, o->value);
-        if (argv[n++] == NULL)
-            return err_set(err, ERRC_NOMEM, "out of memory");
-    }
-    argv[n++] = "--";
-    argv[n++] = v->host;
-    for (char **rest = s->cmd->args.rest; rest != NULL && *rest != NULL; rest++) {
-        if (n == SSH_ARGS_MAX)
-            return err_set(err, ERRC_LIMIT, "too many words after `--`");
-        argv[n++] = *rest;
-    }
-    execvp("ssh", (char *const *)argv);
+    execvp(argv[0], (char *const *)argv);
     err_set_errno(err, ERRC_IO, errno, "start ssh");
     err_hint(err, "install the OpenSSH client (apt-get install openssh-client)");
     return -ERRC_IO;

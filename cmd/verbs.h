@@ -21,7 +21,7 @@ extern const struct verb verb_init, verb_validate, verb_schema, verb_plan, verb_
     verb_stop, verb_destroy, verb_status, verb_cost, verb_show, verb_output, verb_ssh,
     verb_ssh_config, verb_open, verb_sandbox, verb_version, verb_help;
 
-extern const struct verb verb_key;
+extern const struct verb verb_key, verb_logs;
 
 /* Ends with NULL. */
 extern const struct verb *const verbs_table[];

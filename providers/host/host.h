@@ -4,6 +4,8 @@
 
 #include "providers/provider.h"
 
+#define HOST_SERVICE "berth-jupyter.service" /* the systemd unit of Jupyter on a host */
+
 extern const struct world host_world;
 extern const struct kind host_key_kind, host_packages_kind, host_python_kind,
     host_python_packages_kind, host_files_kind, host_tls_kind, host_jupyter_kind, host_service_kind,

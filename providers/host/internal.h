@@ -22,7 +22,6 @@
 #define HOST_STATE "/var/lib/berth"
 #define HOST_ADDED HOST_STATE "/packages" /* that berth installed, one a line */
 #define HOST_STALE HOST_ETC "/restart"    /* there while the service runs with older files */
-#define HOST_SERVICE "berth-jupyter.service"
 #define HOST_UNIT "/etc/systemd/system/" HOST_SERVICE
 
 enum { RUN_SIZE = 16 };

@@ -44,3 +44,7 @@ add_test(NAME interop.client COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_D
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.client PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300
   RESOURCE_LOCK sandbox)
+add_test(NAME interop.tunnel COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/tunnel_test.py
+  $<TARGET_FILE:berth>)
+set_tests_properties(interop.tunnel PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600
+  RESOURCE_LOCK sandbox)
