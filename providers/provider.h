@@ -403,6 +403,12 @@ struct batch {
     struct arena *arena; /* for the duration of the batch; this thread's own */
 };
 
+/* One thing of the world, asked for by its id. */
+struct found {
+    const char *owner; /* the name of the berth project that its tags tell, or NULL */
+    const char *where; /* where it is, for the user ("us-east-1") */
+};
+
 struct world {
     const char *name;
     /* Open a session. Cheap: no call is made yet. */
@@ -423,6 +429,11 @@ struct world {
      * observe. NULL when nothing of this world costs anything. */
     void (*price)(void *session, struct price *prices, size_t len, struct arena *arena,
                   const atomic_int *stop);
+    /* Is there a thing of this kind with this id? For `berth import`; texts live in `arena`.
+     * -ERRC_NOTFOUND with where it was looked for, -ERRC_INVALID for what is no id of the kind. May
+     * be NULL: nothing of this world is imported by id. */
+    int (*find)(void *session, const struct kind *kind, const char *id, struct arena *arena,
+                struct found *ret, struct err *err);
     /* Kinds of this world live inside a parent and need observe_in.targets. */
     bool needs_targets;
 };

@@ -207,4 +207,5 @@ const struct world ec2_world = {
     .observe = observe,
     .apply = apply,
     .price = ec2_price,
+    .find = ec2_find,
 };

@@ -28,6 +28,9 @@ int ec2_call_settling(struct ec2_session *s, struct query *q, const char *action
                       struct arena *arena, struct xml **ret, struct err *err);
 /* Sleeps in short pieces; false when the run is to stop now. */
 bool ec2_sleep(struct ec2_session *s, double seconds);
+/* As struct world's find. */
+int ec2_find(void *session, const struct kind *kind, const char *id, struct arena *arena,
+             struct found *ret, struct err *err);
 /* Is it this AWS error? */
 bool ec2_is(const struct err *err, const char *code);
 /* Adds the tags that say that a thing is ours: TagSpecification.N.… with the user's own. For a

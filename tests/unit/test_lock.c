@@ -87,11 +87,47 @@ static void test_no_folder(void **unused) {
     assert_int_equal(lock_take("/nonexistent", "plan", &lock, note, &err), -ERRC_IO);
 }
 
+/* A mark without a holder goes; a held lock goes by force alone, and is another one then. */
+static void test_break(void **unused) {
+    (void)unused;
+    char dir[64], path[96], note[LOCK_NOTE_SIZE];
+    struct lock *first = NULL, *second = NULL;
+    struct lock_info info = {.held = true};
+    struct err err = {0};
+    sim_dir_make(dir);
+    snprintf(path, sizeof path, "%s/lock", dir);
+    assert_int_equal(lock_break(dir, false, &info, &err), 0);
+    assert_false(info.held);
+    assert_string_equal(info.holder, "");
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("berth apply, process 1 on there\n", file);
+    fclose(file);
+    assert_int_equal(lock_break(dir, false, &info, &err), 0);
+    assert_false(info.held);
+    assert_string_equal(info.holder, "berth apply, process 1 on there");
+    assert_int_equal(lock_take(dir, "apply", &first, note, &err), 0);
+    assert_string_equal(note, ""); /* nobody to tell of any more */
+    assert_int_equal(lock_break(dir, false, &info, &err), -ERRC_LOCKED);
+    assert_non_null(strstr(err.msg, "berth apply, process"));
+    assert_int_equal(lock_take(dir, "apply", &second, note, &err), -ERRC_LOCKED);
+    assert_int_equal(lock_break(dir, true, &info, &err), 0);
+    assert_true(info.held);
+    assert_int_equal(lock_take(dir, "apply", &second, note, &err), 0);
+    lock_release(first); /* does not touch the other one's */
+    struct lock *third = NULL;
+    assert_int_equal(lock_take(dir, "apply", &third, note, &err), -ERRC_LOCKED);
+    assert_non_null(strstr(err.msg, "berth apply, process"));
+    lock_release(second);
+    sim_dir_remove(dir);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_take_and_release),
         cmocka_unit_test(test_second_is_told_who),
         cmocka_unit_test(test_dead_holder_is_noted),
+        cmocka_unit_test(test_break),
         cmocka_unit_test(test_no_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
