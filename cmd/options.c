@@ -40,6 +40,7 @@ MANY(option_target, "target", "ADDRESS", targets,
      "only this node, and what it needs; may be given again");
 MANY(option_replace, "replace", "ADDRESS", replaces,
      "destroy this node and create it anew; may be given again");
+ROW(option_force, "force", NULL, force, NULL, "do it all the same");
 ROW(option_no_color, "no-color", NULL, no_color, NULL, "no colours (as with NO_COLOR set)");
 ROW(option_verbose, "v", NULL, verbose, "verbose", "say what is being done, on stderr");
 ROW(option_destroy, "destroy", NULL, destroy, NULL, "plan to destroy everything");

@@ -1,11 +1,14 @@
 #include "cmd/servers.h"
 #include "cmd/show_cost.h"
+#include "cmd/show_group.h"
 #include "cmd/show_plan.h"
 #include "cmd/text.h"
 #include "cmd/verbs.h"
 
 #include <cjson/cJSON.h>
 #include <string.h>
+
+enum { EACH_MAX = 10 }; /* servers that are shown one by one */
 
 static const struct change *find_change(const struct plan *plan, const char *address) {
     for (size_t i = 0; i < plan->len; i++)
@@ -20,7 +23,7 @@ static const char *standing(const struct change *c) {
         return "unknown";
     switch (c->action) {
     case ACTION_NOOP:
-        return "ok";
+        return c->case_number == 18 ? "asleep" : "ok";
     case ACTION_UNKNOWN:
         return c->live != NULL && c->live->presence == LIVE_FOREIGN ? "taken" : "unknown";
     case ACTION_CREATE:
@@ -39,14 +42,17 @@ static const char *standing(const struct change *c) {
     }
 }
 
+/* One that stands still as is wanted is stopped; any other one is not running. */
 static const char *power_of(const struct session *s, const struct server_view *v) {
+    const struct change *c = find_change(&s->plan, v->address);
     if (v->live == NULL) { /* it was looked for, unless nothing could be read */
-        const struct change *c = find_change(&s->plan, v->address);
         return c != NULL && c->action == ACTION_CREATE ? "not there" : "unknown";
     }
     switch (v->live->presence) {
     case LIVE_OURS:
-        return v->endpoint.running ? "running" : "not running";
+        return v->endpoint.running                     ? "running"
+               : c != NULL && c->action == ACTION_NOOP ? "stopped"
+                                                       : "not running";
     case LIVE_NONE:
         return "not there";
     case LIVE_FOREIGN:
@@ -64,7 +70,7 @@ static const char *jupyter_of(struct session *s, const struct server_view *v) {
     if (c == NULL)
         return NULL;
     if (c->action == ACTION_NOOP)
-        return "answering";
+        return c->case_number == 18 ? "asleep" : "answering";
     return c->action == ACTION_UNKNOWN ? "unknown" : "not answering";
 }
 
@@ -133,7 +139,7 @@ static void show_server(struct session *s, const struct server_view *v, const st
     text_paint(look, paint_of(power), power, out);
     if (v->id != NULL)
         buf_addf(out, "  %s", v->id);
-    buf_addc(out, '\n');
+    buf_adds(out, cstr_eq(power, "stopped") ? "  (berth start brings it back)\n" : "\n");
     if (v->live != NULL && v->live->err.msg[0] != '\0') {
         buf_adds(out, "  ");
         text_wrap(look, str_of(v->live->err.msg), 2, 4, out);
@@ -150,26 +156,78 @@ static void show_server(struct session *s, const struct server_view *v, const st
     }
 }
 
-/* Parts that are not as they should be, a line each; those that are only counted. */
+/* Many servers: those that stand alike are one entry. */
+static int show_many(struct session *s, const struct server_list *list, const struct look *look,
+                     struct buf *out) {
+    struct groups groups = {0};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < list->len; i++) {
+        _cleanup_buf_ struct buf body = BUF_INIT(BUF_SMALL);
+        const char *power = power_of(s, &list->items[i]), *jupyter = jupyter_of(s, &list->items[i]);
+        text_paint(look, paint_of(power), power, &body);
+        if (jupyter != NULL) {
+            buf_adds(&body, ", Jupyter ");
+            text_paint(look, paint_of(jupyter), jupyter, &body);
+        }
+        rc = groups_add(&groups, list->items[i].address, 0, buf_str(&body));
+    }
+    for (size_t i = 0; rc == 0 && i < groups.len; i++) {
+        _cleanup_buf_ struct buf line = BUF_INIT(BUF_MEDIUM);
+        group_address(&groups.items[i], &line);
+        if (groups.items[i].len > 1)
+            buf_addf(&line, " ×%zu", groups.items[i].len);
+        buf_adds(&line, "  ");
+        buf_addstr(&line, groups.items[i].body);
+        buf_addc(out, '\n');
+        text_wrap(look, buf_str(&line), 0, 2, out);
+    }
+    groups_free(&groups);
+    if (rc == 0)
+        buf_adds(out, "\nberth status -v says more of each.\n");
+    return rc;
+}
+
+static void show_servers(struct session *s, const struct server_list *list, const struct look *look,
+                         struct buf *out) {
+    if (list->len > EACH_MAX && !s->cmd->args.verbose) {
+        if (show_many(s, list, look, out) < 0)
+            out->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < list->len; i++)
+        show_server(s, &list->items[i], look, out);
+}
+
+/* Parts that are not as they should be, like ones as one entry; those that are only counted. */
 static void show_parts(const struct plan *plan, const struct look *look, struct buf *out) {
     size_t good = 0;
     for (size_t i = 0; i < plan->len; i++)
         good += plan->changes[i].action == ACTION_NOOP;
     buf_addf(out, "\n%zu of %zu parts are as the spec says", good, plan->len);
     buf_adds(out, good == plan->len ? ".\n" : ":\n");
+    struct groups groups = {0};
     for (size_t i = 0; i < plan->len; i++) {
         const struct change *c = &plan->changes[i];
+        _cleanup_buf_ struct buf body = BUF_INIT(BUF_SMALL);
         if (c->action == ACTION_NOOP)
             continue;
-        const char *word = standing(c);
-        buf_addf(out, "  %s: ", c->address);
-        text_paint(look, paint_of(word), word, out);
-        if (c->action == ACTION_UNKNOWN && c->live != NULL && c->live->err.msg[0] != '\0') {
-            buf_adds(out, ": ");
-            text_wrap(look, str_of(c->live->err.msg), 14 + strlen(c->address), 4, out);
-        }
+        text_paint(look, paint_of(standing(c)), standing(c), &body);
+        const char *why = c->note != NULL ? c->note : c->live != NULL ? c->live->err.msg : "";
+        if (c->action == ACTION_UNKNOWN && why[0] != '\0')
+            buf_addf(&body, ": %s", why);
+        if (body.failed || groups_add(&groups, c->address, 0, buf_str(&body)) < 0)
+            out->failed = true;
+    }
+    for (size_t i = 0; i < groups.len; i++) {
+        _cleanup_buf_ struct buf line = BUF_INIT(BUF_MEDIUM);
+        group_address(&groups.items[i], &line);
+        buf_adds(&line, ": ");
+        buf_addstr(&line, groups.items[i].body);
+        buf_adds(out, "  ");
+        text_wrap(look, buf_str(&line), 2, 4, out);
         buf_addc(out, '\n');
     }
+    groups_free(&groups);
     if (good < plan->len)
         buf_adds(out, "berth plan says more.\n");
 }
@@ -192,8 +250,7 @@ static int run(struct cmd *cmd) {
     } else {
         _cleanup_buf_ struct buf text = BUF_INIT(BUF_LARGE);
         buf_addf(&text, "%s on %s\n", s.name, s.provider);
-        for (size_t i = 0; i < list.len; i++)
-            show_server(&s, &list.items[i], &cmd->out_look, &text);
+        show_servers(&s, &list, &cmd->out_look, &text);
         show_cost_now(&s.cost, &text);
         show_parts(&s.plan, &cmd->out_look, &text);
         code = cmd_print(cmd, &text);

@@ -3,10 +3,10 @@
 #include <string.h>
 
 const struct verb *const verbs_table[] = {
-    &verb_init,    &verb_validate, &verb_plan, &verb_apply,   &verb_status,     &verb_cost,
-    &verb_start,   &verb_stop,     &verb_open, &verb_ssh,     &verb_ssh_config, &verb_key,
-    &verb_logs,    &verb_output,   &verb_show, &verb_destroy, &verb_schema,     &verb_sandbox,
-    &verb_version, &verb_help,     NULL,
+#define X(name) &verb_##name,
+    VERBS(X)
+#undef X
+        NULL,
 };
 
 const struct verb *verbs_find(const struct verb *const *verbs, const char *name) {

@@ -17,11 +17,36 @@ struct verb {
     int (*run)(struct cmd *cmd); /* the exit code */
 };
 
-extern const struct verb verb_init, verb_validate, verb_schema, verb_plan, verb_apply, verb_start,
-    verb_stop, verb_destroy, verb_status, verb_cost, verb_show, verb_output, verb_ssh,
-    verb_ssh_config, verb_open, verb_sandbox, verb_version, verb_help;
+/* All of them, in the order of `berth help`; each is `verb_NAME` in a file of its own. */
+#define VERBS(X)                                                                                   \
+    X(init)                                                                                        \
+    X(validate)                                                                                    \
+    X(plan)                                                                                        \
+    X(apply)                                                                                       \
+    X(status)                                                                                      \
+    X(cost)                                                                                        \
+    X(start)                                                                                       \
+    X(stop)                                                                                        \
+    X(open)                                                                                        \
+    X(ssh)                                                                                         \
+    X(ssh_config)                                                                                  \
+    X(key)                                                                                         \
+    X(logs)                                                                                        \
+    X(output)                                                                                      \
+    X(show)                                                                                        \
+    X(destroy)                                                                                     \
+    X(refresh)                                                                                     \
+    X(import)                                                                                      \
+    X(state)                                                                                       \
+    X(unlock)                                                                                      \
+    X(schema)                                                                                      \
+    X(sandbox)                                                                                     \
+    X(version)                                                                                     \
+    X(help)
 
-extern const struct verb verb_key, verb_logs;
+#define X(name) extern const struct verb verb_##name;
+VERBS(X)
+#undef X
 
 /* Ends with NULL. */
 extern const struct verb *const verbs_table[];
