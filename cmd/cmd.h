@@ -41,6 +41,8 @@ struct args {
     const char *out;
     const char *name;
     const char *provider;
+    const char *profile;
+    const char *region;
     const char *dir;
     const char *cache_dir;
     struct arg_list targets, replaces;
@@ -48,6 +50,7 @@ struct args {
     const char *lines;
     const char *passphrase_file;
     bool json;
+    bool policy;
     bool detailed_exitcode;
     bool auto_approve;
     bool no_color;

@@ -31,6 +31,10 @@ ROW(option_install, "install", NULL, install, NULL, "make it part of ~/.ssh/conf
 ROW(option_name, "name", "NAME", name, NULL, "the name in the spec (default: this folder's)");
 ROW(option_by_name, "name", "NAME", name, NULL, "without a spec: what .berth/NAME here records");
 ROW(option_provider, "provider", "NAME", provider, NULL, "ec2 or sandbox (default: sandbox)");
+ROW(option_policy, "policy", NULL, policy, NULL,
+    "print the least IAM policy for the spec, and no more");
+ROW(option_profile, "profile", "NAME", profile, NULL, "a profile of the AWS files, not the spec's");
+ROW(option_region, "region", "NAME", region, NULL, "a region, not the spec's");
 ROW(option_json, "json", NULL, json, NULL, "print JSON");
 ROW(option_detailed_exitcode, "detailed-exitcode", NULL, detailed_exitcode, NULL,
     "exit 0: no changes, 1: error, 2: changes");

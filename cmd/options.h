@@ -13,9 +13,10 @@ struct option_row {
 };
 
 extern const struct option_row option_file, option_out, option_name, option_by_name,
-    option_provider, option_json, option_detailed_exitcode, option_auto_approve, option_no_color,
-    option_verbose, option_destroy, option_data, option_target, option_replace, option_force,
-    option_all, option_dir, option_cache_dir, option_help, option_out_config, option_install;
+    option_provider, option_policy, option_profile, option_region, option_json,
+    option_detailed_exitcode, option_auto_approve, option_no_color, option_verbose, option_destroy,
+    option_data, option_target, option_replace, option_force, option_all, option_dir,
+    option_cache_dir, option_help, option_out_config, option_install;
 
 extern const struct option_row option_out_key, option_format, option_force_write,
     option_passphrase_file, option_follow, option_lines, option_file_only;

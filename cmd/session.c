@@ -229,8 +229,8 @@ int session_open_state(struct session *s, bool lock, struct err *err) {
     return check_same_provider(s, err);
 }
 
-int session_open_worlds(struct session *s, struct err *err) {
-    struct cmd *cmd = s->cmd;
+int session_make_run(struct session *s, struct err *err) {
+    const struct cmd *cmd = s->cmd;
     int rc = provider_glue_open(cmd, s->provider, &s->glue, err);
     if (rc < 0)
         return rc;
@@ -246,6 +246,7 @@ int session_open_worlds(struct session *s, struct err *err) {
         .region = s->glue.sandbox                       ? s->glue.region
                   : region != NULL && region[0] != '\0' ? region
                                                         : NULL,
+        .region_from = s->glue.sandbox ? "the sandbox" : NULL,
         .profile = top == NULL || s->glue.sandbox ? NULL : top->profile,
         .endpoint = s->glue.sandbox ? s->glue.endpoint : NULL,
         .access_key = s->glue.sandbox ? s->glue.access_key : NULL,
@@ -260,6 +261,13 @@ int session_open_worlds(struct session *s, struct err *err) {
         .who = who_am_i(s),
         .waits = s->lock != NULL,
     };
+    return 0;
+}
+
+int session_open_worlds(struct session *s, struct err *err) {
+    int rc = session_make_run(s, err);
+    if (rc < 0)
+        return rc;
     /* Without a region there is nothing to compare: a world that needs one says so. */
     struct err ignored = {0};
     if (provider_glue_region(&s->run, &s->arena, &s->run.region, &s->run.region_from, &ignored) ==
@@ -274,7 +282,7 @@ int session_open_worlds(struct session *s, struct err *err) {
     s->state.region = arena_dup(&s->state.arena, s->run.region == NULL ? "" : s->run.region);
     if (s->state.name == NULL || s->state.provider == NULL || s->state.region == NULL)
         return no_memory(err);
-    return sessions_open(cmd->kinds, &s->run, &s->sessions, err);
+    return sessions_open(s->cmd->kinds, &s->run, &s->sessions, err);
 }
 
 void session_take_options(struct session *s) {

@@ -61,7 +61,9 @@ int session_open_state(struct session *s, bool lock, struct err *err);
 /* The same for verbs that only look into the state: nothing is made. -ERRC_NOTFOUND when there is
  * no state. */
 int session_peek_state(struct session *s, struct err *err);
-/* Start what the provider needs (the sandbox) and open the worlds. */
+/* Start what the provider needs (the sandbox), and fill s->run. Part of session_open_worlds. */
+int session_make_run(struct session *s, struct err *err);
+/* Open the worlds, with what they need. */
 int session_open_worlds(struct session *s, struct err *err);
 /* Take over what the command line says of the plan (-target, -replace, -data, -destroy). */
 void session_take_options(struct session *s);

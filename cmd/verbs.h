@@ -25,6 +25,7 @@ struct verb {
     X(apply)                                                                                       \
     X(status)                                                                                      \
     X(cost)                                                                                        \
+    X(doctor)                                                                                      \
     X(start)                                                                                       \
     X(stop)                                                                                        \
     X(open)                                                                                        \

@@ -327,14 +327,14 @@ struct kind {
 
 /* What a run gives to every world. All pointers outlive the sessions. */
 struct run {
-    const char *name;                    /* of the spec: tag value, object names */
-    const char *lineage;                 /* of the state */
-    const char *project_dir;             /* ".berth/NAME", exists, 0700 */
-    const char *spec_dir;                /* what relative paths in the spec are relative to */
-    const char *region, *profile;        /* of the spec, or NULL */
-    const char *region_from;             /* who says the region, for people; NULL: the spec */
-    const char *endpoint;                /* override (the sandbox), or NULL */
-    const char *access_key, *secret_key; /* override (the sandbox), or NULL */
+    const char *name;                       /* of the spec: tag value, object names */
+    const char *lineage;                    /* of the state */
+    const char *project_dir;                /* ".berth/NAME", exists, 0700 */
+    const char *spec_dir;                   /* what relative paths in the spec are relative to */
+    const char *region, *profile;           /* of the spec, or NULL */
+    const char *region_from, *profile_from; /* who says so, for people; NULL: the spec */
+    const char *endpoint;                   /* override (the sandbox), or NULL */
+    const char *access_key, *secret_key;    /* override (the sandbox), or NULL */
     const char *(*env)(void *env_ctx, const char *name); /* environment, NULL when unset */
     void *env_ctx;
     time_t (*now)(void *clock_ctx); /* wall clock */
@@ -377,10 +377,6 @@ struct apply_ops {
      * any wait. Also for steps of one node that must not be forgotten (a new host key). */
     int (*created)(void *ctx, struct change *c, const char *id, const void *record,
                    struct err *err);
-    /* For many at once: between the two, intents and creations of the change's batch are written
-     * and not waited for; they are on disk when `sync` returns. */
-    void (*gather)(void *ctx, struct change *c);
-    int (*sync)(void *ctx, struct change *c, struct err *err);
     /* Converged; `record` as read back, NULL when it is gone. */
     int (*done)(void *ctx, struct change *c, const void *record, struct err *err);
     /* This change failed; what depends on it will not start. Others of the batch may go on. */

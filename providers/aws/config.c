@@ -304,6 +304,7 @@ int aws_config_load_run(const struct run *run, struct aws_config *ret, struct er
                                      .profile = run->profile,
                                      .region = run->region,
                                      .region_from = run->region_from,
+                                     .profile_from = run->profile_from,
                                      .endpoint = run->endpoint,
                                      .access_key = run->access_key,
                                      .secret_key = run->secret_key};
