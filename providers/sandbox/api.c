@@ -15,10 +15,23 @@ int api_fail(struct api_error *e, const char *code, const char *fmt, ...) {
     return -1;
 }
 
-static const struct action *const ec2_tables[] = {
-    instance_actions, launch_actions,    state_actions,  attribute_actions,     group_actions,
-    rule_actions,     key_actions,       tag_actions,    place_actions,         type_actions,
-    address_actions,  interface_actions, volume_actions, volume_change_actions, NULL};
+static const struct action *const ec2_tables[] = {instance_actions,
+                                                  launch_actions,
+                                                  state_actions,
+                                                  attribute_actions,
+                                                  group_actions,
+                                                  rule_actions,
+                                                  key_actions,
+                                                  tag_actions,
+                                                  place_actions,
+                                                  type_actions,
+                                                  address_actions,
+                                                  interface_actions,
+                                                  volume_actions,
+                                                  volume_change_actions,
+                                                  spot_actions,
+                                                  profile_actions,
+                                                  NULL};
 static const struct action *const sts_tables[] = {sts_actions, NULL};
 
 static const struct action *find_action(const struct action *const tables[], const char *name) {
@@ -138,12 +151,14 @@ static int handle_query(struct sandbox *s, const struct http_request *r, struct 
     return e.status < 0 ? 0 : e.status;
 }
 
-/* What no AWS has: faults. */
+/* What no AWS has. */
 static int handle_own(struct sandbox *s, const struct http_request *r, struct buf *out) {
     if (!str_eqc(http_header(r, "x-berth-secret"), text_of(s->world, "secret_key")))
         return 403;
     if (strcmp(r->path, "/_berth/faults") == 0)
         return faults_request(s, r, out);
+    if (strcmp(r->path, "/_berth/interrupt") == 0)
+        return spot_request_own(s, r, out);
     return 404;
 }
 

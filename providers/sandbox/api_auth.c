@@ -66,6 +66,7 @@ int api_authenticate(struct sandbox *s, const struct http_request *r, char servi
     for (size_t i = 0; i < 5; i++)
         if (!str_split(&credential, '/', &parts[i]))
             return api_fail(e, "IncompleteSignature", "the credential has not five parts");
+    snprintf(service, 16, "%.*s", STR_FMT(parts[3])); /* a refusal is the service's, too */
     if (!str_eqc(parts[0], text_of(s->world, "access_key")))
         return refuse(e, 401, "AuthFailure",
                       "AWS was not able to validate the provided access credentials");
@@ -74,7 +75,6 @@ int api_authenticate(struct sandbox *s, const struct http_request *r, char servi
     char copies[SIGNED_MAX][64];
     size_t n = 0;
     snprintf(region, sizeof region, "%.*s", STR_FMT(parts[2]));
-    snprintf(service, 16, "%.*s", STR_FMT(parts[3]));
     while (str_split(&names, ';', &part) && n < SIGNED_MAX) {
         snprintf(copies[n], sizeof copies[n], "%.*s", STR_FMT(part));
         headers[n].name = copies[n];

@@ -112,6 +112,7 @@ static void refuse_unauthorized(const char *action, struct api_error *e) {
 int faults_before(struct sandbox *s, const char *action, const cJSON *form, bool dry,
                   struct api_error *e) {
     cJSON *fault;
+    struct err ignored;
     cJSON_ArrayForEach(fault, faults_of(s)) {
         const struct kind *k = kind_of(fault);
         const char *code = text_of(fault, "code"), *message = text_of(fault, "message");
@@ -123,6 +124,7 @@ int faults_before(struct sandbox *s, const char *action, const cJSON *form, bool
             api_fail(e, code[0] != '\0' ? code : k->code, "%s",
                      message[0] != '\0' ? message : k->message);
         e->status = number_of(fault, "status") > 0 ? (int)number_of(fault, "status") : k->status;
+        world_save(s, &ignored); /* its count */
         return -1;
     }
     return 0;
@@ -156,11 +158,11 @@ static void hide(struct sandbox *s, const char *action, const cJSON *fault, stru
         str_split(&rest, '<', &text);
         snprintf(id, sizeof id, "%.*s", STR_FMT(text));
         cJSON *hidden = cJSON_CreateObject();
-        double ms = number_of(fault, "ms");
+        double ms = number_of(fault, "ms"), calls = number_of(fault, "calls");
         set_text(hidden, "id", id);
         set_text(hidden, "list", m->list);
         set_text(hidden, "describe", m->describe);
-        set_number(hidden, "calls", ms > 0 ? 0 : number_of(fault, "calls"));
+        set_number(hidden, "calls", ms > 0 ? 0 : calls < 1 ? 1 : calls);
         set_number(hidden, "until", (double)wall_ms() + (ms > 0 ? ms : HIDE_MS));
         cJSON_AddItemToArray(world_list(s, "hidden"), hidden);
     }
@@ -241,11 +243,23 @@ struct veil *veil_begin(struct sandbox *s, const struct action *action, const cJ
     return veil;
 }
 
+/* cJSON_InsertItemInArray() of cJSON 1.7.15 refuses all places but the first. */
+static void insert_at(cJSON *list, int index, cJSON *item) {
+    cJSON *tail = cJSON_CreateArray();
+    cJSON *other;
+    while ((other = cJSON_DetachItemFromArray(list, index)) != NULL)
+        cJSON_AddItemToArray(tail, other);
+    cJSON_AddItemToArray(list, item);
+    while ((other = cJSON_DetachItemFromArray(tail, 0)) != NULL)
+        cJSON_AddItemToArray(list, other);
+    cJSON_Delete(tail);
+}
+
 void veil_end(struct veil *veil) {
     while (veil != NULL && veil->len > 0) {
         veil->len--;
-        cJSON_InsertItemInArray(veil->taken[veil->len].list, veil->taken[veil->len].index,
-                                veil->taken[veil->len].item);
+        insert_at(veil->taken[veil->len].list, veil->taken[veil->len].index,
+                  veil->taken[veil->len].item);
     }
     free(veil);
 }

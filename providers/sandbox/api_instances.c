@@ -83,6 +83,11 @@ void instance_xml(struct sandbox *s, struct buf *out, const cJSON *i) {
     volumes_mapping_xml(s, out, i);
     xml_add(out, "virtualizationType", "hvm");
     xml_add(out, "clientToken", text_of(i, "token"));
+    if (text_of(i, "spot_request")[0] != '\0') {
+        xml_add(out, "instanceLifecycle", "spot");
+        xml_add(out, "spotInstanceRequestId", text_of(i, "spot_request"));
+    }
+    profile_xml(out, i);
     if (text_of(i, "reason_code")[0] != '\0') {
         buf_adds(out, "<stateReason>");
         xml_add(out, "code", text_of(i, "reason_code"));

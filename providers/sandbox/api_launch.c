@@ -210,7 +210,9 @@ static int check_launch(struct sandbox *s, const cJSON *form, struct launch *ret
         api_fail(e, "InvalidGroup.NotFound", "The security group '%.80s' does not exist",
                  cJSON_GetStringValue(g));
     cJSON_Delete(groups);
-    if (rc < 0 || launch_zone(s, form, least, ret->type, &ret->zone, e) < 0)
+    if (rc < 0 || profile_check(form, e) < 0 ||
+        launch_zone(s, form, least, ret->type, &ret->zone, e) < 0 ||
+        spot_check(form, ret->type, ret->zone, e) < 0)
         return -1;
     int places = instance_places_left(s, ret->zone);
     if (places < ret->count)
@@ -256,8 +258,29 @@ static cJSON *new_instance(struct sandbox *s, const cJSON *form, const struct la
     instance_place(s, i);
     if (strcmp(text_of(form, INTERFACE "AssociatePublicIpAddress"), "false") != 0)
         instance_new_public(s, i);
+    profile_launch(form, i);
+    spot_launch(s, form, i);
     fault_transition(s, i, "pending");
     return i;
+}
+
+static void launch(struct sandbox *s, const cJSON *form, const struct launch *wanted,
+                   const char *reservation) {
+    for (int64_t n = 0; n < wanted->count; n++) {
+        cJSON *i = new_instance(s, form, wanted, reservation, n);
+        volumes_launch(s, form, i, &wanted->disk);
+        guest_start(s, i);
+    }
+}
+
+int launch_again(struct sandbox *s, cJSON *form, struct api_error *e) {
+    struct launch wanted = {0};
+    char reservation[32];
+    if (check_launch(s, form, &wanted, e) < 0)
+        return -1;
+    make_id("r", reservation, sizeof reservation);
+    launch(s, form, &wanted, reservation);
+    return 0;
 }
 
 static int run(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
@@ -269,11 +292,7 @@ static int run(struct sandbox *s, cJSON *form, struct buf *out, struct api_error
         return -1;
     char reservation[32];
     make_id("r", reservation, sizeof reservation);
-    for (int64_t n = 0; n < wanted.count; n++) {
-        cJSON *i = new_instance(s, form, &wanted, reservation, n);
-        volumes_launch(s, form, i, &wanted.disk);
-        guest_start(s, i);
-    }
+    launch(s, form, &wanted, reservation);
     if (text_of(form, "ClientToken")[0] != '\0') {
         cJSON *launch = cJSON_CreateObject();
         char print[SHA256_HEX_SIZE];

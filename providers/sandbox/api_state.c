@@ -136,61 +136,97 @@ static int change(struct sandbox *s, cJSON *form, struct buf *out, struct api_er
 
 static void act_terminate(struct sandbox *s, cJSON *i) {
     if (strcmp(text_of(i, "state"), "terminated") != 0 &&
-        strcmp(text_of(i, "state"), "shutting-down") != 0)
+        strcmp(text_of(i, "state"), "shutting-down") != 0) {
+        spot_changed(s, i, SPOT_TERMINATED);
         instance_end(s, i, true, USER, USER ": User initiated shutdown");
+    }
 }
 
 static void act_stop(struct sandbox *s, cJSON *i) {
-    if (strcmp(instance_state(i), "running") == 0)
-        instance_end(s, i, false, USER, USER ": User initiated shutdown");
+    if (strcmp(instance_state(i), "running") != 0)
+        return;
+    spot_changed(s, i, SPOT_STOPPED);
+    instance_end(s, i, false, USER, USER ": User initiated shutdown");
 }
 
 /* A new public address at each start, as EC2 gives. */
-static void act_start(struct sandbox *s, cJSON *i) {
+void instance_start(struct sandbox *s, cJSON *i) {
     if (strcmp(text_of(i, "state"), "stopped") != 0)
         return;
     instance_place(s, i);
     instance_new_public(s, i);
     set_text(i, "reason_code", "");
+    spot_changed(s, i, SPOT_STARTED);
     fault_transition(s, i, "pending");
     guest_start(s, i);
 }
 
-/* Nothing of a request is done when one of its instances is protected. */
-static int check_protection(struct sandbox *s, const cJSON *form, const char *member,
-                            const char *what, struct api_error *e) {
+static int protected(const cJSON *i, const char *what, const char *attribute, struct api_error *e) {
+    return api_fail(e, "OperationNotPermitted",
+                    "The instance '%s' may not be %s. Modify its '%s' instance attribute and try "
+                    "again.",
+                    text_of(i, "id"), what, attribute);
+}
+
+static int may_terminate(struct sandbox *s, const cJSON *i, struct api_error *e) {
+    (void)s;
+    return cJSON_IsTrue(cJSON_GetObjectItem(i, "no_termination"))
+               ? protected(i, "terminated", "disableApiTermination", e)
+               : 0;
+}
+
+static int may_stop(struct sandbox *s, const cJSON *i, struct api_error *e) {
+    return cJSON_IsTrue(cJSON_GetObjectItem(i, "no_stop"))
+               ? protected(i, "stopped", "disableApiStop", e)
+               : spot_may_stop(s, i, e);
+}
+
+static int may_start(struct sandbox *s, const cJSON *i, struct api_error *e) {
+    if (strcmp(text_of(i, "state"), "stopped") == 0 &&
+        fault_no_capacity(s, "StartInstances", i, zone_of(i))) {
+        api_fail(e, "InsufficientInstanceCapacity",
+                 "Insufficient capacity for %s in the Availability Zone %s.", text_of(i, "type"),
+                 zone_of(i)->name);
+        e->status = 500;
+        return -1;
+    }
+    return spot_may_start(s, i, e);
+}
+
+/* Nothing of a request is done when one of its instances may not. */
+static int check_all(struct sandbox *s, const cJSON *form,
+                     int (*may)(struct sandbox *s, const cJSON *i, struct api_error *e),
+                     struct api_error *e) {
     cJSON *ids = form_list(form, "InstanceId");
     const cJSON *id;
     int rc = 0;
     cJSON_ArrayForEach(id, ids) {
         const cJSON *i = find_by(world_list(s, "instances"), "id", cJSON_GetStringValue(id));
-        if (rc == 0 && cJSON_IsTrue(cJSON_GetObjectItem(i, member)))
-            rc = api_fail(e, "OperationNotPermitted",
-                          "The instance '%s' may not be %s. Modify its '%s' instance attribute and "
-                          "try again.",
-                          text_of(i, "id"), what,
-                          what[0] == 't' ? "disableApiTermination" : "disableApiStop");
+        if (rc == 0 && i != NULL)
+            rc = may(s, i, e);
     }
     cJSON_Delete(ids);
     return rc;
 }
 
 static int terminate(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
-    if (check_protection(s, form, "no_termination", "terminated", e) < 0)
+    if (check_all(s, form, may_terminate, e) < 0)
         return -1;
     return change(s, form, out, e, NULL, act_terminate);
 }
 
 static int stop(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
     static const char *const from[] = {"running", "stopping", "stopped", NULL};
-    if (check_protection(s, form, "no_stop", "stopped", e) < 0)
+    if (check_all(s, form, may_stop, e) < 0)
         return -1;
     return change(s, form, out, e, from, act_stop);
 }
 
 static int start(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
     static const char *const from[] = {"stopped", "pending", "running", NULL};
-    return change(s, form, out, e, from, act_start);
+    if (check_all(s, form, may_start, e) < 0)
+        return -1;
+    return change(s, form, out, e, from, instance_start);
 }
 
 static void act_reboot(struct sandbox *s, cJSON *i) {

@@ -141,6 +141,7 @@ static void look_after(struct sandbox *s) {
         instance = next;
     }
     changed |= volumes_look_after(s);
+    changed |= !s->ending && spot_look_after(s);
     if (changed)
         world_save(s, &ignored);
 }

@@ -266,6 +266,8 @@ static bool fail_as_asked(struct starting *x) {
     pthread_mutex_unlock(&x->s->mutex);
     if (code[0] != '\0')
         fail_start(x, code, reason);
+    if (code[0] != '\0' && !x->again)
+        guest_remove(x->s, x->id);
     return code[0] != '\0';
 }
 

@@ -270,7 +270,7 @@ int api_handle(struct sandbox *s, const struct http_request *request, struct buf
 
 struct api_error {
     char code[96];
-    char message[512];
+    char message[2048];
     int status;
 };
 /* Fills *e with an error of AWS's kind and HTTP status 400; returns -1. */
@@ -291,13 +291,39 @@ struct action {
 extern const struct action instance_actions[], launch_actions[], state_actions[],
     attribute_actions[], group_actions[], rule_actions[], key_actions[], tag_actions[],
     place_actions[], type_actions[], address_actions[], interface_actions[], volume_actions[],
-    volume_change_actions[];
+    volume_change_actions[], spot_actions[], profile_actions[];
 extern const struct action sts_actions[];
 
 /* The price list: what AWSPriceListService.GetProducts answers, or NULL with *e set. */
 cJSON *prices_products(struct sandbox *s, const cJSON *body, struct api_error *e);
 /* Handle a request to a service that speaks JSON: it names a target. Mutex held. */
 int api_handle_target(struct sandbox *s, const struct http_request *request, struct buf *out);
+
+/* ---- Spot requests and IAM profiles (mutex held) */
+
+double spot_price(const struct instance_type *type, const struct zone *zone); /* USD an hour */
+bool spot_asked(const cJSON *form);
+int spot_check(const cJSON *form, const struct instance_type *type, const struct zone *zone,
+               struct api_error *e);
+/* Make the request of a new instance, or have an open one fulfilled by it. */
+void spot_launch(struct sandbox *s, const cJSON *form, cJSON *instance);
+int spot_may_stop(struct sandbox *s, const cJSON *instance, struct api_error *e);
+int spot_may_start(struct sandbox *s, const cJSON *instance, struct api_error *e);
+enum spot_event { SPOT_STOPPED, SPOT_STARTED, SPOT_TERMINATED };
+/* Its user has done this to it. */
+void spot_changed(struct sandbox *s, const cJSON *instance, enum spot_event event);
+/* Launch anew what persistent requests have lost; true: the world changed. */
+bool spot_look_after(struct sandbox *s);
+/* POST of an interruption. HTTP status. */
+int spot_request_own(struct sandbox *s, const struct http_request *http, struct buf *out);
+/* The same instance again, of a request that was good once. */
+int launch_again(struct sandbox *s, cJSON *form, struct api_error *e);
+/* From "stopped". */
+void instance_start(struct sandbox *s, cJSON *instance);
+
+int profile_check(const cJSON *form, struct api_error *e);
+void profile_launch(const cJSON *form, cJSON *instance);
+void profile_xml(struct buf *out, const cJSON *instance);
 
 /* ---- Faults that a test asks for (docs/sandbox.md). Mutex held, everywhere. */
 

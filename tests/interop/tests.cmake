@@ -33,8 +33,8 @@ set_tests_properties(interop.ec2_fields PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP
 add_test(NAME interop.cost COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cost_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.cost PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
-# The sandbox's endpoint, by area: api (who asks, states, ends), network, …
-foreach(area api network volumes)
+# The sandbox's endpoint, by area; api: who asks, states, ends.
+foreach(area api network market faults volumes)
   add_test(NAME interop.sandbox_${area} COMMAND ${BERTH_TEST_PYTHON}
     ${CMAKE_CURRENT_LIST_DIR}/sandbox_${area}_test.py $<TARGET_FILE:berth>)
   set_tests_properties(interop.sandbox_${area} PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300
