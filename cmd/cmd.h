@@ -48,6 +48,7 @@ struct args {
     struct arg_list targets, replaces;
     const char *format;
     const char *lines;
+    const char *local;
     const char *passphrase_file;
     bool json;
     bool policy;

@@ -21,6 +21,7 @@ ROW(option_out, "out", "FILE", out, NULL, "write the plan to FILE, for berth app
 ROW(option_out_config, "out", "FILE", out, NULL, "write FILE instead of printing");
 ROW(option_follow, "follow", NULL, follow, "f", "go on with what comes, until Ctrl-C");
 ROW(option_lines, "n", "LINES", lines, "lines", "how many of the last lines (default: 100)");
+ROW(option_local, "local", "PORT", local, NULL, "the port on this machine, for one port");
 ROW(option_file_only, "file", "SPEC", file, NULL, "the spec (default: berth.yaml)");
 ROW(option_out_key, "out", "FILE", out, NULL, "the file to write (default: NAME.FORMAT here)");
 ROW(option_format, "format", "FORMAT", format, NULL, "pem, ppk, ppk2 or openssh");

@@ -19,7 +19,7 @@ extern const struct option_row option_file, option_out, option_name, option_by_n
     option_cache_dir, option_help, option_out_config, option_install;
 
 extern const struct option_row option_out_key, option_format, option_force_write,
-    option_passphrase_file, option_follow, option_lines, option_file_only;
+    option_passphrase_file, option_follow, option_lines, option_file_only, option_local;
 
 /* Fill `ret` from argv[0..argc), which starts after the verb. `options` ends with NULL; those that
  * every verb has (help, no-color, v) are added. -ERRC_INVALID with the nearest name in the hint. */

@@ -19,6 +19,13 @@ static const char *host_of(const struct endpoint *e) {
     return is_set(e->address) ? e->address : NULL;
 }
 
+void servers_add_url(const struct session *s, const char *host, int64_t port, struct buf *out) {
+    bool bare = strchr(host, ':') != NULL; /* an IPv6 number stands in brackets */
+    const char *page = strcmp(spec_jupyter(s->spec)->interface, "notebook") == 0 ? "tree" : "lab";
+    buf_addf(out, "https://%s%s%s:%lld/%s", bare ? "[" : "", host, bare ? "]" : "", (long long)port,
+             page);
+}
+
 static int fill(struct session *s, struct server_view *v, const struct kind *kind,
                 const void *record, struct err *err) {
     if (record == NULL || kind->endpoint(record, s->project_dir, &s->arena, &v->endpoint) < 0) {
@@ -28,11 +35,9 @@ static int fill(struct session *s, struct server_view *v, const struct kind *kin
     v->host = host_of(&v->endpoint);
     if (v->host == NULL || s->spec == NULL || !spec_has(s->spec, &section_jupyter))
         return 0;
-    const struct jupyter_section *jupyter = spec_jupyter(s->spec);
-    bool bare = strchr(v->host, ':') != NULL; /* an IPv6 number stands in brackets */
-    v->url = arena_printf(&s->arena, "https://%s%s%s:%lld/%s", bare ? "[" : "", v->host,
-                          bare ? "]" : "", (long long)jupyter->port,
-                          strcmp(jupyter->interface, "notebook") == 0 ? "tree" : "lab");
+    _cleanup_buf_ struct buf url = BUF_INIT(BUF_SMALL);
+    servers_add_url(s, v->host, spec_jupyter(s->spec)->port, &url);
+    v->url = arena_dup(&s->arena, buf_cstr(&url));
     return v->url == NULL ? no_memory(err) : 0;
 }
 

@@ -25,6 +25,8 @@ int servers_recorded(struct session *s, struct server_list *ret, struct err *err
 /* The one that a user names: "server[1]", "1", or NULL when there is only one. */
 const struct server_view *servers_find(const struct server_list *list, const char *name,
                                        struct err *err);
+/* Append the URL of Jupyter at that host and port, without a token; the spec has a `jupyter`. */
+void servers_add_url(const struct session *s, const char *host, int64_t port, struct buf *out);
 /* Append the URL with the login token behind it; the token is read from the project folder. */
 int servers_login_url(const struct session *s, const struct server_view *server, struct buf *out,
                       struct err *err);

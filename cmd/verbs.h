@@ -33,6 +33,7 @@ struct verb {
     X(ssh_config)                                                                                  \
     X(key)                                                                                         \
     X(logs)                                                                                        \
+    X(tunnel)                                                                                      \
     X(output)                                                                                      \
     X(show)                                                                                        \
     X(destroy)                                                                                     \

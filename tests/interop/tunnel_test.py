@@ -1,12 +1,19 @@
-"""Jupyter from the user's machine: its log by `berth logs`. The server is a sandbox guest with the
-real JupyterLab. Usage: tunnel_test.py BERTH"""
+"""Jupyter from the user's machine: its log by `berth logs`, its port by `berth tunnel`, in a real
+Chromium. The server is a sandbox guest with the real JupyterLab. Usage: tunnel_test.py BERTH"""
 
+import concurrent.futures
+import hashlib
+import json
 import os
+import pathlib
 import select
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import time
+import urllib.request
 
 import berthlib
 from berthlib import Project, check, step
@@ -20,7 +27,50 @@ jupyter: { root_dir: ~/ }
 
 berth = sys.argv[1]
 berthlib.need_root()
-berthlib.need_program("mmdebstrap", "ssh")
+berthlib.need_program("mmdebstrap", "ssh", "chromium", "chromedriver", "certutil", "nsenter")
+try:
+    from browser import Browser
+except ImportError as error:
+    berthlib.skip(f"python module missing: {error}")
+
+# On the server: one port that sends without end, one that never reads, one that sends back.
+PEERS = """
+import socket, threading
+def source(c):
+    while True:
+        c.sendall(bytes(65536))
+def sink(c):
+    threading.Event().wait()
+def echo(c):
+    while b := c.recv(65536):
+        c.sendall(b)
+    c.close()
+def serve(port, work):
+    s = socket.create_server(("127.0.0.1", port))
+    while True:
+        c, _ = s.accept()
+        threading.Thread(target=work, args=(c,), daemon=True).start()
+for port, work in ((7001, source), (7002, sink), (7003, echo)):
+    threading.Thread(target=serve, args=(port, work)).start()
+"""
+# In the page: a kernel is started, and runs a cell by a web socket.
+RUN_CELL = """
+const [token, done] = arguments;
+const headers = {Authorization: `token ${token}`};
+fetch("/api/kernels", {method: "POST", headers, body: "{}"}).then(r => r.json()).then(kernel => {
+  const socket = new WebSocket(location.origin.replace("http", "ws") +
+                               `/api/kernels/${kernel.id}/channels?token=${token}`);
+  socket.onopen = () => socket.send(JSON.stringify({
+    header: {msg_id: "1", msg_type: "execute_request", session: "s", username: "", version: "5.3"},
+    parent_header: {}, metadata: {}, channel: "shell",
+    content: {code: "print(6 * 7)", silent: false}}));
+  socket.onmessage = m => {
+    const said = JSON.parse(m.data);
+    if (said.msg_type == "stream") { socket.close(); done(said.content.text); }
+  };
+  socket.onerror = () => done("the socket failed");
+}).catch(e => done(String(e)));
+"""
 
 
 class Running:
@@ -76,7 +126,165 @@ def check_logs(project):
     project.run("logs", "server[7]", check_code=1)
 
 
+def fetch(url, ca=None):
+    """The JSON there, with no other authority trusted than `ca`."""
+    handlers = [urllib.request.ProxyHandler({})]
+    if ca:
+        context = ssl.create_default_context(cafile=str(ca))
+        handlers.append(urllib.request.HTTPSHandler(context=context))
+    with urllib.request.build_opener(*handlers).open(url, timeout=20) as answer:
+        return json.load(answer)
+
+
+def free_ports(n):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def echo(port, size):
+    """Sends and receives at once: did that come back which was sent?"""
+    sent = os.urandom(size)
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as s:
+        def send():
+            s.sendall(sent)
+            s.shutdown(socket.SHUT_WR)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            sending = pool.submit(send)
+            got = b"".join(iter(lambda: s.recv(65536), b""))
+            sending.result()
+    return hashlib.sha256(got).digest() == hashlib.sha256(sent).digest()
+
+
+def memory_kib(pid):
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+
+
+def processor_s(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def in_guest(project, *argv):
+    """Past sshd, in the guest's own namespaces."""
+    pid = next(project.world.glob("i/*/pid")).read_text().split()[0]
+    subprocess.run(["nsenter", "-t", pid, "-a", *argv], check=True, stdin=subprocess.DEVNULL)
+
+
+def start_peers(project):
+    project.ssh("cat >peers.py <<'EOF'\n" + PEERS + "EOF\n"
+                "sudo systemd-run -q -u peers python3 $PWD/peers.py; "
+                "until bash -c ': </dev/tcp/127.0.0.1/7003' 2>/dev/null; do sleep 0.1; done")
+
+
+def check_many(project, here, ca):
+    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+        good = list(pool.map(lambda _: echo(here[3], 100_000), range(50)))
+        versions = list(pool.map(lambda _: fetch(f"https://127.0.0.1:{here[0]}/api", ca), range(30)))
+    check(all(good) and len(good) == 50, "50 at once come back as they were", good)
+    check(all("version" in v for v in versions), "30 requests at once")
+    check(echo(here[3], 30_000_000), "30 MB there and back at once")
+
+
+def check_back_pressure(pid, here):
+    idle = [socket.create_connection(("127.0.0.1", here[1])) for _ in range(3)]
+    stuffed = socket.create_connection(("127.0.0.1", here[2]))
+    stuffed.setblocking(False)
+    sent, most = 0, 64 << 20
+    while sent < most and select.select([], [stuffed], [], 1)[1]:
+        try:
+            sent += stuffed.send(bytes(65536))
+        except BlockingIOError:
+            pass
+    check(sent < most, "the sender is held back", sent)
+    check(echo(here[3], 1_000_000), "others go on")
+    check(memory_kib(pid) < 60_000, "memory is bounded", memory_kib(pid))
+    before = processor_s(pid)
+    time.sleep(2)
+    check(processor_s(pid) - before < 0.5, "it waits without spinning", processor_s(pid) - before)
+    for s in (*idle, stuffed):
+        s.close()
+
+
+def check_mistakes(project, taken):
+    other = Running(project, "tunnel", "1")
+    local = int(other.wait_for("127.0.0.1:").split(":")[1])
+    with socket.create_connection(("127.0.0.1", local), timeout=10) as s:
+        check(s.recv(1) == b"", "nobody listens there: closed at once")
+    other.interrupt()
+    result = project.run("tunnel", "-local", str(taken), "8888", check_code=1)
+    check("choose another" in result.stderr, "a port that is taken", result.stderr)
+    for words in (("-local", "0"), ("-local", "1000", "1", "2")):
+        project.run("tunnel", *words, check_code=64)
+    for words in (("0",), ("99999",), ("a:1",), ("1:",), ("server[4]", "22")):
+        project.run("tunnel", *words, check_code=1)
+
+
+def check_reconnect(project, tunnel, here, ca):
+    address = project.json("output")["servers"][0]["address"]
+    with socket.create_connection(("127.0.0.1", here[3]), timeout=20) as held:
+        held.sendall(b"x")
+        check(held.recv(1) == b"x", "a connection stands")
+        in_guest(project, "pkill", "-f", "sshd: admin")
+        check(held.recv(1) == b"", "it ends with the connection below it")
+    said = tunnel.wait_for("connected again", "stderr")
+    check("was lost" in said, "with a word", said)
+    check(echo(here[3], 100_000), "new ones go through")
+    tunnel.said["stderr"] = b""
+    in_guest(project, "systemctl", "stop", "ssh")
+    in_guest(project, "pkill", "-f", "sshd: admin")
+    said = tunnel.wait_for("cannot reach", "stderr")
+    check(address in said, "the server is away: it says which", said)
+    in_guest(project, "systemctl", "start", "ssh")
+    tunnel.wait_for("connected again", "stderr")
+    check("version" in fetch(f"https://127.0.0.1:{here[0]}/api", ca), "and goes on")
+
+
+def check_tunnel(project):
+    step("tunnel: several ports, many connections at once")
+    ca = next(project.dir.glob(".berth/*/ca.pem"))
+    start_peers(project)
+    here = free_ports(4)
+    tunnel = Running(project, "tunnel", "server[0]", f"{here[0]}:8888", f"{here[1]}:7001",
+                     f"{here[2]}:7002", f"{here[3]}:7003")
+    said = tunnel.wait_for(f"127.0.0.1:{here[3]}").split()
+    check(said[0] == f"https://127.0.0.1:{here[0]}/lab", "the URL here", said)
+    check_many(project, here, ca)
+    step("tunnel: who does not read holds back nobody else, and fills no memory")
+    check_back_pressure(tunnel.process.pid, here)
+    step("tunnel: ports that cannot be had")
+    check_mistakes(project, here[0])
+    step("tunnel: the connection breaks, and is made again")
+    check_reconnect(project, tunnel, here, ca)
+    step("tunnel: Chromium")
+    token = project.run("output", "token").stdout.strip()
+    run_in_browser(f"https://127.0.0.1:{here[0]}/lab?token={token}", ca, token)
+    step("tunnel: Ctrl-C ends it, also with connections open")
+    with socket.create_connection(("127.0.0.1", here[1])) as s:
+        check(len(s.recv(1000)) > 0, "one that is at work")
+        tunnel.interrupt()
+    with socket.socket() as s:
+        check(s.connect_ex(("127.0.0.1", here[0])) != 0, "nobody listens any more")
+
+
+def run_in_browser(url, ca, token):
+    with Browser(ca) as driver:
+        driver.set_script_timeout(60)
+        driver.get(url)
+        for _ in range(300):
+            if "JupyterLab" in driver.title:
+                break
+            time.sleep(0.1)
+        check("JupyterLab" in driver.title, "JupyterLab's page opens", driver.title)
+        said = driver.execute_async_script(RUN_CELL, token)
+        check(said.strip() == "42", "a kernel answers by a web socket", said)
+
+
 with Project(berth, SPEC) as project:
     project.apply()
     check_logs(project)
+    check_tunnel(project)
 print("1 passed, 0 failed")
