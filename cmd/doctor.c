@@ -282,8 +282,13 @@ static cJSON *checkup_json(const struct session *s, const struct ec2_checkup *c)
 static int load(struct session *s, struct err *err) {
     const struct args *args = &s->cmd->args;
     if (args->file != NULL || fs_exists("berth.yaml")) {
+        struct err none = {0}; /* it is as good before the first apply */
         int rc = session_load_spec(s, NULL, err);
-        return rc < 0 ? rc : session_peek_state(s, err) == -ERRC_NOTFOUND ? 0 : -err->code;
+        if (rc == 0 && (rc = session_peek_state(s, &none)) == -ERRC_NOTFOUND)
+            return 0;
+        if (rc < 0 && none.code != 0)
+            *err = none;
+        return rc;
     }
     s->name = "doctor";
     s->provider = "ec2";
