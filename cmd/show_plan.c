@@ -137,6 +137,18 @@ static void add_changed_fields(const struct change *c, const struct look *look, 
     }
 }
 
+/* What was edited out there, line by line. */
+static void add_texts(const struct live_texts *texts, const struct look *look, struct buf *out) {
+    for (size_t i = 0; i < texts->len; i++) {
+        const struct live_text *t = &texts->items[i];
+        buf_addn(out, ' ', BODY_INDENT + 2);
+        text_wrap(look, str_of(t->name), BODY_INDENT + 2, BODY_INDENT + 4, out);
+        buf_addf(out, ":%s%s\n", t->note == NULL ? "" : " ", t->note == NULL ? "" : t->note);
+        if (t->note == NULL)
+            text_diff(look, str_of(t->before), str_of(t->after), BODY_INDENT + 4, out);
+    }
+}
+
 /* What stands below the address; equal bodies of like nodes are shown once. */
 static void add_body(const struct plan *plan, const struct change *c, const struct look *look,
                      struct buf *out) {
@@ -148,6 +160,8 @@ static void add_body(const struct plan *plan, const struct change *c, const stru
         add_unread(c, look, out);
     else if (c->fields_len > 0)
         add_changed_fields(c, look, out);
+    if (c->live != NULL && c->fields_len > 0)
+        add_texts(&c->live->texts, look, out);
     if (c->loses != NULL) {
         buf_addn(out, ' ', BODY_INDENT);
         text_paint(look, PAINT_RED, "! loses", out);

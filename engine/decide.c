@@ -365,6 +365,10 @@ int decide(const struct situation *s, struct arena *arena, struct change *ret, s
         const char **text = c.action == ACTION_KEEP ? &c.note : &c.loses;
         *text = c.kind->loses(c.before, arena);
     }
+    bool in_place = c.action == ACTION_UPDATE || c.action == ACTION_ADOPT ||
+                    c.action == ACTION_STOP_UPDATE_START;
+    if (in_place && c.kind->drops != NULL && c.before != NULL && c.after != NULL)
+        c.loses = c.kind->drops(c.before, c.after, arena);
     if (c.action == ACTION_CREATE)
         c.before = NULL;
     *ret = c;

@@ -138,6 +138,18 @@ enum presence {
     LIVE_UNREADABLE, /* could not be found out; err says why */
 };
 
+/* Text that is there, and as it is wanted: shown as a line diff where a plan changes it. */
+struct live_text {
+    const char *name;
+    const char *before, *after; /* NULL where `note` says why there are none */
+    const char *note;           /* "binary"; or NULL */
+};
+
+struct live_texts {
+    struct live_text *items;
+    size_t len;
+};
+
 struct live {
     const char *address;
     const struct kind *kind;
@@ -147,7 +159,8 @@ struct live {
     void *record;      /* LIVE_OURS: kind->size bytes; NULL otherwise */
     uint64_t unread;   /* bit i: the world could not tell kind->fields[i]; not compared */
     const char *note;  /* shown beside the node: "a newer image exists: ami-…"; or NULL */
-    struct err err;    /* LIVE_UNREADABLE, LIVE_FOREIGN (what it is) */
+    struct live_texts texts;
+    struct err err; /* LIVE_UNREADABLE, LIVE_FOREIGN (what it is) */
 };
 
 struct observed {
@@ -303,6 +316,8 @@ struct kind {
     bool (*in_place)(const struct field *field, const void *before, const void *after);
     /* What is lost when this record's thing is destroyed ("the 30 GiB root disk"), or NULL. */
     const char *(*loses)(const void *record, struct arena *arena);
+    /* What is lost when what is there becomes what is wanted, in place, or NULL. May be NULL. */
+    const char *(*drops)(const void *before, const void *after, struct arena *arena);
     /* Is the thing of this record to outlive the spec: kept when it is not wanted any more, and
      * when all is destroyed (but for `destroy -data`), and never replaced? May be NULL. Pure. */
     bool (*keeps)(const void *record);

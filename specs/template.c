@@ -36,6 +36,7 @@ static const struct sample samples[] = {
     {"files.from", "notebooks/", false},
     {"files.to", "~/notebooks", false},
     {"files.mode", "\"0644\"", false},
+    {"files.owner", "www-data", false},
     {"jupyter", NULL, true},
     {"jupyter.interface", "lab", true},
     {"jupyter.root_dir", "\"~\"", false},

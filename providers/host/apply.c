@@ -96,6 +96,8 @@ static int compose_step(struct convergence *x, size_t i, struct buf *script, str
     if (i == x->restarter)
         buf_adds(script, "refresh_jupyter\n");
     buf_addf(script, ") </dev/null 2>&1\nend %zu $?\nelse skip %zu; fi\n", i, i);
+    if (x->stream.bytes[i] > 0)
+        buf_addf(script, "pass_archive %zu %lld\n", i, (long long)x->stream.bytes[i]);
     return rc;
 }
 
@@ -173,9 +175,11 @@ static size_t compose(struct convergence *x, struct buf *script) {
             continue;
         if (converge_leave_out_blocked(x, i))
             continue;
-        size_t before = script->len;
+        size_t before = script->len, files = x->stream.len;
         if (compose_step(x, i, script, &err) < 0) {
             script->len = before;
+            x->stream.len = files;
+            x->stream.bytes[i] = 0;
             converge_fail(x, i, &err);
         } else {
             steps++;
@@ -236,7 +240,8 @@ static int prepare(struct convergence *x, struct err *err) {
     x->nodes = arena_calloc(b->arena, b->len, sizeof *x->nodes);
     x->steps = arena_calloc(b->arena, b->len, sizeof *x->steps);
     x->status = arena_calloc(b->arena, b->len, sizeof *x->status);
-    if (x->nodes == NULL || x->steps == NULL || x->status == NULL)
+    if (x->nodes == NULL || x->steps == NULL || x->status == NULL ||
+        stream_init(&x->stream, b->arena, b->len) < 0)
         return err_set(err, ERRC_NOMEM, "out of memory");
     for (size_t i = 0; i < b->len; i++) {
         const struct change *c = b->changes[i];
@@ -254,6 +259,8 @@ static int prepare(struct convergence *x, struct err *err) {
             .arena = b->arena,
         };
         x->steps[i] = (struct host_step){
+            .index = i,
+            .stream = &x->stream,
             .node = &x->nodes[i],
             .change = c,
             .before = c->before,
@@ -303,6 +310,7 @@ int host_apply(void *session, struct batch *batch, const struct apply_ops *ops, 
                             .batch = batch,
                             .ops = ops,
                             .current = SIZE_MAX,
+                            .stream = {.fd = -1},
                             .restarter = find_restarter(batch),
                             .tail = BUF_INIT(BUF_SMALL)};
     for (size_t i = 0; i < batch->len; i++)
@@ -324,5 +332,6 @@ int host_apply(void *session, struct batch *batch, const struct apply_ops *ops, 
         pthread_mutex_unlock(&x.connection->mutex);
     }
     buf_free(&x.tail);
+    stream_free(&x.stream);
     return rc;
 }

@@ -83,6 +83,13 @@ static void on_control(struct convergence *x, struct str line) {
     } else if (str_eqc(word, "E") && str_split(&line, '\t', &text) &&
                str_to_i64(text, 0, 255, &status)) {
         x->current = SIZE_MAX;
+        if (status == 0 && x->stream.changed[i] != NULL) {
+            struct err err;
+            err_set(&err, ERRC_CONFLICT, "%s was changed while it was sent", x->stream.changed[i]);
+            err_hint(&err, "apply again");
+            converge_fail(x, (size_t)i, &err);
+            return;
+        }
         if (status == 0) {
             if ((size_t)i != x->restarter)
                 converge_succeed(x, (size_t)i);
@@ -138,9 +145,10 @@ static void on_line(void *ctx, struct str line) {
 /* ---- Over one connection, or several */
 
 static int listen(struct convergence *x, const char *command, struct str input, struct buf *errors,
-                  int *ret_status, struct err *err) {
+                  const struct ssh_source *source, int *ret_status, struct err *err) {
     const struct ssh_command c = {.command = command,
                                   .input = input,
+                                  .source = source,
                                   .on_line = on_line,
                                   .ctx = x,
                                   .enough = &x->ended,
@@ -163,14 +171,15 @@ static int rejoin(struct convergence *x, struct buf *errors, int *ret_status, st
     note_all(x, "connected again");
     snprintf(command, sizeof command, "%s%s %lld %zu", script_rejoin, x->run, (long long)x->pid,
              x->heard + 1);
-    return listen(x, command, (struct str){"", 0}, errors, ret_status, err);
+    return listen(x, command, (struct str){"", 0}, errors, NULL, ret_status, err);
 }
 
 int converge_on_host(struct convergence *x, const struct buf *script, struct buf *errors,
                      int *ret_status, struct err *err) {
     char command[1024];
     snprintf(command, sizeof command, "%s%zu", script_start, script->len);
-    int rc = listen(x, command, buf_str(script), errors, ret_status, err);
+    const struct ssh_source files = stream_source(&x->stream);
+    int rc = listen(x, command, buf_str(script), errors, &files, ret_status, err);
     while (rc == -ERRC_NET && x->run[0] != '\0' && !x->ended &&
            atomic_load(x->session->run->cancel) == 0) {
         struct err why = {0};

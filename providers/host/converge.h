@@ -3,6 +3,7 @@
 #pragma once
 
 #include "providers/host/internal.h"
+#include "providers/host/stream.h"
 
 #define REJOIN_S 60.0 /* that a lost connection is tried to be made again */
 
@@ -19,7 +20,8 @@ struct convergence {
     size_t current;   /* that the host is at; SIZE_MAX between steps */
     size_t restarter; /* whose step ends with a restart of Jupyter; SIZE_MAX: none */
     bool restarted;   /* and that step went well */
-    struct buf tail;  /* end of the current step's output */
+    struct host_stream stream;
+    struct buf tail; /* end of the current step's output */
     /* The run on the host, which goes on when the connection is lost. */
     char run[RUN_SIZE]; /* its name there; "" before it began */
     int64_t pid;

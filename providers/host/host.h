@@ -36,6 +36,8 @@ struct host_python_packages_record {
 struct host_files_record {
     const char *to;
     struct strmap entries; /* relative path → "MODE SHA256" */
+    const char *owner;     /* user */
+    struct strlist extra;  /* relative paths there that are not here; of a mirror */
 };
 
 struct host_tls_record {

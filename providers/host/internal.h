@@ -81,7 +81,11 @@ struct host_node {
     struct arena *arena;
 };
 
+struct host_stream;
+
 struct host_step {
+    size_t index;               /* in its batch */
+    struct host_stream *stream; /* files that go behind the script (stream.h) */
     const struct host_node *node;
     const struct change *change;
     const void *before, *after; /* records; after is NULL for a removal */
@@ -104,6 +108,9 @@ struct host_kind {
     /* Fill `record` from the facts. Sets *ret to LIVE_NONE when it is not there. */
     int (*read)(const struct host_node *node, const struct facts *facts, void *record,
                 enum presence *ret, struct err *err);
+    /* What in the live record is otherwise than wanted, as text for people. May be NULL. */
+    int (*read_texts)(const struct host_node *node, const struct facts *facts, const void *record,
+                      struct live_texts *ret);
     /* Append shell that makes it so; it runs under `set -e` as root with no input. NULL: local. */
     int (*step)(struct host_step *step, struct buf *script, struct err *err);
     /* A line that the step printed by `value KEY VALUE`. May be NULL. */

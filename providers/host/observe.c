@@ -111,6 +111,9 @@ static int read_nodes(struct target *t, const struct facts *facts, struct err *e
         if (rc == 0)
             rc = add_live(t, i, presence, record,
                           recorded_find(t->in->recorded, t->nodes[i].address));
+        if (rc == 0 && presence == LIVE_OURS && kind->read_texts != NULL)
+            rc = kind->read_texts(&t->nodes[i], facts, record,
+                                  &t->part.items[t->part.len - 1].texts);
         if (rc < 0)
             return err->code != 0 ? rc : err_set(err, ERRC_NOMEM, "out of memory");
     }

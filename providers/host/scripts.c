@@ -23,18 +23,32 @@ const char script_common[] =
     "has_package() { rpm -q --quiet --whatprovides \"$1\" 2>/dev/null; }\n"
     "fi\n";
 
-/* fact KEY VALUE: one line of the answer. hash_files reads a path a line; two programs do for all
- * of them. */
+/* fact KEY VALUE: one line of the answer. hash_files reads lines "SHA256 PATH", what is expected of
+ * each path (or dashes); two programs do for all of them. Of small files that are otherwise it also
+ * gives the content, of the first 20. */
 const char script_probe[] =
     "fact() { printf '%s\\t%s\\t%s\\n' \"$node\" \"$1\" \"$2\"; }\n"
     "fact64() { if [ -f \"$2\" ]; then fact \"$1\" \"$(base64 -w0 <\"$2\")\"; fi; }\n"
     "hash_files() {\n"
-    "  list=$(cat)\n"
-    "  printf '%s\\n' \"$list\" | tr '\\n' '\\0' | xargs -0 sha256sum -- 2>/dev/null |\n"
-    "    awk -v n=\"$node\" '{ print n \"\\tsha:\" substr($0, 67) \"\\t\" substr($0, 1, 64) }'\n"
-    "  printf '%s\\n' \"$list\" | tr '\\n' '\\0' | xargs -0 stat -L -c '%a %n' -- 2>/dev/null |\n"
-    "    awk -v n=\"$node\" '{ i = index($0, \" \"); print n \"\\tmode:\" substr($0, i + 1) "
-    "\"\\t\" substr($0, 1, i - 1) }'\n"
+    "  expected=$(cat)\n"
+    "  list=$(printf '%s\\n' \"$expected\" | cut -c66-)\n"
+    "  sums=$(printf '%s\\n' \"$list\" | tr '\\n' '\\0' | xargs -0 sha256sum -- 2>/dev/null)\n"
+    "  printf '%s\\n' \"$sums\" |\n"
+    "    awk -v n=\"$node\" 'length > 66 { print n \"\\tsha:\" substr($0, 67) \"\\t\" "
+    "substr($0, 1, 64) }'\n"
+    "  printf '%s\\n' \"$list\" | tr '\\n' '\\0' | xargs -0 stat -L -c '%a %U %n' -- 2>/dev/null "
+    "|\n"
+    "    awk -v n=\"$node\" '{ split($0, w, \" \"); p = substr($0, length(w[1]) + length(w[2]) + "
+    "3)\n"
+    "      print n \"\\tmode:\" p \"\\t\" w[1]; print n \"\\towner:\" p \"\\t\" w[2] }'\n"
+    "  printf '%s\\n=\\n%s\\n' \"$expected\" \"$sums\" |\n"
+    "    awk '$0 == \"=\" { there = 1; next } !there { want[substr($0, 66)] = substr($0, 1, 64); "
+    "next }\n"
+    "      { w = want[substr($0, 67)] } w ~ /^[0-9a-f]/ && w != substr($0, 1, 64) { print "
+    "substr($0, 67) }' |\n"
+    "    head -n 20 | while read -r p; do\n"
+    "      [ \"$(stat -L -c %s -- \"$p\")\" -gt 65536 ] || fact64 \"text:$p\" \"$p\"\n"
+    "    done\n"
     "}\n";
 
 /* One run at a time on a host. The lock's file says who has it, since when (seconds of the host's
@@ -102,6 +116,11 @@ static const char protocol[] =
     "skip() { printf '\\001S\\t%s\\n' \"$1\"; : >\"$work/failed.$1\"; }\n"
     "value() { printf '\\001V\\t%s\\t%s\\n' \"$1\" \"$2\"; }\n"
     "need() { for n; do [ ! -e \"$work/failed.$n\" ] || return 1; done; }\n"
+    /* STEP BYTES COMMAND...: an archive that comes behind the script goes to the command, whole;
+     * what a command does not take is passed by, and so is an archive that no step took. */
+    "take_archive() { : >\"$work/took.$1\"; head -c \"$2\" <&4 | { shift 2; s=0; \"$@\" || s=$?; "
+    "cat >/dev/null; exit \"$s\"; }; }\n"
+    "pass_archive() { [ -e \"$work/took.$1\" ] || head -c \"$2\" <&4 >/dev/null; }\n"
     /* The folder of a path, made by the user where the user may, else for the user. */
     "home_dirs() { d=${2%/*}; [ -d \"$d\" ] || runuser -u \"$1\" -- mkdir -p \"$d\" 2>/dev/null || "
     "{ mkdir -p \"$d\" && chown \"$1:\" \"$d\"; }; }\n"

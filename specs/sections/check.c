@@ -177,3 +177,16 @@ const char *check_file_mode(struct str s) {
     bool good = s.len == 3 && span(s, "01234567") == s.len;
     return good ? NULL : "an octal mode such as \"0644\"";
 }
+
+const char *check_user(struct str s) {
+    enum { USER_MAX = 32 };
+    static const char *const expected = "the name of a user, such as www-data";
+    if (s.len == 0 || s.len > USER_MAX || (s.ptr[0] >= '0' && s.ptr[0] <= '9') || s.ptr[0] == '-')
+        return expected;
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '_' && c != '-')
+            return expected;
+    }
+    return NULL;
+}

@@ -18,4 +18,6 @@ const char *check_python_version(struct str s);
 const char *check_http_url(struct str s);
 const char *check_remote_path(struct str s);
 const char *check_file_mode(struct str s);
+/* Of a user on a host: useradd(8). */
+const char *check_user(struct str s);
 const char *check_region(struct str s);

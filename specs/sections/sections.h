@@ -53,10 +53,12 @@ struct packages_section {
     struct python_section python;
 };
 
-struct file_item {    /* `files` is a struct reclist of these */
-    const char *from; /* local path, file or folder */
-    const char *to;   /* remote path */
-    const char *mode; /* "0644" or NULL: as it is locally */
+struct file_item {     /* `files` is a struct reclist of these */
+    const char *from;  /* local path, file or folder */
+    const char *to;    /* remote path */
+    const char *mode;  /* "0644" or NULL: as it is locally */
+    const char *owner; /* user on the server; NULL: the login user below ~, else root */
+    bool mirror;       /* what is there and not here is deleted */
 };
 
 struct jupyter_section {

@@ -159,7 +159,7 @@ class Bench:
         self.one_time = (root / "etc_ssh" / "ssh_host_ed25519_key.pub").read_text().strip()
         write(root / "config",
               f"HostKey /etc/ssh/ssh_host_ed25519_key\nAuthorizedKeysFile {root}/user.pub\n"
-              f"PidFile {root}/sshd.pid\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nUseDNS no\n"
+              f"Subsystem sftp internal-sftp\nPidFile {root}/sshd.pid\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nUseDNS no\n"
               f"SetEnv PATH={root}/sudo:/usr/sbin:/usr/bin:/sbin:/bin\n", 0o644)
         self.guest = self.start("unshare", "-n", "-m", root / "guest")
         self.link = self.start(sys.executable, "-I", "-S", "-c", LINK, self.guest.pid, DEVICE, HERE,
@@ -263,4 +263,5 @@ def main():
              "cpus": os.cpu_count()}, indent=2) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

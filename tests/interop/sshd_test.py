@@ -280,6 +280,55 @@ def main():
         host.unreadable("SIGKILL")
         host.wrap(PLAIN)
 
+        step("an edit out there is shown line by line, undone; its owner and mode too")
+        (host.project / "from" / "long.txt").write_text("".join(f"line {n}\n" for n in range(50)))
+        (host.project / "from" / "picture").write_bytes(bytes(range(256)))
+        host.apply()
+        text = (host.to / "long.txt").read_text()
+        (host.to / "long.txt").write_text(text.replace("line 30\n", "line thirty\nand more\n"))
+        (host.to / "picture").write_bytes(b"\0")
+        os.chown(host.to / "a.txt", 1, -1)
+        (host.to / "b.txt").chmod(0o600)
+        shown = host.run("plan").stdout
+        for words in ("long.txt:", "- line thirty", "- and more", "+ line 30", "picture: binary",
+                      "owner", "daemon", "b.txt: 600"):
+            check(words in shown, f"the plan shows {words!r}", shown)
+        check("line 12" not in shown, "and no more than what is near", shown)
+        before = (host.to / "b.txt").stat().st_ino
+        host.apply()
+        check((host.to / "long.txt").read_text() == text, "undone")
+        check((host.to / "a.txt").stat().st_uid == 0, "its owner again")
+        check((host.to / "b.txt").stat().st_mode & 0o777 == 0o644, "its mode again")
+        check((host.to / "b.txt").stat().st_ino == before, "without sending it again")
+        check(host.plan() == {}, "and then all is done", host.plan())
+        for name in ("long.txt", "picture"):
+            (host.project / "from" / name).unlink()
+        host.apply()
+        check(not (host.to / "picture").exists(), "what berth sent and is no longer here goes")
+
+        step("a mirror deletes what is not here, one by one in the plan; nothing else does")
+        (host.to / "theirs").mkdir()
+        (host.to / "theirs" / "kept.csv").write_text("1\n")
+        (host.to / ".ipynb_checkpoints").mkdir()
+        (host.to / ".ipynb_checkpoints" / "a-checkpoint.txt").write_text("1\n")
+        check(host.plan() == {}, "not without asking for it", host.plan())
+        plain = (host.project / "berth.yaml").read_text()
+        (host.project / "berth.yaml").write_text(plain.replace("}]", ", mirror: true }]"))
+        result = host.run("plan")
+        check("theirs/kept.csv" in result.stdout and "! loses" in result.stdout,
+              "it is named, and called lost", result.stdout)
+        check(host.plan()[f"server[0].files[{host.to}]"]["loses"], "in JSON too", host.plan())
+        host.apply()
+        check(not (host.to / "theirs").exists(), "it is gone, and its empty folder")
+        check((host.to / ".ipynb_checkpoints" / "a-checkpoint.txt").exists(), "not Jupyter's own")
+        check((host.to / "a.txt").exists() and host.plan() == {}, "and all else stands")
+        (host.project / "berth.yaml").write_text(
+            plain.replace(f"to: {host.to} }}", "to: \"~\", mirror: true }"))
+        result = host.run("validate")
+        check("cannot be mirrored" in result.stdout + result.stderr, "a whole home is refused",
+              result.stdout, result.stderr)
+        (host.project / "berth.yaml").write_text(plain)
+
         step("the first Ctrl-C: the step that runs is finished, no other begins")
         host.spec(files=["from", "more"])
         (host.project / "from" / "a.txt").write_text("new\n")

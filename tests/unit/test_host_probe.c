@@ -1,6 +1,5 @@
 /* The probe's answer, the tar archive, quoting for the shell, and paths. */
 #include "providers/host/internal.h"
-#include "providers/host/tar.h"
 #include "tests/unit/cm.h"
 
 #include <stdio.h>
@@ -68,36 +67,11 @@ static void test_remote_path(void **state) {
     assert_string_equal(host_path(&arena, "admin", "/"), "/");
 }
 
-/* What tar itself makes of it. */
-static void test_tar(void **state) {
-    (void)state;
-    char dir[] = "/tmp/berth-tar-XXXXXX";
-    char path[64], name[151], command[512];
-    assert_non_null(mkdtemp(dir));
-    snprintf(path, sizeof path, "%s/a.tar", dir);
-    memset(name, 'n', sizeof name - 1);
-    name[sizeof name - 1] = '\0';
-    _cleanup_buf_ struct buf tar = BUF_INIT(BUF_MEDIUM);
-    tar_add(&tar, "sub/short", 0640, STR("hello"));
-    tar_add(&tar, name, 0755, STR(""));
-    tar_end(&tar);
-    assert_false(tar.failed);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_int_equal(fwrite(tar.ptr, 1, tar.len, f), tar.len);
-    fclose(f);
-    snprintf(command, sizeof command,
-             "cd %s && tar -xpf a.tar && test \"$(cat sub/short)\" = hello && test \"$(stat -c %%a "
-             "sub/short)\" = 640 && test -x %s && test ! -s %s && rm -r %s",
-             dir, name, name, dir);
-    assert_int_equal(system(command), 0);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_facts),         cmocka_unit_test(test_facts_first),
         cmocka_unit_test(test_facts_refused), cmocka_unit_test(test_quote),
-        cmocka_unit_test(test_remote_path),   cmocka_unit_test(test_tar),
+        cmocka_unit_test(test_remote_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
