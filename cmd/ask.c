@@ -63,8 +63,8 @@ int ask_secret(const char *question, struct secret *ret, struct err *err) {
     }
     hidden = shown;
     hidden.c_lflag &= ~(tcflag_t)ECHO;
+    tcsetattr(fd, TCSAFLUSH, &hidden); /* before the question: it drops what was typed till then */
     write_all(fd, question);
-    tcsetattr(fd, TCSAFLUSH, &hidden);
     size_t len = read_line(fd, line, sizeof line);
     tcsetattr(fd, TCSAFLUSH, &shown);
     write_all(fd, "\n");

@@ -7,6 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#define DENIED_HINT                                                                                \
+    "these credentials may not do this; `berth doctor` says what is missing, and prints the "      \
+    "policy "                                                                                      \
+    "prints the policy to ask for"
+
 /* What to do about AWS's codes. */
 static const struct {
     const char *code;
@@ -23,8 +28,9 @@ static const struct {
      "the session has ended: log in again; or this machine's clock is off: set it"},
     {"ExpiredToken", "the session has ended; log in again"},
     {"ExpiredTokenException", "the session has ended; log in again"},
-    {"UnauthorizedOperation", "these credentials may not do this; ask for the permission"},
-    {"AccessDeniedException", "these credentials may not do this; ask for the permission"},
+    {"UnauthorizedOperation", DENIED_HINT},
+    {"AccessDeniedException", DENIED_HINT},
+    {"AccessDenied", DENIED_HINT},
     {"OptInRequired", "the account must first accept the terms, or enable the region"},
     {"VcpuLimitExceeded", "ask AWS for a higher vCPU quota, or choose a smaller type"},
     {"InstanceLimitExceeded", "ask AWS for a higher quota, or run fewer servers"},
@@ -119,9 +125,13 @@ void aws_read_error(const char *action, long status, struct str body, struct err
 bool aws_blames_credentials(const struct err *err) {
     /* SSM says with a 400 what others say with a 403. */
     static const char *const codes[] = {
-        "AccessDeniedException",       "ExpiredToken",
-        "ExpiredTokenException",       "IncompleteSignatureException",
-        "InvalidClientTokenId",        "MissingAuthenticationTokenException",
+        "AccessDenied",
+        "AccessDeniedException",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignatureException",
+        "InvalidClientTokenId",
+        "MissingAuthenticationTokenException",
         "UnrecognizedClientException",
     };
     if (err->aws_http_status == 401 || err->aws_http_status == 403 || retry_is_skew(err->aws_code))

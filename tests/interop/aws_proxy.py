@@ -2,6 +2,7 @@
 botocore's own signer, and can break things (faults) that the endpoint behind it never does."""
 
 import base64
+import collections
 import datetime
 import http.server
 import re
@@ -13,6 +14,9 @@ import urllib.request
 import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
+
+
+UNSIGNED = ("AssumeRoleWithWebIdentity",)
 
 
 def wrong_signature(headers, body, secret, url):
@@ -55,6 +59,12 @@ class Call:
         self.action = self.target.split(".")[-1] or self.form.get("Action", "?")
 
     @property
+    def key(self):
+        """The access key id that signed it."""
+        found = re.search(r"Credential=([^/]+)/", self.headers.get("authorization", ""))
+        return found.group(1) if found else None
+
+    @property
     def user_data(self):
         return base64.b64decode(self.form["UserData"]).decode()
 
@@ -65,7 +75,9 @@ class Proxy:
     call is passed on; `after` the same after it was."""
 
     def __init__(self, backend, secret):
-        self.backend, self.secret = backend, secret
+        self.backend = backend
+        # By key: those that STS gives out on the way are learned.
+        self.secrets = secret if isinstance(secret, dict) else collections.defaultdict(lambda: secret)
         self.calls, self.wrong, self.faults, self.after = [], [], [], []
         proxy, self.lock = self, threading.Lock()
 
@@ -115,8 +127,24 @@ class Proxy:
             answer = error
         return answer.status, answer.read(), answer.headers.get("Date")
 
+    def secret_of(self, key):
+        return self.secrets[key] if key in self.secrets or \
+            isinstance(self.secrets, collections.defaultdict) else "unknown key"
+
+    def learn(self, call, content):
+        """Whoever takes a role signs with a secret of its own from then on."""
+        given = {name: re.search(f"<{name}>([^<]+)</{name}>".encode(), content)
+                 for name in ("AccessKeyId", "SecretAccessKey")}
+        if call.action.startswith("AssumeRole") and all(given.values()):
+            key, secret = (m.group(1).decode() for m in given.values())
+            with self.lock:
+                self.secrets[key] = secret
+
     def answer(self, handler, call):
-        problem = wrong_signature(call.headers, call.body, self.secret, self.url + "/")
+        problem = None
+        if call.action not in UNSIGNED:
+            problem = wrong_signature(call.headers, call.body, self.secret_of(call.key),
+                                      self.url + "/")
         with self.lock:
             if call.action != "GetProducts":
                 self.calls.append(call)
@@ -127,6 +155,7 @@ class Proxy:
             broken = 400, b'{"__type": "AccessDeniedException", "Message": "refused by a test"}'
         if broken is None:
             status, content, _ = self.pass_on(call)
+            self.learn(call, content)
             broken = next((x for x in (fault(call) for fault in self.after) if x), None)
         if broken is not None:
             status, content = broken
