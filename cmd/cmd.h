@@ -25,6 +25,7 @@ struct look {
     bool tty;     /* lines may be redrawn */
     bool color;   /* ANSI colours */
     bool utf8;    /* else ASCII stand-ins */
+    bool each;    /* like things one by one, not as one entry (-v) */
 };
 
 enum { POSITIONAL_MAX = 64, ARG_LIST_MAX = 64, WIDTH_PLAIN = 100 };

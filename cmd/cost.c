@@ -2,6 +2,8 @@
 #include "cmd/show_cost.h"
 #include "cmd/verbs.h"
 
+#include <string.h>
+
 static int print_json(struct session *s, const struct cost_lines *lines) {
     struct cost_sum sum = cost_sum(lines);
     cJSON *out = cJSON_CreateObject();
@@ -36,8 +38,10 @@ static int run(struct cmd *cmd) {
         code = print_json(&s, lines);
     } else {
         _cleanup_buf_ struct buf text = BUF_INIT(BUF_LARGE);
-        buf_addf(&text, "%s on %s, %s, in USD without tax and traffic\n", s.name, s.provider,
-                 s.run.region == NULL ? "" : s.run.region);
+        const char *region = s.run.region == NULL ? s.provider : s.run.region;
+        bool named = strcmp(region, s.provider) != 0; /* the sandbox's is called as it is */
+        buf_addf(&text, "%s on %s%s%s, in USD, without tax and traffic\n", s.name, s.provider,
+                 named ? ", " : "", named ? region : "");
         if (show_cost_table(lines, &cmd->out_look, &text) < 0)
             text.failed = true;
         show_cost_now(&s.cost, &text);

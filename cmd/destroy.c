@@ -24,7 +24,7 @@ static int look_again(struct session *s, struct err *err) {
     for (int i = 1;; i++) {
         plan_free(&s->plan);
         live_world_free(&s->live);
-        int rc = session_plan(s, err);
+        int rc = session_look(s, err);
         if (rc < 0 || count_left(&s->plan) == 0 || i == TRIES)
             return rc;
         nanosleep(&pause, NULL); /* Ctrl-C ends the process: all is recorded */

@@ -282,14 +282,13 @@ static cJSON *checkup_json(const struct session *s, const struct ec2_checkup *c)
 static int load(struct session *s, struct err *err) {
     const struct args *args = &s->cmd->args;
     if (args->file != NULL || fs_exists("berth.yaml")) {
-        struct err ignored = {0};
+        struct err none = {0}; /* it is as good before the first apply */
         int rc = session_load_spec(s, NULL, err);
-        if (rc < 0 || !fs_exists(s->project_dir))
-            return rc;
-        rc = session_peek_state(s, &ignored);
-        if (rc < 0 && rc != -ERRC_NOTFOUND)
-            *err = ignored;
-        return rc == -ERRC_NOTFOUND ? 0 : rc;
+        if (rc == 0 && (rc = session_peek_state(s, &none)) == -ERRC_NOTFOUND)
+            return 0;
+        if (rc < 0 && none.code != 0)
+            *err = none;
+        return rc;
     }
     s->name = "doctor";
     s->provider = "ec2";

@@ -19,6 +19,7 @@ static int run_verb(struct cmd *cmd, int argc, char **argv) {
         return usage_error(cmd, &err);
     cmd->out_look = look_at(cmd->out, cmd->args.no_color);
     cmd->err_look = look_at(cmd->err, cmd->args.no_color);
+    cmd->out_look.each = cmd->err_look.each = cmd->args.verbose;
     if (cmd->args.help) {
         _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
         help_verb(cmd->verb, &text);

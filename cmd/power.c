@@ -3,6 +3,7 @@
 #include "cmd/ask.h"
 #include "cmd/run_plan.h"
 #include "cmd/servers.h"
+#include "cmd/show_cost.h"
 #include "cmd/show_group.h"
 #include "cmd/show_plan.h"
 #include "cmd/text.h"
@@ -111,6 +112,8 @@ static int do_it(struct session *s, const char *power, const char *question) {
     struct err err = {0};
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_LARGE);
     show(&s->plan, power, &cmd->out_look, &text);
+    if (plan_has_changes(&s->plan))
+        show_cost(&s->cost, &cmd->out_look, &text);
     int code = cmd_print(cmd, &text);
     if (code == EXIT_OK)
         code = approve(s, question);

@@ -1,6 +1,8 @@
 #include "cmd/progress.h"
 
+#include "cmd/show_group.h"
 #include "cmd/text.h"
+#include "engine/scope.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -9,21 +11,33 @@
 #include <time.h>
 
 /* In a pipe, notes of one change come at most every NOTE_EVERY_S, unless -v. */
-enum { RUNNING_MAX = 256, SHOWN_MAX = 8, NOTE_SIZE = 160, TICK_MS = 200, NOTE_EVERY_S = 2 };
+enum { SHOWN_MAX = 8, NOTE_SIZE = 160, TICK_MS = 200, NOTE_EVERY_S = 2 };
 
 struct running {
     const struct change *change;
-    enum action action;          /* as it was shown; the engine may go on with another */
+    const char *doing, *done;    /* as it was begun; the engine may go on with another action */
     struct timespec since, said; /* started; last line in a pipe */
     char note[NOTE_SIZE];
+};
+
+/* What like changes say alike is one line: it is said when something else is, or at the next tick,
+ * with all that said it by then. */
+struct joined {
+    struct groups addresses;
+    size_t len; /* changes; 0: nothing waits */
+    enum progress_event event;
+    const char *word; /* "created" */
+    char text[NOTE_SIZE];
+    double seconds; /* of the slowest */
 };
 
 struct progress_view {
     const struct cmd *cmd;
     atomic_int *cancel;
     int said; /* what of *cancel the user was told */
-    struct running running[RUNNING_MAX];
-    size_t len;
+    struct running *running;
+    size_t len, cap;
+    struct joined joined;
     size_t drawn; /* live lines on the screen now */
     bool ending;
     pthread_mutex_t mutex; /* all of the above */
@@ -43,6 +57,15 @@ static const struct {
     [ACTION_DESTROY] = {"destroying", "destroyed"},
     [ACTION_FORGET] = {"forgetting", "forgotten"},
 };
+
+/* What is done to it ("creating"), and what it is then. */
+static const char *word_of(const struct change *c, bool done) {
+    const struct field *f = c->settled && c->fields_len == 1 ? c->fields[0].field : NULL;
+    if (f == NULL || f != scope_power_field(c->kind))
+        return done ? words[c->action].done : words[c->action].doing;
+    bool starts = cstr_eq(*(const char *const *)((const char *)c->after + f->offset), "running");
+    return done ? (starts ? "started" : "stopped") : starts ? "starting" : "stopping";
+}
 
 static double seconds_since(const struct timespec *then) {
     struct timespec now;
@@ -71,20 +94,52 @@ static void add_cut(struct str text, size_t columns, struct buf *out) {
     text_add_clean((struct str){text.ptr, end}, out);
 }
 
+/* Those that do the same are one entry, "DOING\nNOTE", as old as the oldest. */
+static int group_running(const struct progress_view *v, struct groups *groups, double **ret_ages) {
+    double *ages = arena_calloc(&groups->arena, v->len + 1, sizeof *ages);
+    int rc = ages == NULL ? -ERRC_NOMEM : 0;
+    for (size_t i = 0; rc == 0 && i < v->len; i++) {
+        const struct running *r = &v->running[i];
+        _cleanup_buf_ struct buf body = BUF_INIT(BUF_SMALL);
+        double age = seconds_since(&r->since);
+        size_t at = 0;
+        buf_addf(&body, "%s\n%s", r->doing, r->note);
+        rc = groups_add_at(groups, r->change->address, 0, buf_str(&body), &at);
+        if (rc == 0 && age > ages[at])
+            ages[at] = age;
+    }
+    *ret_ages = ages;
+    return rc;
+}
+
 static void draw(struct progress_view *v, struct buf *out) {
     const struct look *look = &v->cmd->err_look;
-    size_t shown = v->len > SHOWN_MAX ? SHOWN_MAX : v->len;
-    for (size_t i = 0; i < shown; i++) {
-        const struct running *r = &v->running[i];
+    struct groups groups = {.each = look->each};
+    double *ages;
+    size_t shown = 0, more = 0;
+    if (group_running(v, &groups, &ages) < 0)
+        groups.len = 0;
+    for (size_t i = 0; i < groups.len; i++) {
+        const struct group *g = &groups.items[i];
+        if (shown == SHOWN_MAX) {
+            more += g->len > 0 ? g->len : 1;
+            continue;
+        }
+        struct str note = g->body, doing;
         _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
-        buf_addf(&line, "  %s: %s, %.0f s%s%s", r->change->address, words[r->action].doing,
-                 seconds_since(&r->since), r->note[0] != '\0' ? ": " : "", r->note);
+        str_split(&note, '\n', &doing);
+        buf_adds(&line, "  ");
+        group_label(g, look, &line);
+        buf_addf(&line, ": %.*s, %.0f s%s%.*s", STR_FMT(doing), ages[i], note.len > 0 ? ": " : "",
+                 STR_FMT(note));
         add_cut(buf_str(&line), look->width > 1 ? look->width - 1 : 1, out);
         buf_addc(out, '\n');
+        shown++;
     }
-    if (v->len > shown)
-        buf_addf(out, "  and %zu more\n", v->len - shown);
-    v->drawn = shown + (v->len > shown);
+    if (more > 0)
+        buf_addf(out, "  and %zu more\n", more);
+    groups_free(&groups);
+    v->drawn = shown + (more > 0);
 }
 
 static void flush(struct progress_view *v, const struct buf *out) {
@@ -92,15 +147,64 @@ static void flush(struct progress_view *v, const struct buf *out) {
     fflush(v->cmd->err);
 }
 
-/* Under the mutex: `line` stays, the live lines move below it. */
+static void add_joined_line(const struct progress_view *v, const char *address, struct buf *out) {
+    const struct look *look = &v->cmd->err_look;
+    const struct joined *j = &v->joined;
+    buf_addf(out, "%s: ", address);
+    if (j->event == PROGRESS_DONE || j->event == PROGRESS_FAILED)
+        text_paint(look, j->event == PROGRESS_DONE ? PAINT_GREEN : PAINT_RED, j->word, out);
+    else
+        buf_adds(out, j->word);
+    if (j->event == PROGRESS_DONE || j->event == PROGRESS_FAILED)
+        buf_addf(out, " (%.1f s)", j->seconds);
+    if (j->text[0] != '\0') {
+        buf_adds(out, j->word[0] != '\0' ? ": " : "");
+        text_add_clean(str_of(j->text), out);
+    }
+    buf_addc(out, '\n');
+}
+
+static void add_joined(struct progress_view *v, struct buf *out) {
+    struct groups *groups = &v->joined.addresses;
+    for (size_t i = 0; i < groups->len; i++) {
+        _cleanup_buf_ struct buf address = BUF_INIT(BUF_SMALL);
+        group_label(&groups->items[i], &v->cmd->err_look, &address);
+        add_joined_line(v, buf_cstr(&address), out);
+    }
+    groups_free(groups);
+    v->joined.len = 0;
+}
+
+/* Under the mutex: what waits and `line` stay, the live lines move below them. */
 static void say(struct progress_view *v, const struct buf *line) {
     _cleanup_buf_ struct buf out = BUF_INIT(BUF_SMALL);
     if (v->cmd->err_look.tty)
         erase(v, &out);
+    add_joined(v, &out);
     buf_addstr(&out, buf_str(line));
     if (v->cmd->err_look.tty && !v->ending)
         draw(v, &out);
     flush(v, &out);
+}
+
+static const struct buf nothing = BUF_INIT(BUF_SMALL);
+
+/* One more says this. Nothing is held back from who wants each (-v). */
+static void join(struct progress_view *v, const struct change *c, enum progress_event event,
+                 const char *word, struct str text, double seconds) {
+    struct joined *j = &v->joined;
+    char note[NOTE_SIZE];
+    snprintf(note, sizeof note, "%.*s", STR_FMT(text));
+    bool same =
+        j->len > 0 && j->event == event && strcmp(j->word, word) == 0 && strcmp(j->text, note) == 0;
+    if (j->len > 0 && (!same || v->cmd->err_look.each))
+        say(v, &nothing);
+    j->event = event;
+    j->word = word;
+    j->seconds = j->len > 0 && j->seconds > seconds ? j->seconds : seconds;
+    memcpy(j->text, note, sizeof note);
+    if (groups_add(&j->addresses, c->address, 0, STR("")) == 0)
+        j->len++;
 }
 
 static void say_cancelled(struct progress_view *v) {
@@ -126,8 +230,7 @@ static void *tick(void *arg) {
         if (pthread_cond_timedwait(&v->end, &v->mutex, &until) != ETIMEDOUT)
             continue;
         say_cancelled(v);
-        _cleanup_buf_ struct buf nothing = BUF_INIT(BUF_SMALL);
-        if (v->cmd->err_look.tty && v->len > 0)
+        if (v->joined.len > 0 || (v->cmd->err_look.tty && v->len > 0))
             say(v, &nothing);
     }
     pthread_mutex_unlock(&v->mutex);
@@ -159,75 +262,76 @@ static bool note_is_due(const struct progress_view *v, struct running *r) {
     return true;
 }
 
-/* Whether an event changed anything that a reader wants a line of. */
-static bool line_of(struct progress_view *v, enum progress_event event, const struct change *c,
-                    const char *text, double seconds, struct buf *line) {
-    const struct look *look = &v->cmd->err_look;
+static struct running *start(struct progress_view *v, const struct change *c) {
+    if (v->len == v->cap) {
+        size_t cap = v->cap == 0 ? 64 : v->cap * 2;
+        struct running *grown = realloc(v->running, cap * sizeof *grown);
+        if (grown == NULL)
+            return NULL; /* it has no live line, then */
+        v->running = grown;
+        v->cap = cap;
+    }
+    struct running *r = &v->running[v->len++];
+    *r = (struct running){.change = c, .doing = word_of(c, false), .done = word_of(c, true)};
+    clock_gettime(CLOCK_MONOTONIC, &r->since);
+    return r;
+}
+
+static void note(struct progress_view *v, const struct change *c, struct running *r,
+                 struct str text) {
+    if (r != NULL && strncmp(r->note, text.len == 0 ? "" : text.ptr, NOTE_SIZE - 1) == 0)
+        return;
+    if (r != NULL)
+        snprintf(r->note, sizeof r->note, "%.*s", STR_FMT(text));
+    if (!v->cmd->err_look.tty && note_is_due(v, r))
+        join(v, c, PROGRESS_NOTE, "", text, 0);
+}
+
+static void take(struct progress_view *v, enum progress_event event, const struct change *c,
+                 struct str text, double seconds) {
     struct running *r = find(v, c);
-    enum action action = r != NULL ? r->action : c->action;
-    struct str clean = str_of(text);
+    const char *done = r != NULL ? r->done : word_of(c, true);
     if (c->with_parent && event != PROGRESS_FAILED && !v->cmd->args.verbose)
-        return false; /* its server's line says it */
+        return; /* its server's line says it */
     switch (event) {
     case PROGRESS_START:
-        if (r == NULL && v->len < RUNNING_MAX) {
-            r = &v->running[v->len++];
-            *r = (struct running){.change = c, .action = action};
-            clock_gettime(CLOCK_MONOTONIC, &r->since);
-        }
-        if (!look->tty)
-            buf_addf(line, "%s: %s\n", c->address, words[action].doing);
-        return true;
+        if (r == NULL)
+            r = start(v, c);
+        if (!v->cmd->err_look.tty)
+            join(v, c, event, word_of(c, false), STR(""), 0);
+        return;
     case PROGRESS_BEGUN:
         if (r != NULL) {
             r->note[0] = '\0';
             clock_gettime(CLOCK_MONOTONIC, &r->since);
         }
-        return true;
+        return;
     case PROGRESS_NOTE:
-        if (r != NULL && strncmp(r->note, text == NULL ? "" : text, NOTE_SIZE - 1) == 0)
-            return false;
-        if (r != NULL)
-            snprintf(r->note, sizeof r->note, "%s", text == NULL ? "" : text);
-        if (!look->tty && note_is_due(v, r)) {
-            buf_addf(line, "%s: ", c->address);
-            text_add_clean(clean, line);
-            buf_addc(line, '\n');
-        }
-        return true;
+        note(v, c, r, text);
+        return;
     case PROGRESS_DONE:
         drop(v, c);
-        buf_addf(line, "%s: ", c->address);
-        text_paint(look, PAINT_GREEN, words[action].done, line);
-        buf_addf(line, " (%.1f s)\n", seconds);
-        return true;
+        join(v, c, event, done, STR(""), seconds);
+        return;
     case PROGRESS_FAILED:
         drop(v, c);
-        buf_addf(line, "%s: ", c->address);
-        text_paint(look, PAINT_RED, "failed", line);
-        buf_addf(line, " (%.1f s)\n", seconds);
-        return true;
+        join(v, c, event, "failed", STR(""), seconds);
+        return;
     case PROGRESS_SKIPPED:
         drop(v, c);
-        buf_addf(line, "%s: not done", c->address);
-        if (clean.len > 0) {
-            buf_adds(line, ": ");
-            text_add_clean(clean, line);
-        }
-        buf_addc(line, '\n');
-        return true;
+        join(v, c, event, "not done", text, 0);
+        return;
     }
-    return false;
 }
 
 static void report(void *ctx, enum progress_event event, const struct change *change,
                    const char *text, double seconds) {
     struct progress_view *v = ctx;
-    _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
     pthread_mutex_lock(&v->mutex);
     say_cancelled(v);
-    if (line_of(v, event, change, text, seconds, &line))
-        say(v, &line);
+    take(v, event, change, str_of(text), seconds);
+    if (v->joined.len > 0 && v->cmd->err_look.each)
+        say(v, &nothing);
     pthread_mutex_unlock(&v->mutex);
 }
 
@@ -262,7 +366,6 @@ void progress_say(struct progress_view *view, const char *text) {
 void progress_close(struct progress_view *view) {
     if (view == NULL)
         return;
-    _cleanup_buf_ struct buf nothing = BUF_INIT(BUF_SMALL);
     pthread_mutex_lock(&view->mutex);
     view->ending = true;
     say(view, &nothing);
@@ -271,5 +374,6 @@ void progress_close(struct progress_view *view) {
     pthread_join(view->ticker, NULL);
     pthread_mutex_destroy(&view->mutex);
     pthread_cond_destroy(&view->end);
+    free(view->running);
     free(view);
 }

@@ -71,7 +71,7 @@ static void add_body(const struct moved *m, const struct look *look, struct buf 
 }
 
 static int add_moved(const struct refresh *r, const struct look *look, struct buf *out) {
-    struct groups groups = {0};
+    struct groups groups = {.each = look->each};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < r->len; i++) {
         _cleanup_buf_ struct buf body = BUF_INIT(BUF_MEDIUM);
@@ -81,7 +81,7 @@ static int add_moved(const struct refresh *r, const struct look *look, struct bu
     }
     for (size_t i = 0; rc == 0 && i < groups.len; i++) {
         _cleanup_buf_ struct buf address = BUF_INIT(BUF_SMALL);
-        group_address(&groups.items[i], &address);
+        group_label(&groups.items[i], look, &address);
         text_paint(look, PAINT_BOLD, buf_cstr(&address), out);
         buf_addstr(out, groups.items[i].body);
     }

@@ -4,6 +4,7 @@
 #include "cmd/progress.h"
 #include "cmd/show_cost.h"
 #include "cmd/show_error.h"
+#include "cmd/show_group.h"
 #include "cmd/show_plan.h"
 #include "cmd/signals.h"
 #include "engine/execute.h"
@@ -31,10 +32,24 @@ int run_plan_approve(struct session *s, const char *question, const char *const 
     return rc < 0 ? cmd_fail(cmd, &err) : EXIT_OK;
 }
 
+/* Those that failed for the same reason are one entry. */
 static void show_failures(const struct cmd *cmd, const struct outcome *o) {
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
-    for (size_t i = 0; i < o->errors_len; i++)
-        show_error_at(o->errors[i].address, &o->errors[i].err, &cmd->err_look, &text);
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_LARGE);
+    struct groups groups = {.each = cmd->err_look.each};
+    const struct err **errs = arena_calloc(&groups.arena, o->errors_len + 1, sizeof *errs);
+    for (size_t i = 0; errs != NULL && i < o->errors_len; i++) {
+        _cleanup_buf_ struct buf body = BUF_INIT(BUF_SMALL);
+        size_t at = 0;
+        show_error(&o->errors[i].err, &cmd->err_look, &body);
+        if (groups_add_at(&groups, o->errors[i].address, 0, buf_str(&body), &at) == 0)
+            errs[at] = &o->errors[i].err;
+    }
+    for (size_t i = 0; i < groups.len; i++) {
+        _cleanup_buf_ struct buf address = BUF_INIT(BUF_SMALL);
+        group_label(&groups.items[i], &cmd->err_look, &address);
+        show_error_at(buf_cstr(&address), errs[i], &cmd->err_look, &text);
+    }
+    groups_free(&groups);
     fputs(buf_cstr(&text), cmd->err);
 }
 

@@ -151,6 +151,17 @@ const char *servers_file_option(struct session *s) {
     return text == NULL ? "" : text;
 }
 
+static void add_server(const struct server_view *v, const char *file, bool only, struct buf *out) {
+    buf_addf(out, "\n%s\n", v->address);
+    if (v->url != NULL)
+        buf_addf(out, "  Jupyter:  %s\n", v->url);
+    buf_addf(out, "  address:  %s\n", v->host);
+    if (only)
+        buf_addf(out, "  ssh:      berth ssh%s\n", file);
+    else
+        buf_addf(out, "  ssh:      berth ssh%s '%s'\n", file, v->address);
+}
+
 int servers_outputs(struct session *s, struct buf *out, struct err *err) {
     struct server_list list = {0};
     int rc = servers_make(s, &list, err);
@@ -158,20 +169,22 @@ int servers_outputs(struct session *s, struct buf *out, struct err *err) {
         return rc;
     const char *file = servers_file_option(s);
     bool urls = false;
+    size_t shown = 0, more = 0;
     for (size_t i = 0; i < list.len; i++) {
         const struct server_view *v = &list.items[i];
         if (v->host == NULL)
             continue;
-        buf_addf(out, "\n%s\n", v->address);
-        if (v->url != NULL)
-            buf_addf(out, "  Jupyter:  %s\n", v->url);
-        buf_addf(out, "  address:  %s\n", v->host);
-        if (list.len == 1)
-            buf_addf(out, "  ssh:      berth ssh%s\n", file);
-        else
-            buf_addf(out, "  ssh:      berth ssh%s '%s'\n", file, v->address);
         urls |= v->url != NULL;
+        if (shown == SERVERS_SHOWN_MAX && !s->cmd->out_look.each) {
+            more++;
+            continue;
+        }
+        add_server(v, file, list.len == 1, out);
+        shown++;
     }
+    if (more > 0)
+        buf_addf(out, "\nand %zu more, up to %s: berth status%s -v names them all\n", more,
+                 list.items[list.len - 1].address, file);
     if (!urls)
         return 0;
     bool password = spec_jupyter(s->spec)->password != NULL;

@@ -3,6 +3,9 @@
 
 #include "cmd/session.h"
 
+/* Servers that are shown one by one, unless -v; more are told of together. */
+enum { SERVERS_SHOWN_MAX = 10 };
+
 struct server_view {
     const char *address; /* "server[0]" */
     const char *id;

@@ -338,21 +338,25 @@ static void find_prices(struct session *s) {
     fputs(buf_cstr(&text), s->cmd->err);
 }
 
-int session_plan(struct session *s, struct err *err) {
+int session_look(struct session *s, struct err *err) {
     struct state seen = s->state;
     int rc = s->options.power == NULL
                  ? 0
                  : power_state(&s->state, s->options.power, &s->desired_arena, &seen.nodes);
     if (rc < 0)
         return no_memory(err);
-    s->prices = prices_start(s->sessions, &s->desired.nodes, &s->state);
     rc = observe_all(s->sessions, &s->desired.nodes, &seen, &s->run, &s->live, err);
     if (rc < 0)
         return rc;
     if (s->cmd->args.verbose)
         cmd_note(s->cmd, "looked at the world: %zu API calls, %.3f s", s->live.calls,
                  s->live.seconds);
-    rc = plan_make(&s->desired, &seen, &s->live, &s->options, session_random, &s->plan, err);
+    return plan_make(&s->desired, &seen, &s->live, &s->options, session_random, &s->plan, err);
+}
+
+int session_plan(struct session *s, struct err *err) {
+    s->prices = prices_start(s->sessions, &s->desired.nodes, &s->state);
+    int rc = session_look(s, err);
     if (rc == 0)
         rc = cost_of_plan(&s->plan, &s->cost, err);
     if (rc == 0)

@@ -70,6 +70,8 @@ void session_take_options(struct session *s);
 /* Load the inputs and declare the nodes; without a spec, or for a destroy, there are none; to start
  * or stop, those alone that have to do with it. */
 int session_desire(struct session *s, struct err *err);
+/* Observe, then plan by s->options: what session_plan does but for the prices. */
+int session_look(struct session *s, struct err *err);
 /* Observe, then plan by s->options, and find what it costs: prices are asked for beside the
  * observing. */
 int session_plan(struct session *s, struct err *err);

@@ -1,5 +1,6 @@
 #include "cmd/show_group.h"
 
+#include "cmd/text.h"
 #include "specs/err.h"
 
 #include <string.h>
@@ -57,14 +58,23 @@ static bool copy_text(struct groups *groups, struct str *s) {
 }
 
 int groups_add(struct groups *groups, const char *address, int tag, struct str body) {
+    size_t at;
+    return groups_add_at(groups, address, tag, body, &at);
+}
+
+int groups_add_at(struct groups *groups, const char *address, int tag, struct str body,
+                  size_t *ret_at) {
     struct group g = {.tag = tag, .body = body};
     int64_t index = 0;
     cut_address(address, &g, &index);
     g.hash =
         hash_more(hash_more(hash_more(UINT64_C(14695981039346656037), g.prefix), g.suffix), g.body);
-    for (size_t i = 0; g.indexed && i < groups->len; i++)
-        if (same_group(&groups->items[i], &g))
-            return add_index(groups, &groups->items[i], index);
+    for (size_t i = 0; g.indexed && !groups->each && i < groups->len; i++) {
+        if (!same_group(&groups->items[i], &g))
+            continue;
+        *ret_at = i;
+        return add_index(groups, &groups->items[i], index);
+    }
     if (groups->len == groups->cap) {
         size_t cap = groups->cap == 0 ? 16 : groups->cap * 2;
         struct group *grown = arena_calloc(&groups->arena, cap, sizeof *grown);
@@ -79,15 +89,23 @@ int groups_add(struct groups *groups, const char *address, int tag, struct str b
         (g.indexed && !copy_text(groups, &g.suffix)))
         return -ERRC_NOMEM;
     int rc = g.indexed ? add_index(groups, &g, index) : 0;
-    if (rc == 0)
-        groups->items[groups->len++] = g;
-    return rc;
+    if (rc < 0)
+        return rc;
+    *ret_at = groups->len;
+    groups->items[groups->len++] = g;
+    return 0;
 }
 
 void group_address(const struct group *group, struct buf *out) {
+    enum { RANGES_MAX = 6 };
+    size_t ranges = 0;
     buf_addstr(out, group->prefix);
     for (size_t i = 0; i < group->len;) {
         size_t end = i;
+        if (++ranges > RANGES_MAX) {
+            buf_adds(out, ",..");
+            break;
+        }
         while (end + 1 < group->len && group->indexes[end + 1] == group->indexes[end] + 1)
             end++;
         buf_addf(out, "%s%lld", i == 0 ? "" : ",", (long long)group->indexes[i]);
@@ -96,6 +114,12 @@ void group_address(const struct group *group, struct buf *out) {
         i = end + 1;
     }
     buf_addstr(out, group->suffix);
+}
+
+void group_label(const struct group *group, const struct look *look, struct buf *out) {
+    group_address(group, out);
+    if (group->len > 1)
+        buf_addf(out, " %s%zu", text_times(look), group->len);
 }
 
 void groups_free(struct groups *groups) {

@@ -184,7 +184,7 @@ static void add_body(const struct plan *plan, const struct change *c, const stru
 static bool is_shown(const struct change *c) { return c->action != ACTION_NOOP && !c->with_parent; }
 
 static int add_changes(const struct plan *plan, const struct look *look, struct buf *out) {
-    struct groups groups = {0};
+    struct groups groups = {.each = look->each};
     _cleanup_buf_ struct buf body = BUF_INIT(BUF_MEDIUM);
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < plan->len; i++) {
@@ -203,7 +203,7 @@ static int add_changes(const struct plan *plan, const struct look *look, struct 
         text_paint(look, actions[g->tag].paint, sign, out);
         buf_addn(out, ' ', strlen(sign) < 4 ? 4 - strlen(sign) : 1);
         _cleanup_buf_ struct buf address = BUF_INIT(BUF_SMALL);
-        group_address(g, &address);
+        group_label(g, look, &address);
         text_paint(look, PAINT_BOLD, buf_cstr(&address), out);
         buf_addstr(out, g->body);
     }

@@ -8,8 +8,6 @@
 #include <cjson/cJSON.h>
 #include <string.h>
 
-enum { EACH_MAX = 10 }; /* servers that are shown one by one */
-
 static const struct change *find_change(const struct plan *plan, const char *address) {
     for (size_t i = 0; i < plan->len; i++)
         if (cstr_eq(plan->changes[i].address, address))
@@ -173,9 +171,7 @@ static int show_many(struct session *s, const struct server_list *list, const st
     }
     for (size_t i = 0; rc == 0 && i < groups.len; i++) {
         _cleanup_buf_ struct buf line = BUF_INIT(BUF_MEDIUM);
-        group_address(&groups.items[i], &line);
-        if (groups.items[i].len > 1)
-            buf_addf(&line, " ×%zu", groups.items[i].len);
+        group_label(&groups.items[i], look, &line);
         buf_adds(&line, "  ");
         buf_addstr(&line, groups.items[i].body);
         buf_addc(out, '\n');
@@ -189,7 +185,7 @@ static int show_many(struct session *s, const struct server_list *list, const st
 
 static void show_servers(struct session *s, const struct server_list *list, const struct look *look,
                          struct buf *out) {
-    if (list->len > EACH_MAX && !s->cmd->args.verbose) {
+    if (list->len > SERVERS_SHOWN_MAX && !look->each) {
         if (show_many(s, list, look, out) < 0)
             out->failed = true;
         return;
@@ -205,7 +201,7 @@ static void show_parts(const struct plan *plan, const struct look *look, struct 
         good += plan->changes[i].action == ACTION_NOOP;
     buf_addf(out, "\n%zu of %zu parts are as the spec says", good, plan->len);
     buf_adds(out, good == plan->len ? ".\n" : ":\n");
-    struct groups groups = {0};
+    struct groups groups = {.each = look->each};
     for (size_t i = 0; i < plan->len; i++) {
         const struct change *c = &plan->changes[i];
         _cleanup_buf_ struct buf body = BUF_INIT(BUF_SMALL);
@@ -220,7 +216,7 @@ static void show_parts(const struct plan *plan, const struct look *look, struct 
     }
     for (size_t i = 0; i < groups.len; i++) {
         _cleanup_buf_ struct buf line = BUF_INIT(BUF_MEDIUM);
-        group_address(&groups.items[i], &line);
+        group_label(&groups.items[i], look, &line);
         buf_adds(&line, ": ");
         buf_addstr(&line, groups.items[i].body);
         buf_adds(out, "  ");

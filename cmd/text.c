@@ -50,6 +50,8 @@ static size_t count_columns(struct str text) {
 
 const char *text_arrow(const struct look *look) { return look->utf8 ? "\u2192" : "->"; }
 
+const char *text_times(const struct look *look) { return look->utf8 ? "\u00d7" : "x"; }
+
 /* One code point, or "?" where the terminal shows only ASCII. */
 static size_t add_char(const struct look *look, struct str text, size_t at, struct buf *out) {
     size_t end = at + 1;

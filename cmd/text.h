@@ -14,6 +14,8 @@ void text_add_clean(struct str text, struct buf *out);
 void text_shell_word(struct str text, struct buf *out);
 /* "->" or "→". */
 const char *text_arrow(const struct look *look);
+/* "x" or "×". */
+const char *text_times(const struct look *look);
 /* Append `text` from column `col`, broken at spaces (or hard) at look->width; further lines start
  * at column `indent`. Ends without a newline. ASCII stand-ins where the look is not UTF-8. */
 void text_wrap(const struct look *look, struct str text, size_t col, size_t indent,

@@ -18,8 +18,8 @@ static int add_line(struct arena *arena, struct cost_lines *lines, const struct 
 }
 
 int cost_of_record(const struct kind *kind, const char *address, const void *record,
-                   uint64_t unknown, struct arena *arena, struct cost_lines *ret) {
-    struct cost_items list = {.arena = arena};
+                   const void *now, uint64_t unknown, struct arena *arena, struct cost_lines *ret) {
+    struct cost_items list = {.arena = arena, .now = now};
     if (kind == NULL || kind->costs == NULL || record == NULL)
         return 0;
     int rc = kind->costs(record, unknown, &list);
@@ -51,11 +51,11 @@ int cost_of_plan(const struct plan *plan, struct cost *ret, struct err *err) {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < plan->len; i++) {
         const struct change *c = &plan->changes[i];
-        rc = cost_of_record(c->kind, c->address, before_of(c), 0, &cost.arena,
+        rc = cost_of_record(c->kind, c->address, before_of(c), NULL, 0, &cost.arena,
                             &cost.lines[COST_BEFORE]);
         if (rc == 0)
-            rc = cost_of_record(c->kind, c->address, after_of(c), c->after_unknown, &cost.arena,
-                                &cost.lines[COST_AFTER]);
+            rc = cost_of_record(c->kind, c->address, after_of(c), before_of(c), c->after_unknown,
+                                &cost.arena, &cost.lines[COST_AFTER]);
     }
     if (rc < 0) {
         cost_free(&cost);

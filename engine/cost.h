@@ -39,9 +39,10 @@ struct cost {
 /* All items of what is there and of what will be, without prices. -ERRC_NOMEM. Free with cost_free.
  */
 int cost_of_plan(const struct plan *plan, struct cost *ret, struct err *err);
-/* The items of one record. `record` may be NULL: then there are none. */
+/* The items of one record, which may be NULL: then there are none. `now`: the thing as it is, where
+ * the record is what becomes of it; or NULL. */
 int cost_of_record(const struct kind *kind, const char *address, const void *record,
-                   uint64_t unknown, struct arena *arena, struct cost_lines *ret);
+                   const void *now, uint64_t unknown, struct arena *arena, struct cost_lines *ret);
 void cost_free(struct cost *cost);
 
 /* In USD; false when the price or the quantity is unknown. */

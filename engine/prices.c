@@ -126,11 +126,11 @@ static void expect(struct arena *arena, const struct nodes *nodes, const struct 
                    struct cost_lines *lines) {
     for (size_t i = 0; i < nodes->len; i++) {
         const struct node *n = &nodes->items[i];
-        cost_of_record(n->kind, n->address, n->desired, n->unknown, arena, lines);
+        cost_of_record(n->kind, n->address, n->desired, NULL, n->unknown, arena, lines);
     }
     for (size_t i = 0; i < state->nodes.len; i++) {
         const struct recorded *r = &state->nodes.items[i];
-        cost_of_record(r->kind, r->address, r->record, 0, arena, lines);
+        cost_of_record(r->kind, r->address, r->record, NULL, 0, arena, lines);
     }
 }
 

@@ -193,15 +193,17 @@ static int replay(const char *project_dir, const struct kind *const *kinds, stru
     char path[PATH_SIZE];
     snprintf(path, sizeof path, "%s/journal", project_dir);
     _cleanup_buf_ struct buf text = BUF_INIT(STATE_BYTES_MAX);
-    int rc = fs_read(path, &text, err);
+    struct err why = {0};
+    int rc = fs_read(path, &text, &why);
     if (rc == -ERRC_NOTFOUND)
         return 0;
     if (rc == 0)
-        rc = journal_replay(buf_str(&text), kinds, state, err);
+        rc = journal_replay(buf_str(&text), kinds, state, &why);
     if (rc == 0)
         state->replayed = text.len > 0;
     if (rc == 0)
         return 0;
+    *err = why;
     err_wrap(err, "the journal %s cannot be used", path);
     err_hint(err,
              "nothing was overwritten; it holds what an interrupted run did since the state was "
@@ -216,7 +218,8 @@ int state_open(const char *project_dir, const struct kind *const *kinds,
         return err_set(err, ERRC_LIMIT, "path too long: %s", project_dir);
     struct state state = {0};
     _cleanup_buf_ struct buf text = BUF_INIT(STATE_BYTES_MAX);
-    int rc = fs_read(path, &text, err);
+    struct err why = {0};
+    int rc = fs_read(path, &text, &why);
     if (rc == 0) {
         struct arena arena = {0};
         rc = state_parse(&arena, kinds, buf_str(&text), &state, err);
@@ -226,6 +229,8 @@ int state_open(const char *project_dir, const struct kind *const *kinds,
         }
     } else if (rc == -ERRC_NOTFOUND) {
         rc = make_lineage(random, state.lineage, sizeof state.lineage, err);
+    } else {
+        *err = why;
     }
     if (rc == 0)
         rc = replay(project_dir, kinds, &state, err);

@@ -257,6 +257,7 @@ enum { COST_ITEMS_MAX = 4 };
 
 struct cost_items {
     struct arena *arena; /* of the strings */
+    const void *now;     /* the thing as it is, where the record is what becomes of it; or NULL */
     struct cost_item items[COST_ITEMS_MAX];
     size_t len;
     bool stopped; /* the thing does not run now */

@@ -8,8 +8,7 @@
 #include <string.h>
 
 #define DENIED_HINT                                                                                \
-    "these credentials may not do this; `berth doctor` says what is missing, and prints the "      \
-    "policy "                                                                                      \
+    "these credentials may not do this; `berth doctor` says which permissions are missing, and "   \
     "prints the policy to ask for"
 
 /* What to do about AWS's codes. */

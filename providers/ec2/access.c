@@ -303,7 +303,8 @@ static int create(struct ec2_session *s, struct change *c, RECORD *record, struc
     query_add(&q, "GroupName", record->name);
     query_addf(&q, "GroupDescription", "Access to %s, kept by berth", s->run->name);
     ec2_add_tags(&q, 1, "security-group", s->run, "access", -1, &record->tags);
-    rc = ec2_call(s, &q, "CreateSecurityGroup", true, arena, &xml, err);
+    /* Names are unique: sent again after a lost answer, it makes no second one. */
+    rc = ec2_call(s, &q, "CreateSecurityGroup", false, arena, &xml, err);
     if (rc == 0)
         id = xml_text(xml, "groupId");
     else if (ec2_is(err, "InvalidGroup.Duplicate"))

@@ -1,6 +1,7 @@
 /* The address kind: an elastic IP address of a server, which outlives its stops and its
  * replacements. Which server has it is the server's own field. */
 #include "providers/ec2/internal.h"
+#include "providers/ec2/prices.h"
 #include "specs/sections/sections.h"
 
 #include <stdio.h>
@@ -292,6 +293,7 @@ const struct kind address_kind = {
     .desire = desire,
     .protects = protects,
     .loses = loses,
+    .costs = address_costs,
 };
 
 const struct ec2_kind address_ec2 = {

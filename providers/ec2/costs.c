@@ -32,9 +32,17 @@ int ec2_disk_costs(const char *what, const char *type, int64_t size_gib, struct 
     return cost_items_add(ret, &item);
 }
 
+/* Has it an elastic address, or will it have one that is not allocated yet? That one is a thing of
+ * its own, and paid for as such. */
+static bool is_elastic(const struct server_record *r, uint64_t unknown) {
+    for (size_t i = 0; server_kind.fields[i].name != NULL; i++)
+        if (server_kind.fields[i].offset == offsetof(struct server_record, elastic_ip))
+            return r->elastic_ip != NULL || (unknown >> i & 1);
+    return false;
+}
+
 int server_costs(const void *record, uint64_t unknown, struct cost_items *ret) {
     const struct server_record *r = record;
-    (void)unknown;
     bool running = cstr_eq(r->power, "running");
     ret->stopped = cstr_eq(r->power, "stopped");
     int rc = r->type == NULL ? 0 : add_instance(r, ret);
@@ -42,8 +50,17 @@ int server_costs(const void *record, uint64_t unknown, struct cost_items *ret) {
         rc = ec2_disk_costs("root disk", r->disk.type, r->disk.size_gib, ret);
     /* One that runs without a public address is in a subnet that gives none. One that was not made
      * yet, or is stopped, gets one when it starts. */
-    bool has_address = r->public_ip != NULL || !running || r->private_ip == NULL;
+    const struct server_record *now = ret->now;
+    bool starts = r->private_ip == NULL || (now != NULL && !cstr_eq(now->power, "running"));
+    bool has_address = r->public_ip != NULL || !running || starts;
     const struct cost_item address = {
         .what = "public IPv4 address", .price = PRICE_IPV4, .quantity = 1, .while_running = true};
-    return rc < 0 || !has_address ? rc : cost_items_add(ret, &address);
+    return rc < 0 || !has_address || is_elastic(r, unknown) ? rc : cost_items_add(ret, &address);
+}
+
+/* In use or idle, it costs the same. */
+int address_costs(const void *record, uint64_t unknown, struct cost_items *ret) {
+    const struct cost_item item = {.what = "elastic address", .price = PRICE_IPV4, .quantity = 1};
+    (void)record, (void)unknown;
+    return cost_items_add(ret, &item);
 }

@@ -195,7 +195,8 @@ static int import(struct ec2_session *s, struct change *c, RECORD *record, struc
     buf_add_base64(&material, record->public_key, strlen(record->public_key));
     query_add(&q, "PublicKeyMaterial", buf_cstr(&material));
     ec2_add_tags(&q, 1, "key-pair", s->run, "key_pair", -1, &record->tags);
-    rc = ec2_call(s, &q, "ImportKeyPair", true, arena, &xml, err);
+    /* Names are unique: sent again after a lost answer, it makes no second one. */
+    rc = ec2_call(s, &q, "ImportKeyPair", false, arena, &xml, err);
     const struct xml *pair = xml;
     if (rc < 0 && ec2_is(err, "InvalidKeyPair.Duplicate"))
         rc = find_imported(s, record, arena, &pair, err);

@@ -11,6 +11,7 @@
 
 /* As struct kind's `costs`. */
 int server_costs(const void *record, uint64_t unknown, struct cost_items *ret);
+int address_costs(const void *record, uint64_t unknown, struct cost_items *ret);
 /* An EBS volume, paid for from its making to its end; what: "root disk". */
 int ec2_disk_costs(const char *what, const char *type, int64_t size_gib, struct cost_items *ret);
 

@@ -60,6 +60,18 @@ static int await_dynamic(struct ec2_session *s, struct change *c, const char *id
     return 0;
 }
 
+/* One that was adopted may be starting still, though it has a public address: EC2 associates none
+ * before it runs. */
+static int associate_running(struct ec2_session *s, struct change *c, const char *id,
+                             const struct apply_ops *ops, struct arena *arena, struct err *err) {
+    bool failed = false;
+    int rc = server_associate(s, c, id, ops, arena, err);
+    if (rc == 0 || !ec2_is(err, "InvalidInstanceID"))
+        return rc;
+    rc = server_await(s, WAIT_RUNNING, &c, &id, 1, NULL, &failed, ops, arena, err);
+    return rc < 0 ? rc : failed ? 1 : server_associate(s, c, id, ops, arena, err);
+}
+
 int server_update_address(struct ec2_session *s, struct change *c, const char *id, RECORD *seen,
                           const struct apply_ops *ops, struct arena *arena, struct err *err) {
     const RECORD *before = c->before;
@@ -68,9 +80,9 @@ int server_update_address(struct ec2_session *s, struct change *c, const char *i
     if (cstr_eq(before->elastic_ip, after->elastic_ip))
         return 0;
     int rc = after->elastic_ip != NULL
-                 ? server_associate(s, c, id, ops, arena, err)
+                 ? associate_running(s, c, id, ops, arena, err)
                  : address_disassociate(s, "public-ip", before->elastic_ip, arena, err);
-    if (rc < 0 || !cstr_eq(after->power, "running"))
+    if (rc != 0 || !cstr_eq(after->power, "running"))
         return rc;
     if (after->elastic_ip == NULL)
         return await_dynamic(s, c, id, seen, ops, arena, err);

@@ -43,6 +43,10 @@ endforeach()
 add_test(NAME interop.verbs COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/verbs_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.verbs PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
+add_test(NAME interop.faults COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/faults_test.py
+  $<TARGET_FILE:berth>)
+set_tests_properties(interop.faults PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600
+  RESOURCE_LOCK sandbox)
 add_test(NAME interop.client COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/client_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.client PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300

@@ -75,6 +75,13 @@ static void test_stopped(void **state) {
     assert_near(sum.hour_now.usd, 2.4 / 730);
     assert_near(sum.month_stopped.usd, 2.4);
     cost_free(&cost);
+    struct server_record started = stopped; /* its address is to come */
+    started.power = "running";
+    const struct change start = CHANGE(ACTION_UPDATE, .before = &stopped, .after = &started);
+    cost = cost_of(&start, 1);
+    sum = cost_sum(&cost.lines[COST_AFTER]);
+    assert_near(sum.hour_now.usd, ALL_HOURS);
+    cost_free(&cost);
 }
 
 /* In a subnet that gives no public addresses there is none to pay. */
@@ -86,6 +93,36 @@ static void test_private(void **state) {
     struct cost cost = cost_of(&same, 1);
     struct cost_sum sum = cost_sum(&cost.lines[COST_AFTER]);
     assert_near(sum.hour_running.usd, ALL_HOURS - 0.005);
+    cost_free(&cost);
+}
+
+/* An elastic address costs also while its server is stopped, and then once. */
+static void test_elastic(void **state) {
+    (void)state;
+    struct server_record elastic = small, wanted = small;
+    static const struct address_record address = {.public_ip = "203.0.113.9"};
+    elastic.elastic_ip = "203.0.113.9";
+    wanted.public_ip = NULL;
+    wanted.private_ip = NULL;
+    uint64_t unknown = 0;
+    for (size_t i = 0; server_kind.fields[i].name != NULL; i++)
+        if (strcmp(server_kind.fields[i].name, "elastic_ip") == 0)
+            unknown = UINT64_C(1) << i;
+    const struct change changes[] = {
+        {.address = "address[0]",
+         .kind = &address_kind,
+         .action = ACTION_NOOP,
+         .before = &address,
+         .after = &address},
+        CHANGE(ACTION_NOOP, .before = &elastic, .after = &elastic),
+        CHANGE(ACTION_CREATE, .after = &wanted, .after_unknown = unknown),
+    };
+    struct cost cost = cost_of(changes, 3);
+    struct cost_sum before = cost_sum(&cost.lines[COST_BEFORE]);
+    struct cost_sum after = cost_sum(&cost.lines[COST_AFTER]);
+    assert_near(before.hour_running.usd, ALL_HOURS);
+    assert_near(before.month_stopped.usd, 2.4 + 0.005 * 730);
+    assert_near(after.hour_running.usd, 2 * ALL_HOURS - 0.005);
     cost_free(&cost);
 }
 
@@ -239,8 +276,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_items),   cmocka_unit_test(test_stopped),
         cmocka_unit_test(test_private), cmocka_unit_test(test_actions),
-        cmocka_unit_test(test_cap),     cmocka_unit_test(test_words),
-        cmocka_unit_test(test_table),   cmocka_unit_test(test_json),
+        cmocka_unit_test(test_elastic), cmocka_unit_test(test_cap),
+        cmocka_unit_test(test_words),   cmocka_unit_test(test_table),
+        cmocka_unit_test(test_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

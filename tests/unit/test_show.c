@@ -89,6 +89,28 @@ static void test_groups(void **state) {
     groups_free(&g);
 }
 
+static void test_group_holes(void **state) {
+    (void)state;
+    struct groups g = {0}, each = {.each = true};
+    static const struct look signs = {.utf8 = true}, ascii = {0};
+    for (int i = 0; i < 40; i += 2) {
+        char address[24];
+        snprintf(address, sizeof address, "server[%d].x", i);
+        assert_int_equal(groups_add(&g, address, 0, STR("")), 0);
+        assert_int_equal(groups_add(&each, address, 0, STR("")), 0);
+    }
+    _cleanup_buf_ struct buf out = BUF_INIT(BUF_SMALL);
+    assert_int_equal(g.len, 1);
+    group_label(&g.items[0], &signs, &out);
+    buf_addc(&out, '\n');
+    group_label(&g.items[0], &ascii, &out);
+    assert_string_equal(buf_cstr(&out), "server[0,2,4,6,8,10,..].x \u00d720\n"
+                                        "server[0,2,4,6,8,10,..].x x20");
+    assert_int_equal(each.len, 20);
+    groups_free(&g);
+    groups_free(&each);
+}
+
 static void test_my_ip(void **state) {
     (void)state;
     char cidr[64] = "untouched";
@@ -122,9 +144,10 @@ static void test_shell_word(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_error), cmocka_unit_test(test_wrap),
-        cmocka_unit_test(test_diff),  cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_my_ip), cmocka_unit_test(test_shell_word),
+        cmocka_unit_test(test_error),       cmocka_unit_test(test_wrap),
+        cmocka_unit_test(test_diff),        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_group_holes), cmocka_unit_test(test_my_ip),
+        cmocka_unit_test(test_shell_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

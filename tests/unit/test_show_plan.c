@@ -220,12 +220,18 @@ static void test_a_thousand(void **state) {
         plan.changes[i].address = addresses[i];
     }
     count(&plan);
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_LARGE);
     show_plan(&plan, "berth.yaml", &looks[0].look, &text);
-    assert_non_null(strstr(buf_cstr(&text), "server[0..999]\n"));
+    assert_non_null(strstr(buf_cstr(&text), "server[0..999] \u00d71000\n"));
     assert_non_null(strstr(buf_cstr(&text), "\nPlan: 1000 to create.\n"));
     assert_true(text.len < 2000);
     assert_int_equal(show_plan_count(&plan), N);
+    struct look each = looks[0].look; /* -v: one by one */
+    each.each = true;
+    buf_reset(&text);
+    show_plan(&plan, "berth.yaml", &each, &text);
+    assert_non_null(strstr(buf_cstr(&text), "server[0]\n"));
+    assert_non_null(strstr(buf_cstr(&text), "server[999]\n"));
     free(plan.changes);
 }
 

@@ -84,6 +84,7 @@ static void open_state(const char *dir, struct state *ret) {
     if (rc < 0)
         fprintf(stderr, "%s\n", err.msg);
     assert_int_equal(rc, 0);
+    assert_int_equal(err.code, 0); /* a file that is not there is no error of anybody's */
 }
 
 static void write_state(struct state *state) {
