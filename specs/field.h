@@ -46,9 +46,12 @@ enum field_flags {
     FIELD_MULTILINE = 1 << 9,     /* text: a difference is shown as a line diff */
     FIELD_UNSTORED = 1 << 10,     /* node: not written to the state */
     FIELD_UNREADABLE = 1 << 11,   /* node: the world cannot say; compared with the state instead */
-    FIELD_MOVES = 1 << 13,        /* node: with it comes another address for what lives in it */
-    FIELD_KEPT = 1 << 12, /* node: the spec does not say. As the node declares it when it is made;
-                             then what was recorded last is wanted, if it is one of `choices` */
+    FIELD_SHORT =
+        1 << 14, /* spec: a scalar stands for the first member of a group, or of an item of
+                    records; a group whose first one is a bool is on when it is a map */
+    FIELD_MOVES = 1 << 13, /* node: with it comes another address for what lives in it */
+    FIELD_KEPT = 1 << 12,  /* node: the spec does not say. As the node declares it when it is made;
+                              then what was recorded last is wanted, if it is one of `choices` */
 };
 
 struct field {

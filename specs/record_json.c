@@ -99,13 +99,15 @@ static int list_from_json(struct arena *arena, const struct field *f, const cJSO
 
 static int map_from_json(struct arena *arena, const struct field *f, const cJSON *json,
                          struct strmap *out, struct err *err) {
-    if (!cJSON_IsObject(json))
+    bool list = cJSON_IsArray(json); /* of an older berth: the keys alone */
+    if (!cJSON_IsObject(json) && !list)
         return wrong_type(f, err);
     const cJSON *item;
     cJSON_ArrayForEach(item, json) {
         if (!cJSON_IsString(item))
             return wrong_type(f, err);
-        if (strmap_set(arena, out, item->string, item->valuestring) < 0)
+        if (strmap_set(arena, out, list ? item->valuestring : item->string,
+                       list ? "" : item->valuestring) < 0)
             return err_set(err, ERRC_NOMEM, "out of memory");
     }
     return 0;

@@ -191,23 +191,69 @@ static const char *joined(const struct fill *x, const char *name) {
     return out == NULL ? name : out;
 }
 
-static void fill_records(const struct fill *x, const struct field *f, const struct tree *t,
+static void fill_value(const struct fill *x, const struct field *f, struct tree *t, void *at);
+
+/* A scalar in place of a map: the first member, which is then called as the whole is. */
+static void fill_short(const struct fill *x, const struct field *f, struct tree *t,
+                       const char *where, void *at) {
+    struct field first = f->sub[0];
+    first.name = f->name;
+    record_from_tree(x->arena, f->sub, NULL, where, at, x->diags);
+    fill_value(x, &first, t, (char *)at + first.offset);
+}
+
+static void fill_group(const struct fill *x, const struct field *f, struct tree *t, void *at) {
+    const struct field *first = f->sub;
+    if (f->flags & FIELD_SHORT && t->type == TREE_SCALAR) {
+        fill_short(x, f, t, joined(x, f->name), at);
+        return;
+    }
+    record_from_tree(x->arena, f->sub, t, joined(x, f->name), at, x->diags);
+    if (f->flags & FIELD_SHORT && first->type == FIELD_BOOL && tree_get(t, first->name) == NULL)
+        *(bool *)((char *)at + first->offset) = true;
+}
+
+/* Does the last of the items say the same as one before it? By the first member. */
+static bool stands_twice(const struct field *f, const char *items, size_t len) {
+    const struct field *first = f->sub;
+    for (size_t i = 0; i + 1 < len; i++)
+        if (record_field_is_set(first, items + i * f->sub_size) &&
+            record_field_equal(first, items + i * f->sub_size, items + (len - 1) * f->sub_size))
+            return true;
+    return false;
+}
+
+static void fill_records(const struct fill *x, const struct field *f, struct tree *t,
                          struct reclist *list) {
-    if (t->type != TREE_LIST) {
+    bool one = t->type != TREE_LIST && f->flags & FIELD_ONE_OR_MANY;
+    size_t len = one ? 1 : t->len;
+    if (t->type != TREE_LIST && !one) {
         expected(x, f, t, "a list");
         return;
     }
-    char *items = arena_calloc(x->arena, t->len == 0 ? 1 : t->len, f->sub_size);
+    if (f->max > 0 && len > (size_t)f->max) {
+        diag_add(x->diags, t->mark, NULL, "`%s` has more than %lld items", f->name,
+                 (long long)f->max);
+        return;
+    }
+    char *items = arena_calloc(x->arena, len == 0 ? 1 : len, f->sub_size);
     if (items == NULL) {
         no_memory(x);
         return;
     }
-    for (size_t i = 0; i < t->len; i++) {
-        const char *where = arena_printf(x->arena, "%s[%zu]", joined(x, f->name), i);
-        record_from_tree(x->arena, f->sub, t->items[i], where == NULL ? f->name : where,
-                         items + i * f->sub_size, x->diags);
+    for (size_t i = 0; i < len; i++) {
+        struct tree *item = one ? t : t->items[i];
+        const char *path = joined(x, f->name);
+        const char *where = one ? path : arena_printf(x->arena, "%s[%zu]", path, i);
+        void *at = items + i * f->sub_size;
+        if (f->flags & FIELD_SHORT && item->type == TREE_SCALAR)
+            fill_short(x, f, item, where == NULL ? f->name : where, at);
+        else
+            record_from_tree(x->arena, f->sub, item, where == NULL ? f->name : where, at, x->diags);
+        if (f->flags & FIELD_SHORT && stands_twice(f, items, i + 1))
+            diag_add(x->diags, item->mark, "leave it out", "it stands twice in `%s`", f->name);
     }
-    *list = (struct reclist){items, t->len};
+    *list = (struct reclist){items, len};
 }
 
 static void fill_value(const struct fill *x, const struct field *f, struct tree *t, void *at) {
@@ -244,7 +290,7 @@ static void fill_value(const struct fill *x, const struct field *f, struct tree 
             no_memory(x);
         return;
     case FIELD_GROUP:
-        record_from_tree(x->arena, f->sub, t, joined(x, f->name), at, x->diags);
+        fill_group(x, f, t, at);
         return;
     case FIELD_RECORDS:
         fill_records(x, f, t, at);

@@ -46,7 +46,11 @@ static void add_type(const struct field *f, struct buf *out) {
         }
         return;
     }
-    buf_adds(out, f->flags & FIELD_ONE_OR_MANY ? "text or list of texts" : type_words[f->type]);
+    bool many = (f->flags & FIELD_ONE_OR_MANY) != 0, is_short = (f->flags & FIELD_SHORT) != 0;
+    buf_adds(out, many && is_short ? "text, map, or a list of them"
+                  : many           ? "text or list of texts"
+                  : is_short       ? "true, false or map"
+                                   : type_words[f->type]);
     add_bounds(f, out);
 }
 

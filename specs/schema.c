@@ -113,6 +113,33 @@ static void put_default(struct schema *s, cJSON *out, const struct field *f) {
 
 static void put_record(struct schema *s, cJSON *out, const struct field *fields);
 
+static void put_field(struct schema *s, cJSON *out, const struct field *f);
+
+/* The map of a group, or of an item; where a scalar may stand for it, both into `any`. */
+static void put_member(struct schema *s, cJSON *any, cJSON *out, const struct field *f) {
+    if (any == NULL) {
+        put_record(s, out, f->sub);
+        return;
+    }
+    put_field(s, put_object(s, any, NULL), f->sub);
+    put_record(s, put_object(s, any, NULL), f->sub);
+}
+
+static void put_records(struct schema *s, cJSON *out, const struct field *f) {
+    bool one = (f->flags & FIELD_ONE_OR_MANY) != 0, is_short = (f->flags & FIELD_SHORT) != 0;
+    cJSON *any = one ? put(s, out, "anyOf", cJSON_CreateArray()) : NULL;
+    if (one && is_short)
+        put_member(s, any, NULL, f);
+    else if (one)
+        put_record(s, put_object(s, any, NULL), f->sub);
+    cJSON *array = one ? put_object(s, any, NULL) : out;
+    put_text(s, array, "type", "array");
+    cJSON *items = put_object(s, array, "items");
+    put_member(s, is_short ? put(s, items, "anyOf", cJSON_CreateArray()) : NULL, items, f);
+    if (f->max > 0)
+        put(s, array, "maxItems", cJSON_CreateNumber((double)f->max));
+}
+
 static void put_field(struct schema *s, cJSON *out, const struct field *f) {
     put_text(s, out, "description", f->doc);
     put_default(s, out, f);
@@ -148,11 +175,11 @@ static void put_field(struct schema *s, cJSON *out, const struct field *f) {
         put_text(s, out, "type", "object");
         return;
     case FIELD_GROUP:
-        put_record(s, out, f->sub);
+        put_member(s, f->flags & FIELD_SHORT ? put(s, out, "anyOf", cJSON_CreateArray()) : NULL,
+                   out, f);
         return;
     case FIELD_RECORDS:
-        put_text(s, out, "type", "array");
-        put_record(s, put_object(s, out, "items"), f->sub);
+        put_records(s, out, f);
         return;
     }
 }

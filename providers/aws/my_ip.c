@@ -1,8 +1,8 @@
 #include "providers/aws/my_ip.h"
 
 #include "specs/buf.h"
+#include "specs/cidr.h"
 
-#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,22 +11,14 @@ static const char url[] = "https://checkip.amazonaws.com";
 
 int my_ip_to_cidr(const char *text, char *ret, size_t size, struct err *err) {
     struct str s = str_trim(str_of(text));
-    const char *slash = s.len == 0 ? NULL : memchr(s.ptr, '/', s.len);
-    struct str address = {s.ptr, slash == NULL ? s.len : (size_t)(slash - s.ptr)};
-    char copy[INET6_ADDRSTRLEN] = "";
-    unsigned char bytes[16];
-    if (address.len > 0 && address.len < sizeof copy)
-        memcpy(copy, address.ptr, address.len);
-    bool v4 = inet_pton(AF_INET, copy, bytes) == 1;
-    if (!v4 && inet_pton(AF_INET6, copy, bytes) != 1)
-        return err_set(err, ERRC_INVALID, "`%.*s` is no address", s.len > 64 ? 64 : (int)s.len,
-                       s.len == 0 ? "" : s.ptr);
-    int64_t bits = v4 ? 32 : 128;
-    struct str rest =
-        slash == NULL ? (struct str){0} : (struct str){slash + 1, s.len - address.len - 1};
-    if (slash != NULL && !str_to_i64(rest, 0, bits, &bits))
-        return err_set(err, ERRC_INVALID, "`%.*s` is no CIDR block", STR_FMT(s));
-    snprintf(ret, size, "%s/%d", copy, (int)bits);
+    struct cidr cidr;
+    char block[CIDR_TEXT_SIZE];
+    bool slash = s.len > 0 && memchr(s.ptr, '/', s.len) != NULL;
+    if (slash ? cidr_parse(s, &cidr) != NULL : !cidr_parse_address(s, &cidr))
+        return err_set(err, ERRC_INVALID, "`%.*s` is no %s", s.len > 64 ? 64 : (int)s.len,
+                       s.len == 0 ? "" : s.ptr, slash ? "CIDR block" : "address");
+    cidr_print(&cidr, block);
+    snprintf(ret, size, "%s", block);
     return 0;
 }
 

@@ -20,8 +20,8 @@ struct key_pair_record {
 
 struct access_record {
     const char *name;
-    struct strlist rules; /* "tcp 22 203.0.113.7/32" */
-    struct strmap tags;   /* the user's own */
+    struct strmap rules; /* "tcp 22 203.0.113.7/32": what describes it */
+    struct strmap tags;  /* the user's own */
     bool tagged;
     const char *group_id;
 };

@@ -274,11 +274,15 @@ void server_mark_missing(const struct err *err, const char *const *ids, size_t l
 /* States of instances that are still there, ending with NULL: a filter. */
 extern const char *const server_live_states[];
 
-/* Adds `IpPermissions.N.…` of the rules of `from` that `other` lacks; how many. */
-size_t access_add_rules(struct query *q, const struct strlist *from, const struct strlist *other);
-/* A CIDR block as EC2 writes it (2001:DB8:0::/64 → 2001:db8::/64), without host bits; as it is when
- * it is none. */
-void access_canonical_cidr(struct str cidr, char *ret, size_t size);
+/* Calls that change what a group lets in. */
+enum access_call { ACCESS_LET_IN, ACCESS_DESCRIBE, ACCESS_SHUT_OUT };
+/* Adds `IpPermissions.N.…` of the rules of `from` that such a call is for: those that `other`
+ * lacks, or describes otherwise; how many. */
+size_t access_add_rules(struct query *q, enum access_call call, const struct strmap *from,
+                        const struct strmap *other);
+/* As struct ec2_kind's apply. */
+int access_apply(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
+                 struct err *err);
 
 /* The one-time host key of a launch, from the project's secret and the launch's token, so that a
  * request sent again is the same to the byte: returns the public line (in `arena`), and appends the

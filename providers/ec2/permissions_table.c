@@ -27,6 +27,8 @@ const struct permission_row permission_rows[] = {
      "find the zones that offer the type"},
     {"ec2:DescribeInstanceTypes", NEED_SERVER, PART_LOOK, NULL, NULL, "",
      "find what the type is made of"},
+    {"ec2:DescribeNetworkInterfaces", NEED_ALWAYS, PART_LOOK, NULL, NULL, "",
+     "say what still uses the firewall"},
     {"ec2:DescribeSubnets", NEED_SERVER, PART_LOOK, NULL, NULL, "", "find the subnet of a zone"},
     {"ec2:DescribeSpotInstanceRequests", NEED_SPOT, PART_LOOK, NULL, NULL, "",
      "see the spot request"},

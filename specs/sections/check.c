@@ -2,7 +2,8 @@
  * value, and glibc 2.36 frees twice in it when memory runs out. */
 #include "specs/sections/check.h"
 
-#include <arpa/inet.h>
+#include "specs/cidr.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -52,28 +53,18 @@ const char *check_region(struct str s) {
 }
 
 const char *check_cidr_or_my_ip(struct str s) {
-    static const char form[] = "my-ip or a CIDR block such as 203.0.113.7/32 or 2001:db8::/64";
-    if (str_eqc(s, "my-ip"))
-        return NULL;
-    struct str rest = s;
-    struct str address;
-    if (s.len >= 64 || !str_split(&rest, '/', &address))
-        return form;
-    char text[64];
-    snprintf(text, sizeof text, "%.*s", STR_FMT(address));
-    unsigned char bytes[16];
-    size_t len = inet_pton(AF_INET, text, bytes) == 1    ? 4
-                 : inet_pton(AF_INET6, text, bytes) == 1 ? 16
-                                                         : 0;
-    if (len == 0)
-        return form;
-    if (rest.ptr == NULL)
-        return len == 4 ? "a CIDR block: write /32 behind it for this one address"
-                        : "a CIDR block: write /128 behind it for this one address";
-    int64_t prefix = 0;
-    if (!str_to_i64(rest, 0, (int64_t)len * 8, &prefix))
-        return len == 4 ? "a prefix length of 0 to 32" : "a prefix length of 0 to 128";
-    return NULL;
+    struct cidr ignored;
+    const char *problem = str_eqc(s, "my-ip") ? NULL : cidr_parse(s, &ignored);
+    return problem == NULL || memchr(s.ptr == NULL ? "" : s.ptr, '/', s.len) != NULL ||
+                   cidr_parse_address(s, &ignored)
+               ? problem
+               : "my-ip or a CIDR block such as 203.0.113.7/32 or 2001:db8::/64";
+}
+
+/* https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_IpRange.html */
+const char *check_rule_description(struct str s) {
+    bool good = s.len >= 1 && s.len <= 255 && span(s, ALNUM " ._-:/()#,@[]+=&;{}!$*") == s.len;
+    return good ? NULL : "at most 255 letters, digits, spaces and ._-:/()#,@[]+=&;{}!$*";
 }
 
 const char *check_instance_type(struct str s) {

@@ -36,9 +36,14 @@ struct key_pair_section {
     const char *public_key; /* local path, NULL: one is made */
 };
 
-struct access_section {
-    struct strlist ssh;     /* "my-ip" or CIDRs */
-    struct strlist jupyter; /* the same */
+struct access_item {
+    const char *cidr;        /* "my-ip" or a block */
+    const char *description; /* NULL: berth's own words */
+};
+
+struct access_section { /* lists of struct access_item */
+    struct reclist ssh;
+    struct reclist jupyter;
 };
 
 struct python_section {

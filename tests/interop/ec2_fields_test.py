@@ -257,6 +257,81 @@ def elastic_faults(p, moto, proxy):
     settle(p, proxy)  # destroy releases it
 
 
+def rules(moto):
+    """{source: description} of what may come in to port 22; and nothing else may."""
+    found = {}
+    for permission in moto.groups()[0]["IpPermissions"]:
+        check((permission["FromPort"], permission["ToPort"]) == (22, 22), "ssh alone", str(permission))
+        for r in permission["IpRanges"] + permission["Ipv6Ranges"]:
+            found[r.get("CidrIp", r.get("CidrIpv6"))] = r.get("Description")
+    return found
+
+
+def access(p, moto, proxy):
+    step("who may come in: several blocks, of both families, described")
+    own = "ssh (kept by berth)"
+    check(rules(moto) == {"203.0.113.7/32": own}, "berth's own words", rules(moto))
+    p.edit_spec("{ ssh: 203.0.113.7/32 }", """
+  ssh:
+    - 203.0.113.7/32
+    - { cidr: 198.51.100.0/24, description: the office }
+    - "2001:db8:1::/48"
+    - { cidr: "2001:db8:2::/48", description: "home, IPv6" }""")
+    shown = only(p, "access", "rules")
+    check("198.51.100.0/24: the office" in shown, "shown", shown)
+    calls = settle(p, proxy)
+    check(actions(calls) == ["AuthorizeSecurityGroupIngress"], "one call", actions(calls))
+    want = {"203.0.113.7/32": own, "198.51.100.0/24": "the office", "2001:db8:1::/48": own,
+            "2001:db8:2::/48": "home, IPv6"}
+    check(rules(moto) == want, "as asked", rules(moto))
+    step("other words for a rule: it is described anew, and never shut out")
+    p.edit_spec("the office", "the new office")
+    only(p, "access", "rules")
+    calls = settle(p, proxy)
+    check(actions(calls) == ["UpdateSecurityGroupRuleDescriptionsIngress"], "one call", actions(calls))
+    want["198.51.100.0/24"] = "the new office"
+    check(rules(moto) == want, "as asked", rules(moto))
+    step("drift: other words, one more rule by hand, one less")
+    group = moto.groups()[0]["GroupId"]
+    ssh = dict(IpProtocol="tcp", FromPort=22, ToPort=22)
+    moto.ec2.update_security_group_rule_descriptions_ingress(GroupId=group, IpPermissions=[
+        dict(ssh, IpRanges=[dict(CidrIp="198.51.100.0/24", Description="x")])])
+    shown = only(p, "access", "rules", why="drift")
+    settle(p, proxy)
+    check(rules(moto) == want, "mended", rules(moto))
+    moto.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[
+        dict(IpProtocol="tcp", FromPort=80, ToPort=90, IpRanges=[dict(CidrIp="0.0.0.0/0",
+                                                                      Description="by hand")]),
+        dict(IpProtocol="-1", UserIdGroupPairs=[dict(GroupId=group)]),
+        dict(IpProtocol="icmp", FromPort=-1, ToPort=-1, Ipv6Ranges=[dict(CidrIpv6="::/0")])])
+    moto.ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=[
+        dict(ssh, IpRanges=[dict(CidrIp="203.0.113.7/32")])])
+    shown = only(p, "access", "rules", why="drift")
+    for text in ("tcp 80-90 0.0.0.0/0", f"all {group}", "icmp -1 ::/0", "tcp 22 203.0.113.7/32"):
+        check(text in shown, text, shown)
+    calls = settle(p, proxy)
+    check(actions(calls) == ["AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"],
+          "let in, then shut out", actions(calls))
+    check(rules(moto) == want, "mended", rules(moto))
+    step("a group that somebody else uses says who does")
+    used = (200, b"<DescribeNetworkInterfacesResponse><networkInterfaceSet><item><networkInterfaceId>"
+            b"eni-7</networkInterfaceId><attachment><instanceId>i-7</instanceId></attachment></item>"
+            b"</networkInterfaceSet></DescribeNetworkInterfacesResponse>")
+    with Project(sys.argv[1], SPEC.replace("name: fields", "name: used"), sandbox=False) as q:
+        q.env.update(p.env)
+        q.apply()
+        proxy.faults += [at("DeleteSecurityGroup", refusal("DependencyViolation")),
+                         at("DescribeNetworkInterfaces", used)]
+        result = q.run("destroy", "-auto-approve", check_code=None)
+        proxy.faults.clear()
+        check("eni-7 of i-7 uses it" in result.stderr and "DependencyViolation" in result.stderr,
+              "who uses it", result.stderr)
+        q.run("destroy", "-auto-approve")
+    p.write_spec(SPEC)
+    p.edit_spec("10 GiB, type: gp2", "30 GiB, type: gp3")
+    settle(p, proxy)
+
+
 def main():
     with Moto() as moto, Proxy(moto.url, moto.secret) as proxy, \
             Project(sys.argv[1], SPEC, sandbox=False) as p:
@@ -269,6 +344,7 @@ def main():
         check(p.plan() == {}, "the first apply leaves nothing to do")
         disk(p, moto, proxy)
         own_tags(p, moto, proxy)
+        access(p, moto, proxy)
         elastic(p, moto, proxy)
         elastic_faults(p, moto, proxy)
         p.run("destroy", "-auto-approve")

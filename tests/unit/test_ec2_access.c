@@ -2,32 +2,7 @@
 #include "providers/ec2/internal.h"
 #include "tests/unit/cm.h"
 
-static void test_cidr(void **state) {
-    (void)state;
-    static const struct {
-        const char *given, *want;
-    } cases[] = {
-        {"203.0.113.7/32", "203.0.113.7/32"},
-        {"203.0.113.7/24", "203.0.113.0/24"},
-        {"203.0.113.255/27", "203.0.113.224/27"},
-        {"203.0.113.7/0", "0.0.0.0/0"},
-        {"2001:DB8:0::/64", "2001:db8::/64"},
-        {"2001:db8::1/64", "2001:db8::/64"},
-        {"2001:db8::ffff/121", "2001:db8::ff80/121"},
-        {"2001:db8::1/128", "2001:db8::1/128"},
-        {"::1/0", "::/0"},
-        /* Nothing that EC2 takes: left for it to refuse. */
-        {"203.0.113.7/33", "203.0.113.7/33"},
-        {"203.0.113.7", "203.0.113.7"},
-        {"sg-1", "sg-1"},
-        {"", ""},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char got[80];
-        access_canonical_cidr(str_of(cases[i].given), got, sizeof got);
-        assert_string_equal(got, cases[i].want);
-    }
-}
+#include <string.h>
 
 /* Whatever somebody added by hand can be revoked as it was read. */
 static void test_rules(void **state) {
@@ -47,28 +22,50 @@ static void test_rules(void **state) {
         {"50 pl-1", "IpProtocol=50 PrefixListIds.1.PrefixListId=pl-1"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        const char *rule = cases[i].rule;
-        const struct strlist from = {&rule, 1, 1}, none = {0};
+        struct strpair rule = {cases[i].rule, "by hand"};
+        const struct strmap from = {.items = &rule, .len = 1, .cap = 1}, none = {0};
         _cleanup_buf_ struct buf want = BUF_INIT(BUF_SMALL);
         struct str rest = str_of(cases[i].want), part;
         struct query q;
         query_init(&q, "X");
-        assert_int_equal(access_add_rules(&q, &from, &none), 1);
+        assert_int_equal(access_add_rules(&q, ACCESS_SHUT_OUT, &from, &none), 1);
         buf_adds(&want, "Action=X&Version=2016-11-15");
         while (str_split(&rest, ' ', &part))
             buf_addf(&want, "&IpPermissions.1.%.*s", STR_FMT(part));
         assert_string_equal(buf_cstr(&q.body), buf_cstr(&want));
         query_free(&q);
         query_init(&q, "X");
-        assert_int_equal(access_add_rules(&q, &from, &from), 0);
+        for (int call = ACCESS_LET_IN; call <= ACCESS_SHUT_OUT; call++)
+            assert_int_equal(access_add_rules(&q, (enum access_call)call, &from, &from), 0);
         query_free(&q);
     }
 }
 
+/* A rule that is there but described otherwise is neither let in again nor shut out. */
+static void test_descriptions(void **state) {
+    (void)state;
+    struct strpair old[] = {{"tcp 22 10.0.0.0/8", "old"}, {"tcp 22 ::/0", ""}};
+    struct strpair new[] = {{"tcp 22 10.0.0.0/8", "new"}, {"tcp 22 ::/0", "all"}};
+    const struct strmap before = {.items = old, .len = 2, .cap = 2};
+    const struct strmap after = {.items = new, .len = 2, .cap = 2}, none = {0};
+    struct query q;
+    query_init(&q, "X");
+    assert_int_equal(access_add_rules(&q, ACCESS_LET_IN, &after, &before), 0);
+    assert_int_equal(access_add_rules(&q, ACCESS_SHUT_OUT, &before, &after), 0);
+    assert_int_equal(access_add_rules(&q, ACCESS_DESCRIBE, &after, &before), 2);
+    assert_non_null(strstr(buf_cstr(&q.body), "&IpPermissions.1.IpRanges.1.Description=new"));
+    assert_non_null(strstr(buf_cstr(&q.body), "&IpPermissions.2.Ipv6Ranges.1.Description=all"));
+    query_free(&q);
+    query_init(&q, "X");
+    assert_int_equal(access_add_rules(&q, ACCESS_LET_IN, &after, &none), 2);
+    assert_non_null(strstr(buf_cstr(&q.body), "&IpPermissions.1.IpRanges.1.Description=new"));
+    query_free(&q);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cidr),
         cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_descriptions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

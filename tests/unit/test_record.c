@@ -131,10 +131,18 @@ static void test_json(void **state) {
 
 static void test_json_wrong(void **state) {
     (void)state;
-    static const char *const texts[] = {
-        "[]",           "{\"on\":1}",        "{\"count\":1.5}", "{\"count\":1e30}",
-        "{\"name\":1}", "{\"list\":[1]}",    "{\"list\":{}}",   "{\"map\":{\"a\":1}}",
-        "{\"map\":[]}", "{\"inner\":\"x\"}", "{\"items\":[1]}", "{\"count\":\"1\"}"};
+    static const char *const texts[] = {"[]",
+                                        "{\"on\":1}",
+                                        "{\"count\":1.5}",
+                                        "{\"count\":1e30}",
+                                        "{\"name\":1}",
+                                        "{\"list\":[1]}",
+                                        "{\"list\":{}}",
+                                        "{\"map\":{\"a\":1}}",
+                                        "{\"map\":[1]}",
+                                        "{\"inner\":\"x\"}",
+                                        "{\"items\":[1]}",
+                                        "{\"count\":\"1\"}"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         _cleanup_arena_ struct arena a = {0};
         struct sample y = {0};
@@ -145,6 +153,19 @@ static void test_json_wrong(void **state) {
         assert_int_equal(err.code, ERRC_STATE);
         cJSON_Delete(json);
     }
+}
+
+/* A map that was a list in states of an older berth: its keys. */
+static void test_json_list_for_map(void **state) {
+    (void)state;
+    _cleanup_arena_ struct arena a = {0};
+    struct sample y = {0};
+    struct err err = {0};
+    cJSON *json = cJSON_Parse("{\"map\":[\"tcp 22 10.0.0.0/8\"]}");
+    assert_int_equal(record_from_json(&a, fields, json, &y, &err), 0);
+    assert_int_equal(y.map.len, 1);
+    assert_string_equal(strmap_get(&y.map, "tcp 22 10.0.0.0/8"), "");
+    cJSON_Delete(json);
 }
 
 /* Which fields are unknown or unread is said by the bits of a uint64_t. */
@@ -158,7 +179,8 @@ static void test_kinds_fit(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copy), cmocka_unit_test(test_print), cmocka_unit_test(test_json),
-        cmocka_unit_test(test_kinds_fit), cmocka_unit_test(test_json_wrong)};
+        cmocka_unit_test(test_copy),       cmocka_unit_test(test_print),
+        cmocka_unit_test(test_json),       cmocka_unit_test(test_kinds_fit),
+        cmocka_unit_test(test_json_wrong), cmocka_unit_test(test_json_list_for_map)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,8 +53,9 @@ static void test_defaults(void **state) {
     const struct server_section *server = spec_server(spec);
     assert_true(server->count == 1 && server->disk.size_gib == 30 && server->disk.encrypted);
     assert_string_equal(server->disk.type, "gp3");
-    assert_string_equal(spec_access(spec)->ssh.items[0], "my-ip");
-    assert_string_equal(spec_access(spec)->jupyter.items[0], "my-ip");
+    assert_string_equal(((const struct access_item *)spec_access(spec)->ssh.items)->cidr, "my-ip");
+    assert_string_equal(((const struct access_item *)spec_access(spec)->jupyter.items)->cidr,
+                        "my-ip");
     assert_string_equal(spec_key_pair(spec)->type, "ed25519");
     assert_true(spec_jupyter(spec)->port == 8888);
     assert_string_equal(spec_jupyter(spec)->root_dir, "~");
