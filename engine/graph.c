@@ -176,5 +176,8 @@ int graph_sort_nodes(struct nodes *nodes, struct err *err) {
         sorted[i] = nodes->items[order[i]];
     nodes->items = sorted;
     nodes->cap = n + 1;
-    return 0;
+    nodes->names = (struct names){0};
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = names_add(&nodes->names, nodes->arena, sorted, i + 1, sizeof *sorted);
+    return rc < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
 }

@@ -80,7 +80,7 @@ static int with_entry(const struct state *state, const struct recorded *entry, s
     if (items == NULL)
         return -ERRC_NOMEM;
     *ret = *state;
-    ret->nodes = (struct recorded_list){items, 0};
+    ret->nodes = (struct recorded_list){.items = items};
     for (size_t i = 0; i < len; i++)
         if (state->nodes.items[i].parent == NULL)
             items[ret->nodes.len++] = state->nodes.items[i];

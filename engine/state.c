@@ -30,9 +30,12 @@ static int reserve(struct state *state, struct err *err) {
 
 static int append(struct state *state, const struct recorded *entry, struct err *err) {
     int rc = reserve(state, err);
-    if (rc == 0)
-        state->nodes.items[state->nodes.len++] = *entry;
-    return rc;
+    if (rc < 0)
+        return rc;
+    struct recorded_list *nodes = &state->nodes;
+    nodes->items[nodes->len++] = *entry;
+    rc = names_add(&nodes->names, &state->arena, nodes->items, nodes->len, sizeof *entry);
+    return rc < 0 ? no_memory(err) : 0;
 }
 
 static int copy_entry(struct arena *arena, const struct recorded *from, struct recorded *to) {
@@ -62,21 +65,18 @@ int state_put(struct state *state, const struct recorded *entry, struct err *err
     struct recorded copy;
     if (copy_entry(&state->arena, entry, &copy) < 0)
         return no_memory(err);
-    for (size_t i = 0; i < state->nodes.len; i++) {
-        if (cstr_eq(state->nodes.items[i].address, entry->address)) {
-            state->nodes.items[i] = copy;
-            return 0;
-        }
-    }
-    return append(state, &copy, err);
+    size_t i = names_find(&state->nodes.names, state->nodes.items, state->nodes.len, sizeof copy,
+                          entry->address);
+    if (i == SIZE_MAX)
+        return append(state, &copy, err);
+    state->nodes.items[i] = copy;
+    return 0;
 }
 
 void state_remove(struct state *state, const char *address) {
     struct recorded_list *nodes = &state->nodes;
-    size_t i = 0;
-    while (i < nodes->len && !cstr_eq(nodes->items[i].address, address))
-        i++;
-    if (i == nodes->len)
+    size_t i = names_find(&nodes->names, nodes->items, nodes->len, sizeof nodes->items[0], address);
+    if (i == SIZE_MAX)
         return;
     /* The capacity that reserve() takes for granted follows from the length, and only shrinks. */
     nodes->len--;

@@ -115,6 +115,7 @@ int state_move(struct state *state, const char *from, const char *to, struct err
     int rc = check_move(state, from, to, arena, err);
     if (rc < 0)
         return rc;
+    state->nodes.names = (struct names){0};
     for (size_t i = 0; rc == 0 && i < state->nodes.len; i++) {
         struct recorded *r = &state->nodes.items[i];
         rc = rename_to(arena, &r->address, from, to);

@@ -64,22 +64,20 @@ struct node *nodes_add(struct nodes *out, const struct kind *kind, const char *a
     if (node.address == NULL || (parent != NULL && node.parent == NULL) || node.desired == NULL)
         return NULL;
     record_init(kind->fields, node.desired);
-    out->items[out->len] = node;
-    return &out->items[out->len++];
+    out->items[out->len++] = node;
+    if (names_add(&out->names, out->arena, out->items, out->len, sizeof node) < 0)
+        return NULL;
+    return &out->items[out->len - 1];
 }
 
 struct node *nodes_find(const struct nodes *nodes, const char *address) {
-    for (size_t i = 0; i < nodes->len; i++)
-        if (cstr_eq(nodes->items[i].address, address))
-            return &nodes->items[i];
-    return NULL;
+    size_t i = names_find(&nodes->names, nodes->items, nodes->len, sizeof nodes->items[0], address);
+    return i == SIZE_MAX ? NULL : &nodes->items[i];
 }
 
 const struct recorded *recorded_find(const struct recorded_list *list, const char *address) {
-    for (size_t i = 0; i < list->len; i++)
-        if (cstr_eq(list->items[i].address, address))
-            return &list->items[i];
-    return NULL;
+    size_t i = names_find(&list->names, list->items, list->len, sizeof list->items[0], address);
+    return i == SIZE_MAX ? NULL : &list->items[i];
 }
 
 struct live *observed_add(struct observed *out, const struct kind *kind, const char *address,
@@ -94,15 +92,15 @@ struct live *observed_add(struct observed *out, const struct kind *kind, const c
     const char *copy = arena_dup(&out->arena, address);
     if (copy == NULL)
         return NULL;
-    out->items[out->len] = (struct live){.address = copy, .kind = kind, .presence = presence};
-    return &out->items[out->len++];
+    out->items[out->len++] = (struct live){.address = copy, .kind = kind, .presence = presence};
+    if (names_add(&out->names, &out->arena, out->items, out->len, sizeof out->items[0]) < 0)
+        return NULL;
+    return &out->items[out->len - 1];
 }
 
 struct live *observed_find(const struct observed *in, const char *address) {
-    for (size_t i = 0; i < in->len; i++)
-        if (cstr_eq(in->items[i].address, address))
-            return &in->items[i];
-    return NULL;
+    size_t i = names_find(&in->names, in->items, in->len, sizeof in->items[0], address);
+    return i == SIZE_MAX ? NULL : &in->items[i];
 }
 
 const char *change_id(const struct change *c) {

@@ -10,6 +10,7 @@
 #include "specs/err.h"
 #include "specs/field.h"
 #include "specs/list.h"
+#include "specs/names.h"
 #include "specs/secret.h"
 #include "specs/spec.h"
 
@@ -84,6 +85,7 @@ struct nodes {
     struct arena *arena;
     struct node *items;
     size_t len, cap;
+    struct names names;
 };
 
 /* Append a node with a zeroed (record_init'ed) desired record; deps are added by the caller with
@@ -124,6 +126,7 @@ struct recorded {
 struct recorded_list {
     struct recorded *items;
     size_t len;
+    struct names names; /* may be empty */
 };
 
 /* By its address, or NULL. */
@@ -167,6 +170,7 @@ struct observed {
     struct arena arena; /* owns everything below; one a world and run, made by the engine */
     struct live *items;
     size_t len, cap;
+    struct names names;
     size_t calls; /* API calls made */
     struct strlist warnings;
 };

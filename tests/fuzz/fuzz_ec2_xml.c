@@ -49,7 +49,8 @@ static void read_all(const struct xml *xml) {
         {.address = "server[1]", .kind = &server_kind, .id = "i-1", .record = &remembered},
         {.address = "access", .kind = &access_kind, .id = "sg-1"},
         {.address = "key_pair", .kind = &key_pair_kind, .id = "key-1"}};
-    const struct recorded_list known = {recorded, sizeof recorded / sizeof recorded[0]};
+    const struct recorded_list known = {.items = recorded,
+                                        .len = sizeof recorded / sizeof recorded[0]};
     add_node(&nodes, &key_pair_kind, "key_pair");
     add_node(&nodes, &access_kind, "access");
     add_node(&nodes, &server_kind, "server[0]");
