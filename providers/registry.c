@@ -8,6 +8,7 @@ const struct kind *const registry_kinds[] = {
     &access_kind,
     &address_kind,
     &server_kind,
+    &volume_kind,
     &host_key_kind,
     &host_packages_kind,
     &host_python_kind,

@@ -131,6 +131,16 @@ static void print_items(const struct printer *p, const struct field *fields, siz
     }
 }
 
+/* A group that has to say something is there only when it was written. */
+static bool must_be_written(const struct field *f) {
+    if (f->type != FIELD_GROUP)
+        return false;
+    for (const struct field *sub = f->sub; sub->name != NULL; sub++)
+        if (sub->flags & FIELD_REQUIRED)
+            return true;
+    return false;
+}
+
 /* What an absent key would not give back: set members, and an empty value that was written. */
 static bool is_printed(const struct printer *p, const struct field *f, const void *record,
                        const char *path) {
@@ -139,7 +149,7 @@ static bool is_printed(const struct printer *p, const struct field *f, const voi
     if (f->type != FIELD_GROUP && record_field_is_set(f, record))
         return true;
     return spec_mark(p->spec, path).line > 0 ||
-           (f->type == FIELD_GROUP && record_field_is_set(f, record));
+           (f->type == FIELD_GROUP && !must_be_written(f) && record_field_is_set(f, record));
 }
 
 static void print_members(const struct printer *p, const struct field *fields, const void *record,

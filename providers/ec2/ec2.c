@@ -106,7 +106,7 @@ bool ec2_is(const struct err *err, const char *code) { return strcmp(err->aws_co
 
 /* One row a kind. */
 static const struct ec2_kind *const kinds[] = {&server_ec2, &key_pair_ec2, &access_ec2,
-                                               &address_ec2};
+                                               &address_ec2, &volume_ec2};
 enum { KINDS_LEN = sizeof kinds / sizeof kinds[0] };
 
 static int add_one_unreadable(const struct kind *kind, const char *address, const struct err *why,

@@ -5,7 +5,7 @@
 #include "providers/provider.h"
 
 extern const struct world ec2_world;
-extern const struct kind key_pair_kind, access_kind, address_kind, server_kind;
+extern const struct kind key_pair_kind, access_kind, address_kind, server_kind, volume_kind;
 
 struct key_pair_record {
     const char *name;
@@ -32,6 +32,17 @@ struct address_record {
     const char *public_ip, *allocation_id;
 };
 
+struct volume_record {
+    int64_t size_gib;
+    const char *type;
+    bool encrypted, keep;
+    const char *attached_to; /* instance id; NULL: none */
+    struct strmap tags;      /* the user's own */
+    bool tagged;
+    /* computed: */
+    const char *volume_id, *zone, *device;
+};
+
 struct server_disk_record {
     int64_t size_gib;
     const char *type;
@@ -51,6 +62,7 @@ struct server_record {
     const char *user;     /* login user of the image */
     const char *key_file; /* private key of the login user; NULL: the project's own */
     /* computed: */
+    const char *instance_id;
     const char *ami;
     const char *public_ip, *private_ip, *public_dns, *zone;
     const char *root_volume; /* id of its root disk */

@@ -132,7 +132,7 @@ struct ec2_kind {
     int (*apply)(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
                  struct err *err);
 };
-extern const struct ec2_kind key_pair_ec2, access_ec2, address_ec2, server_ec2;
+extern const struct ec2_kind key_pair_ec2, access_ec2, address_ec2, server_ec2, volume_ec2;
 
 /* Of a kind: what its read asks, and what it makes of the answers. */
 void key_pair_ask_live(struct ec2_session *s, struct query *q);
@@ -174,6 +174,16 @@ int volumes_by_attachment(const struct ec2_answers *answers, struct arena *arena
 /* NULL where it was not read. */
 const struct xml *ec2_attached_to(const struct ec2_attachments *all, const char *instance_id,
                                   const char *device);
+
+/* Data volumes: "data[3]" is 3; -1 for any other address. */
+int64_t volume_address_index(const char *address);
+const char *volume_address(struct arena *arena, int64_t index); /* NULL: no memory */
+/* One volume element → record, but for `tagged`; strings live in `arena`. `ret->keep` stays as it
+ * is, which EC2 does not know. */
+int volume_record_of(const struct xml *item, struct arena *arena, struct volume_record *ret);
+/* As struct ec2_kind's apply. */
+int volume_apply(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
+                 struct err *err);
 
 /* Changes a volume in place while it is in use, and waits until it is as wanted: EC2 may go on
  * optimizing it for hours. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/

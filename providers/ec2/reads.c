@@ -26,7 +26,8 @@ static bool looks_for_orphans(const struct observe_in *in) {
 }
 
 static bool needs_volumes(const struct observe_in *in) {
-    return looks_for_orphans(in) || has_recorded(in, "server") || has_recorded(in, "volume");
+    return looks_for_orphans(in) || has_recorded(in, "server") || has_recorded(in, "volume") ||
+           has_node(in, "volume");
 }
 
 static bool needs_addresses(const struct observe_in *in) {

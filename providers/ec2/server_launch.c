@@ -52,6 +52,7 @@ static int add_user_data(struct ec2_session *s, struct query *q, const char *tok
 struct launch {
     struct change **changes; /* consecutive indexes, one token */
     size_t len;
+    const char *zone; /* that they must be in; NULL: any */
     const char *token;
     const char *ids[SERVER_IDS_MAX];
     const char *host_key;
@@ -92,6 +93,7 @@ static int run_instances(struct ec2_session *s, struct launch *l, const char *am
     query_add(&q, "KeyName", r->key_name);
     query_add(&q, "SecurityGroupId.1", r->group_id);
     query_add(&q, "ClientToken", l->token);
+    query_add(&q, "Placement.AvailabilityZone", l->zone);
     query_add(&q, "BlockDeviceMapping.1.DeviceName", device);
     query_addf(&q, "BlockDeviceMapping.1.Ebs.VolumeSize", "%lld", (long long)r->disk.size_gib);
     query_add(&q, "BlockDeviceMapping.1.Ebs.VolumeType", r->disk.type);
@@ -207,6 +209,7 @@ static int start(struct ec2_session *s, struct launch *l, struct arena *arena,
     for (size_t i = 0; rc == 0 && i < l->len; i++) {
         RECORD record = *(const RECORD *)l->changes[i]->after;
         record.host_key = l->host_key;
+        record.instance_id = l->ids[i];
         record.ami = ami;
         record.launch_index = (int64_t)i;
         rc = ops->created(ops->ctx, l->changes[i], l->ids[i], &record, err);
@@ -216,6 +219,7 @@ static int start(struct ec2_session *s, struct launch *l, struct arena *arena,
 
 RECORD server_merge(const RECORD *wanted, const RECORD *seen) {
     RECORD r = *wanted;
+    r.instance_id = seen->instance_id;
     r.ami = seen->ami;
     r.public_ip = r.elastic_ip != NULL ? r.elastic_ip : seen->public_ip;
     r.private_ip = seen->private_ip;
@@ -273,12 +277,25 @@ static int by_index(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* How many changes from the first on go into one launch: consecutive indexes. They are sorted. */
-static size_t launch_len(struct change *const *changes, size_t len) {
+/* A server goes where its data volume is, since that cannot follow it. NULL: it has none yet. */
+static const char *zone_of_data(const struct change *c, const struct apply_ops *ops,
+                                struct arena *arena) {
+    const struct kind *kind = NULL;
+    const char *address = volume_address(arena, server_address_index(c->address));
+    const struct volume_record *volume =
+        address == NULL ? NULL : ops->lookup.record(ops->lookup.ctx, address, &kind);
+    return volume == NULL || kind != &volume_kind ? NULL : volume->zone;
+}
+
+/* How many changes from the first on go into one launch: consecutive indexes, one zone. They are
+ * sorted. */
+static size_t launch_len(struct change *const *changes, size_t len, const char *zone,
+                         const struct apply_ops *ops, struct arena *arena) {
     size_t n = 1;
     while (n < len && n < SERVER_IDS_MAX &&
            server_address_index(changes[n]->address) ==
-               server_address_index(changes[0]->address) + (int64_t)n)
+               server_address_index(changes[0]->address) + (int64_t)n &&
+           cstr_eq(zone_of_data(changes[n], ops, arena), zone))
         n++;
     return n;
 }
@@ -288,7 +305,8 @@ void server_launch_all(struct ec2_session *s, struct batch *batch, const struct 
                        struct err *err) {
     qsort(batch->changes, batch->len, sizeof *batch->changes, by_index);
     for (size_t i = 0; i < batch->len;) {
-        size_t n = launch_len(batch->changes + i, batch->len - i);
+        const char *zone = zone_of_data(batch->changes[i], ops, batch->arena);
+        size_t n = launch_len(batch->changes + i, batch->len - i, zone, ops, batch->arena);
         struct launch *l = ARENA_NEW(batch->arena, struct launch);
         if (l == NULL) {
             err_set(err, ERRC_NOMEM, "out of memory");
@@ -297,6 +315,7 @@ void server_launch_all(struct ec2_session *s, struct batch *batch, const struct 
         } else {
             l->changes = batch->changes + i;
             l->len = n;
+            l->zone = zone;
             l->token = batch->changes[i]->token;
             launch(s, l, batch->arena, ops, err);
         }

@@ -87,6 +87,7 @@ int server_record_of(const struct xml *item, struct arena *arena, RECORD *r) {
     r->key_name = text_or_null(arena, item, "keyName");
     r->imds = text_or_null(arena, item, "metadataOptions/httpTokens");
     r->power = coming ? "pending" : up ? "running" : "stopped";
+    r->instance_id = text_or_null(arena, item, "instanceId");
     r->ami = text_or_null(arena, item, "imageId");
     r->public_ip = text_or_null(arena, item, "ipAddress");
     r->private_ip = text_or_null(arena, item, "privateIpAddress");

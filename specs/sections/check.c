@@ -162,6 +162,45 @@ const char *check_remote_path(struct str s) {
     return NULL;
 }
 
+/* The system's folders, and one of the login user's: what is `whole` with all that is below it. */
+static const struct system_folder {
+    const char *path;
+    bool whole;
+} system_folders[] = {
+    {"/", false},           {"/home", false},      {"/root", false},
+    {"/opt", false},        {"/var", false},       {"/opt/berth", true},
+    {"/bin", true},         {"/boot", true},       {"/dev", true},
+    {"/etc", true},         {"/lib", true},        {"/lib64", true},
+    {"/proc", true},        {"/run", true},        {"/sbin", true},
+    {"/sys", true},         {"/tmp", true},        {"/usr", true},
+    {"/var/tmp", true},     {"/var/lib", false},   {"/var/lib/dpkg", true},
+    {"/var/lib/rpm", true}, {"/var/cache", false}, {"/var/log", false},
+    {"/var/run", true},     {"~", false},          {"~/.ssh", true},
+};
+
+const char *check_mount(struct str s) {
+    static const char other[] = "a folder of its own, such as ~/work or /data";
+    if (check_remote_path(s) != NULL)
+        return check_remote_path(s);
+    if (span(s, ALNUM "._~/@+-") != s.len)
+        return "a path of letters, digits, dots, dashes and slashes";
+    while (s.len > 1 && s.ptr[s.len - 1] == '/')
+        s.len--;
+    for (size_t i = 1; i < s.len; i++)
+        if (s.ptr[i] == '/' && s.ptr[i - 1] == '/')
+            return "a path without //";
+    for (size_t i = 0; i < sizeof system_folders / sizeof system_folders[0]; i++) {
+        struct str folder = str_of(system_folders[i].path);
+        bool below = str_starts(s, folder) && s.len > folder.len && s.ptr[folder.len] == '/';
+        if (str_eq(s, folder) || (system_folders[i].whole && below))
+            return other;
+    }
+    /* Somebody's home: their keys would vanish. */
+    struct str rest = s;
+    bool home = take_word(&rest, STR("/home/")) && memchr(rest.ptr, '/', rest.len) == NULL;
+    return home ? other : NULL;
+}
+
 const char *check_file_mode(struct str s) {
     if (s.len == 4)
         (void)take_word(&s, STR("0"));

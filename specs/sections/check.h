@@ -18,6 +18,8 @@ const char *check_requirement(struct str s);
 const char *check_python_version(struct str s);
 const char *check_http_url(struct str s);
 const char *check_remote_path(struct str s);
+/* Where a volume may be mounted: nothing that is needed may vanish below it. */
+const char *check_mount(struct str s);
 const char *check_file_mode(struct str s);
 /* Of a user on a host: useradd(8). */
 const char *check_user(struct str s);

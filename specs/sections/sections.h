@@ -21,12 +21,21 @@ struct server_disk {
     bool encrypted;
 };
 
+struct server_data {
+    int64_t size_gib;  /* FIELD_UNSET: there is no data volume */
+    const char *mount; /* remote path */
+    const char *type;
+    bool keep, encrypted;
+};
+
 struct server_section {
     const char *image; /* a name from the image table, or ami-… */
     const char *type;
     int64_t count;
     struct server_disk disk;
     const char *address; /* "dynamic" or "elastic" */
+    struct server_data data;
+    int64_t swap_gib; /* FIELD_UNSET: none is asked for */
     struct strmap tags;
     bool protect;
 };
@@ -82,6 +91,7 @@ extern const struct section section_top, section_server, section_key_pair, secti
  * arena. */
 const struct top_section *spec_top(const struct spec *spec);
 const struct server_section *spec_server(const struct spec *spec);
+bool spec_has_data(const struct spec *spec); /* server.data was written */
 const struct key_pair_section *spec_key_pair(const struct spec *spec);
 const struct access_section *spec_access(const struct spec *spec);
 const struct packages_section *spec_packages(const struct spec *spec);

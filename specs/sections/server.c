@@ -30,6 +30,43 @@ static const struct field disk_fields[] = {
     FIELD_END,
 };
 
+static const char *const data_types[] = {"gp3", "gp2", "st1", "sc1", "standard", NULL};
+
+static const struct field data_fields[] = {
+    {.name = "size",
+     .doc = "Size; it may grow later, never shrink.",
+     .type = FIELD_SIZE,
+     .flags = FIELD_REQUIRED,
+     .offset = offsetof(struct server_data, size_gib),
+     .min = 1,
+     .max = 16384},
+    {.name = "mount",
+     .doc = "Folder on the server that it is mounted at, such as ~/work.",
+     .type = FIELD_STR,
+     .flags = FIELD_REQUIRED,
+     .offset = offsetof(struct server_data, mount),
+     .check = check_mount,
+     .pattern = "^(~/[A-Za-z0-9._~/@+-]+|/[A-Za-z0-9._~/@+-]+)$"},
+    {.name = "type",
+     .doc = "EBS volume type.",
+     .type = FIELD_STR,
+     .offset = offsetof(struct server_data, type),
+     .choices = data_types,
+     .later = later_disk_types,
+     .def = "gp3"},
+    {.name = "keep",
+     .doc = "It outlives the spec: only `berth destroy -data` removes it.",
+     .type = FIELD_BOOL,
+     .offset = offsetof(struct server_data, keep),
+     .def = "true"},
+    {.name = "encrypted",
+     .doc = "Encrypt it.",
+     .type = FIELD_BOOL,
+     .offset = offsetof(struct server_data, encrypted),
+     .def = "true"},
+    FIELD_END,
+};
+
 #define LATER(field_name, text)                                                                    \
     { .name = (field_name), .doc = (text), .type = FIELD_STR, .flags = FIELD_LATER }
 
@@ -68,6 +105,17 @@ static const struct field server_fields[] = {
      .offset = offsetof(struct server_section, address),
      .choices = addresses,
      .def = "dynamic"},
+    {.name = "data",
+     .doc = "A volume that outlives the server; each server has one of its own.",
+     .type = FIELD_GROUP,
+     .offset = offsetof(struct server_section, data),
+     .sub = data_fields},
+    {.name = "swap",
+     .doc = "Size of a swap file on the root disk.",
+     .type = FIELD_SIZE,
+     .offset = offsetof(struct server_section, swap_gib),
+     .min = 1,
+     .max = 256},
     {.name = "tags",
      .doc = "Tags of your own on everything that is made.",
      .type = FIELD_MAP,
@@ -78,14 +126,40 @@ static const struct field server_fields[] = {
      .type = FIELD_BOOL,
      .offset = offsetof(struct server_section, protect),
      .def = "false"},
-    LATER("data", "A volume that outlives the server."),
     LATER("spot", "Use spot capacity."),
-    LATER("swap", "Swap space."),
     LATER("subnet", "Subnet id."),
     LATER("iam_profile", "IAM instance profile."),
     LATER("stop", "Stop when idle."),
     FIELD_END,
 };
+
+/* https://docs.aws.amazon.com/ebs/latest/userguide/ebs-volume-types.html */
+static void check_data(const struct server_data *data, struct tree *tree, struct diags *diags) {
+    enum { THROUGHPUT_GIB_MIN = 125, MAGNETIC_GIB_MAX = 1024 };
+    const struct tree *size = tree_get(tree, "size");
+    bool hdd = cstr_eq(data->type, "st1") || cstr_eq(data->type, "sc1");
+    if (size == NULL || data->size_gib == FIELD_UNSET)
+        return;
+    if (hdd && data->size_gib < THROUGHPUT_GIB_MIN)
+        diag_add(diags, size->mark, "make it larger, or take type: gp3",
+                 "an %s volume has at least 125 GiB", data->type);
+    if (cstr_eq(data->type, "standard") && data->size_gib > MAGNETIC_GIB_MAX)
+        diag_add(diags, size->mark, "make it smaller, or take type: gp3",
+                 "a standard volume has at most 1 TiB");
+}
+
+/* Beside the system on the root disk: a file that leaves no room ends in a full disk. */
+static void check_swap(const struct server_section *server, struct tree *tree,
+                       struct diags *diags) {
+    enum { SYSTEM_GIB = 4 };
+    const struct tree *swap = tree_get(tree, "swap");
+    if (swap == NULL || server->swap_gib == FIELD_UNSET || server->disk.size_gib == FIELD_UNSET ||
+        server->swap_gib + SYSTEM_GIB <= server->disk.size_gib)
+        return;
+    diag_add(diags, swap->mark, "ask for less, or for a larger `server.disk.size`",
+             "%lld GiB of swap leave no room on a root disk of %lld GiB",
+             (long long)server->swap_gib, (long long)server->disk.size_gib);
+}
 
 static void check_server(const struct spec *spec, const void *record, struct tree *tree,
                          struct diags *diags) {
@@ -100,6 +174,8 @@ static void check_server(const struct spec *spec, const void *record, struct tre
         !cstr_eq(server->image, "debian-12"))
         diag_add(diags, image->mark, "use debian-12",
                  "the sandbox has no root file system for `%s` yet", server->image);
+    check_data(&server->data, tree_get(tree, "data"), diags);
+    check_swap(server, tree, diags);
     struct tree *tags = tree_get(tree, "tags");
     for (size_t i = 0; tags != NULL && tags->type == TREE_MAP && i < tags->len; i++) {
         struct str key = tags->keys[i];
@@ -121,6 +197,10 @@ const struct section section_server = {
     .size = sizeof(struct server_section),
     .check = check_server,
 };
+
+bool spec_has_data(const struct spec *spec) {
+    return spec_server(spec)->data.size_gib != FIELD_UNSET;
+}
 
 const struct server_section *spec_server(const struct spec *spec) {
     return spec_record(spec, &section_server);
