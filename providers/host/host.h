@@ -7,13 +7,30 @@
 #define HOST_SERVICE "berth-jupyter.service" /* the systemd unit of Jupyter on a host */
 
 extern const struct world host_world;
-extern const struct kind host_key_kind, host_packages_kind, host_python_kind,
-    host_python_packages_kind, host_files_kind, host_tls_kind, host_jupyter_kind, host_service_kind,
-    host_health_kind;
+extern const struct kind host_key_kind, host_disk_kind, host_data_kind, host_swap_kind,
+    host_packages_kind, host_python_kind, host_python_packages_kind, host_files_kind, host_tls_kind,
+    host_jupyter_kind, host_service_kind, host_health_kind;
 
 struct host_key_record {
     bool pinned;
     const char *public_key; /* "ssh-ed25519 AAAA…" */
+};
+
+struct host_disk_record {
+    int64_t size_gib; /* of the root disk, as far as the root file system fills it */
+};
+
+struct host_data_record {
+    const char *volume; /* id; NULL: no device of it is there */
+    const char *mount;
+    int64_t size_gib; /* of its file system */
+    bool mounted, at_boot;
+    const char *file_system;
+};
+
+struct host_swap_record {
+    int64_t size_gib;    /* that is in use, now and after a boot; FIELD_UNSET: none is */
+    const char *refused; /* why there is none although it is wanted; NULL: nothing is wrong */
 };
 
 struct host_packages_record {

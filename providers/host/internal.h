@@ -113,6 +113,8 @@ struct host_kind {
                       struct live_texts *ret);
     /* Append shell that makes it so; it runs under `set -e` as root with no input. NULL: local. */
     int (*step)(struct host_step *step, struct buf *script, struct err *err);
+    /* What to know about what was read, for the user; or NULL. May be NULL itself. */
+    const char *(*note)(const void *record, struct arena *arena);
     /* A line that the step printed by `value KEY VALUE`. May be NULL. */
     int (*value)(struct host_step *step, const char *key, const char *value);
     /* Instead of a step: done from here, after the steps before it (host key, health). */
@@ -123,9 +125,9 @@ struct host_kind {
 };
 
 extern const struct host_kind *const host_kinds[]; /* ends with NULL */
-extern const struct host_kind host_key_host, host_packages_host, host_python_host,
-    host_python_packages_host, host_files_host, host_tls_host, host_jupyter_host, host_service_host,
-    host_health_host;
+extern const struct host_kind host_key_host, host_disk_host, host_data_host, host_swap_host,
+    host_packages_host, host_python_host, host_python_packages_host, host_files_host, host_tls_host,
+    host_jupyter_host, host_service_host, host_health_host;
 const struct host_kind *host_kind_of(const struct kind *kind);
 
 /* Which keys a host may show. */
@@ -163,6 +165,9 @@ int host_desire_each(const struct desire *in, struct nodes *out, const struct ki
                      int (*fill)(const struct desire *in, struct node *node, struct arena *arena,
                                  void *fill_ctx),
                      void *fill_ctx);
+/* A node of what lies at or below the data volume's mount comes after it. */
+int host_after_data(const struct desire *in, struct node *node, struct arena *arena,
+                    const char *path);
 /* struct kind.batch of all host kinds: what one host needs goes down one connection. */
 const char *host_batch(const struct change *change, struct arena *arena);
 

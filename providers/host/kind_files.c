@@ -106,7 +106,7 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
                  strmap_set(arena, &r->entries, e->path[0] == '\0' ? "." : e->path, value) < 0)
             return -ERRC_NOMEM;
     }
-    return 0;
+    return host_after_data(in, node, arena, item->to);
 }
 
 static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {

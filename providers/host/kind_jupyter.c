@@ -155,7 +155,7 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
         node->unknown |= 1u << F_PASSWORD;
     /* Whose home the root folder is in depends on the server's image. */
     node->unknown |= 1u << F_SETTINGS;
-    return 0;
+    return host_after_data(in, node, arena, extra->root_dir);
 }
 
 /* A variable that is set to nothing, an empty file: not what was meant by asking for a password. */

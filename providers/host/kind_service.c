@@ -24,13 +24,26 @@ static const struct field fields[] = {
     FIELD_END,
 };
 
+struct extra {
+    const char *interface;
+    const char *mount; /* of the data volume that the root folder lies on; NULL: on none */
+};
+
 static int fill(const struct desire *in, struct node *node, struct arena *arena, void *ctx) {
-    (void)arena, (void)ctx;
+    (void)ctx;
     RECORD *r = node->desired;
     r->enabled = r->active = r->current = true;
     node->unknown = 1u << F_UNIT; /* the login user is the server's to say */
-    node->extra = spec_jupyter(in->spec)->interface;
-    return 0;
+    struct extra *extra = ARENA_NEW(arena, struct extra);
+    if (extra == NULL)
+        return -ERRC_NOMEM;
+    extra->interface = spec_jupyter(in->spec)->interface;
+    size_t before = node->deps.len;
+    int rc = host_after_data(in, node, arena, spec_jupyter(in->spec)->root_dir);
+    if (node->deps.len > before)
+        extra->mount = spec_server(in->spec)->data.mount;
+    node->extra = extra;
+    return rc;
 }
 
 static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
@@ -41,30 +54,34 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
                : 0;
 }
 
-/* PATH by env: what EnvironmentFile says goes before Environment, and Ubuntu's sets a PATH. */
-static const char *unit_text(struct arena *arena, const char *user, const char *interface) {
-    const char *program = cstr_eq(interface, "lab") ? "jupyter-lab" : "jupyter-notebook";
-    return arena_printf(arena,
-                        "[Unit]\n"
-                        "Description=Jupyter, kept by berth\n"
-                        "After=network-online.target\n"
-                        "Wants=network-online.target\n"
-                        "\n"
-                        "[Service]\n"
-                        "User=%s\n"
-                        "WorkingDirectory=~\n"
-                        "EnvironmentFile=-/etc/environment\n"
-                        "Environment=TMPDIR=/var/tmp\n"
-                        "ExecStart=/usr/bin/env PATH=" HOST_ENV
-                        "/bin:/usr/local/bin:/usr/bin:/bin " HOST_ENV
-                        "/bin/%s --config=" HOST_CONFIG "\n"
-                        "Restart=on-failure\n"
-                        "RestartSec=2\n"
-                        "OOMPolicy=continue\n"
-                        "\n"
-                        "[Install]\n"
-                        "WantedBy=multi-user.target\n",
-                        user, program);
+/* Without its volume Jupyter does not start: what it wrote would be hidden later. PATH by env: what
+ * EnvironmentFile says goes before Environment, and Ubuntu's sets a PATH. */
+static const char *unit_text(struct arena *arena, const char *user, const struct extra *extra) {
+    const char *mount = extra->mount == NULL ? "" : host_path(arena, user, extra->mount);
+    const char *program = cstr_eq(extra->interface, "lab") ? "jupyter-lab" : "jupyter-notebook";
+    return arena_printf(
+        arena,
+        "[Unit]\n"
+        "Description=Jupyter, kept by berth\n"
+        "After=network-online.target\n"
+        "Wants=network-online.target\n"
+        "%s%s%s"
+        "\n"
+        "[Service]\n"
+        "User=%s\n"
+        "WorkingDirectory=~\n"
+        "EnvironmentFile=-/etc/environment\n"
+        "Environment=TMPDIR=/var/tmp\n"
+        "ExecStart=/usr/bin/env PATH=" HOST_ENV "/bin:/usr/local/bin:/usr/bin:/bin " HOST_ENV
+        "/bin/%s --config=" HOST_CONFIG "\n"
+        "Restart=on-failure\n"
+        "RestartSec=2\n"
+        "OOMPolicy=continue\n"
+        "\n"
+        "[Install]\n"
+        "WantedBy=multi-user.target\n",
+        extra->mount == NULL ? "" : "RequiresMountsFor=", mount == NULL ? "" : mount,
+        extra->mount == NULL ? "" : "\n", user, program);
 }
 
 static int resolve(const struct node *node, const struct lookup *lookup, struct arena *arena,

@@ -3,11 +3,19 @@
 
 /* One row a kind, in the order in which a host is probed and converged. */
 const struct host_kind *const host_kinds[] = {
-    &host_key_host,     &host_packages_host,
-    &host_python_host,  &host_python_packages_host,
-    &host_files_host,   &host_tls_host,
-    &host_jupyter_host, &host_service_host,
-    &host_health_host,  NULL,
+    &host_key_host,
+    &host_disk_host,
+    &host_data_host,
+    &host_swap_host,
+    &host_packages_host,
+    &host_python_host,
+    &host_python_packages_host,
+    &host_files_host,
+    &host_tls_host,
+    &host_jupyter_host,
+    &host_service_host,
+    &host_health_host,
+    NULL,
 };
 
 const struct host_kind *host_kind_of(const struct kind *kind) {
@@ -18,7 +26,8 @@ const struct host_kind *host_kind_of(const struct kind *kind) {
 }
 
 bool host_is_wanted(const struct spec *spec) {
-    return spec_has(spec, &section_packages) || spec_has(spec, &section_files) ||
+    return spec_has_data(spec) || spec_server(spec)->swap_gib != FIELD_UNSET ||
+           spec_has(spec, &section_packages) || spec_has(spec, &section_files) ||
            spec_has(spec, &section_jupyter);
 }
 

@@ -5,5 +5,7 @@ extern const char script_common[], script_busy[], script_probe_lock[], script_pr
 extern const char *const script_converge[]; /* parts, ends with NULL */
 /* Commands; what follows are the length of the script; or RUN PID FROM (the byte, from 1). */
 extern const char script_start[], script_rejoin[];
+/* For kinds that look at, or change, file systems: they bring these along. */
+extern const char script_storage_probe[], script_storage[];
 /* A command of its own: the script that runs on the host starts no further step. */
 extern const char script_stop[];

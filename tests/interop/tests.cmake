@@ -40,6 +40,10 @@ foreach(area api network market faults volumes)
   set_tests_properties(interop.sandbox_${area} PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300
     RESOURCE_LOCK sandbox)
 endforeach()
+add_test(NAME interop.data COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/data_test.py
+  $<TARGET_FILE:berth>)
+set_tests_properties(interop.data PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 400
+  RESOURCE_LOCK sandbox)
 add_test(NAME interop.verbs COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/verbs_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.verbs PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)

@@ -57,7 +57,7 @@ static void test_python_only(void **state) {
     struct world_of w;
     desire_all(&w, HEAD "packages: { python: { packages: [\"Scikit__.Learn[x] ==1.5.*\"] } }\n",
                NULL);
-    assert_int_equal(w.nodes.len, 6);
+    assert_int_equal(w.nodes.len, 8);
     assert_non_null(nodes_find(&w.nodes, "server[1].host_key"));
     assert_null(nodes_find(&w.nodes, "server[0].jupyter"));
     const struct node *node = nodes_find(&w.nodes, "server[1].python.packages");
@@ -82,7 +82,7 @@ static void test_jupyter(void **state) {
         "server[0].host_key",        "server[0].python",
         "server[0].python.packages", "server[0].tls",
         "server[0].jupyter",         "server[0].jupyter.service",
-        "server[0].jupyter.health",
+        "server[0].jupyter.health",  "server[0].disk",
     };
     assert_int_equal(w.nodes.len, 2 * sizeof there / sizeof there[0]);
     for (size_t i = 0; i < sizeof there / sizeof there[0]; i++)
@@ -95,6 +95,38 @@ static void test_jupyter(void **state) {
     const struct host_python_packages_record *p =
         nodes_find(&w.nodes, "server[0].python.packages")->desired;
     assert_string_equal(strmap_get(&p->packages, "notebook"), "any");
+    done(&w);
+}
+
+/* What lies at or below the mount comes after it, and nothing else does. */
+static void test_data(void **state) {
+    (void)state;
+    struct world_of w;
+    desire_all(
+        &w,
+        "berth: 1\nname: t\nprovider: ec2\nserver: { image: debian-12, type: t3.small, swap: "
+        "2 GiB, data: { size: 5 GiB, mount: ~/work/ } }\n"
+        "files: [{ from: a, to: ~/work }, { from: b, to: ~/work/b }, { from: c, to: "
+        "~/works }, { from: d, to: /srv }]\njupyter: { root_dir: ~/work }\n",
+        NULL);
+    static const struct {
+        const char *address;
+        bool after;
+    } nodes[] = {{"server[0].files[~/work]", true},    {"server[0].files[~/work/b]", true},
+                 {"server[0].files[~/works]", false},  {"server[0].files[/srv]", false},
+                 {"server[0].jupyter", true},          {"server[0].jupyter.service", true},
+                 {"server[0].python.packages", false}, {"server[0].swap", false}};
+    for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++) {
+        const struct node *node = nodes_find(&w.nodes, nodes[i].address);
+        assert_non_null(node);
+        assert_int_equal(strlist_has(&node->deps, "server[0].data"), nodes[i].after);
+    }
+    const struct node *data = nodes_find(&w.nodes, "server[0].data");
+    assert_true(strlist_has(&data->deps, "data[0]"));
+    assert_int_equal(data->unknown, 1); /* which volume */
+    assert_int_equal(((const struct host_data_record *)data->desired)->size_gib, 5);
+    const struct host_swap_record *swap = nodes_find(&w.nodes, "server[0].swap")->desired;
+    assert_int_equal(swap->size_gib, 2);
     done(&w);
 }
 
@@ -202,7 +234,7 @@ int main(void) {
         cmocka_unit_test(test_plain),    cmocka_unit_test(test_python_only),
         cmocka_unit_test(test_jupyter),  cmocka_unit_test(test_empty_password),
         cmocka_unit_test(test_token),    cmocka_unit_test(test_rsa),
-        cmocka_unit_test(test_made_rsa),
+        cmocka_unit_test(test_made_rsa), cmocka_unit_test(test_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
