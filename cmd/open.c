@@ -1,5 +1,6 @@
-#include "cmd/servers.h"
+#include "cmd/tunnel.h"
 #include "cmd/verbs.h"
+#include "specs/sections/sections.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,6 +25,44 @@ static bool open_browser(const char *url) {
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/* Print the address, say what there is to know about it, and start the browser at a terminal. */
+static int show(struct session *s, struct buf *url) {
+    struct cmd *cmd = s->cmd;
+    buf_addc(url, '\n');
+    int code = cmd_print(cmd, url);
+    if (spec_has_tls(s->spec))
+        cmd_note(cmd,
+                 "The certificate is signed by this project's own authority. To trust it once, "
+                 "import\n%s/ca.pem into the browser (Settings, Certificates, Authorities).",
+                 s->project_dir);
+    url->ptr[--url->len] = '\0';
+    if (code == EXIT_OK && cmd->out_look.tty && !open_browser(buf_cstr(url)))
+        cmd_note(cmd, "No browser was started here: open the address by hand.");
+    return code;
+}
+
+static int on_tunnel(void *ctx, const int *locals) {
+    struct session *s = ctx;
+    struct err err = {0};
+    _cleanup_secret_buf_ struct buf token = BUF_INIT(BUF_SMALL);
+    _cleanup_secret_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+    if (servers_token(s, &token, &err) < 0) {
+        cmd_fail(s->cmd, &err);
+        return -ERRC_IO;
+    }
+    servers_add_url(s, "127.0.0.1", locals[0], &text);
+    buf_addf(&text, "?token=%s", buf_cstr(&token));
+    int code = show(s, &text);
+    cmd_note(s->cmd, "It is carried over SSH until Ctrl-C.");
+    return code == EXIT_OK ? 0 : -ERRC_IO;
+}
+
+/* No port is open: it takes a tunnel, for as long as this runs. */
+static int open_by_tunnel(struct session *s, const struct server_view *server, struct err *err) {
+    const struct tunnel_wish wish = {.remote = (int)spec_jupyter(s->spec)->port};
+    return tunnel_forward(s, server, &wish, 1, on_tunnel, s, err);
+}
+
 static int run(struct cmd *cmd) {
     struct err err = {0};
     struct session s;
@@ -32,18 +71,16 @@ static int run(struct cmd *cmd) {
     int rc = servers_recorded(&s, &list, &err);
     const char *name = cmd->args.positional_len > 0 ? cmd->args.positional[0] : NULL;
     const struct server_view *server = rc < 0 ? NULL : servers_find(&list, name, &err);
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
-    if (server == NULL || servers_login_url(&s, server, &text, &err) < 0)
+    _cleanup_secret_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+    int code = EXIT_OK;
+    if (server == NULL)
         return session_fail(&s, &err);
-    buf_addc(&text, '\n');
-    int code = cmd_print(cmd, &text);
-    cmd_note(cmd,
-             "The certificate is signed by this project's own authority. To trust it once, import\n"
-             "%s/ca.pem into the browser (Settings, Certificates, Authorities).",
-             s.project_dir);
-    text.ptr[--text.len] = '\0';
-    if (code == EXIT_OK && cmd->out_look.tty && !open_browser(buf_cstr(&text)))
-        cmd_note(cmd, "No browser was started here: open the address by hand.");
+    rc = server->tunnel ? open_by_tunnel(&s, server, &err)
+                        : servers_login_url(&s, server, &text, &err);
+    if (rc < 0)
+        return session_fail(&s, &err);
+    if (!server->tunnel)
+        code = show(&s, &text);
     session_free(&s);
     return code;
 }
@@ -53,7 +90,8 @@ const struct verb verb_open = {
     .args = "[SERVER]",
     .summary = "print the logged-in address of Jupyter, and open it in the browser",
     .details = "At a terminal with a display the browser is started (xdg-open); elsewhere the\n"
-               "address is only printed. It carries the login token: treat it like a password.",
+               "address is only printed. It carries the login token: treat it like a password.\n"
+               "With access.jupyter: tunnel it leads through SSH, for as long as this runs.",
     .options = {&option_file},
     .positional_max = 1,
     .run = run,

@@ -119,8 +119,10 @@ static int print_one(struct session *s, const struct server_list *list, const ch
     if (found == 0) {
         cJSON_Delete(json);
         if (err.code == 0) {
+            bool tunnel = strcmp(name, "url") == 0 && list->len > 0 && list->items[0].tunnel;
             err_set(&err, ERRC_NOTFOUND, "there is no %s now", name);
-            err_hint(&err, "berth status says how things are");
+            err_hint(&err, tunnel ? "no port is open: berth open or berth tunnel makes one here"
+                                  : "berth status says how things are");
         }
         return cmd_fail(s->cmd, &err);
     }

@@ -22,8 +22,8 @@ static const char *host_of(const struct endpoint *e) {
 void servers_add_url(const struct session *s, const char *host, int64_t port, struct buf *out) {
     bool bare = strchr(host, ':') != NULL; /* an IPv6 number stands in brackets */
     const char *page = strcmp(spec_jupyter(s->spec)->interface, "notebook") == 0 ? "tree" : "lab";
-    buf_addf(out, "https://%s%s%s:%lld/%s", bare ? "[" : "", host, bare ? "]" : "", (long long)port,
-             page);
+    buf_addf(out, "%s://%s%s%s:%lld/%s", spec_has_tls(s->spec) ? "https" : "http", bare ? "[" : "",
+             host, bare ? "]" : "", (long long)port, page);
 }
 
 static int fill(struct session *s, struct server_view *v, const struct kind *kind,
@@ -35,6 +35,10 @@ static int fill(struct session *s, struct server_view *v, const struct kind *kin
     v->host = host_of(&v->endpoint);
     if (v->host == NULL || s->spec == NULL || !spec_has(s->spec, &section_jupyter))
         return 0;
+    if (spec_has_tunnel(s->spec)) {
+        v->tunnel = true;
+        return 0;
+    }
     _cleanup_buf_ struct buf url = BUF_INIT(BUF_SMALL);
     servers_add_url(s, v->host, spec_jupyter(s->spec)->port, &url);
     v->url = arena_dup(&s->arena, buf_cstr(&url));
@@ -155,6 +159,8 @@ static void add_server(const struct server_view *v, const char *file, bool only,
     buf_addf(out, "\n%s\n", v->address);
     if (v->url != NULL)
         buf_addf(out, "  Jupyter:  %s\n", v->url);
+    if (v->tunnel)
+        buf_adds(out, "  Jupyter:  over SSH only\n");
     buf_addf(out, "  address:  %s\n", v->host);
     if (only)
         buf_addf(out, "  ssh:      berth ssh%s\n", file);
@@ -174,7 +180,7 @@ int servers_outputs(struct session *s, struct buf *out, struct err *err) {
         const struct server_view *v = &list.items[i];
         if (v->host == NULL)
             continue;
-        urls |= v->url != NULL;
+        urls |= v->url != NULL || v->tunnel;
         if (shown == SERVERS_SHOWN_MAX && !s->cmd->out_look.each) {
             more++;
             continue;
@@ -188,8 +194,10 @@ int servers_outputs(struct session *s, struct buf *out, struct err *err) {
     if (!urls)
         return 0;
     bool password = spec_jupyter(s->spec)->password != NULL;
-    buf_addf(out, "\nLog in:   berth open%s   prints the address with its token%s\n", file,
+    buf_addf(out, "\nLog in:   berth open%s   %sprints the address with its token%s\n", file,
+             spec_has_tunnel(s->spec) ? "opens a tunnel and " : "",
              password ? "; or use your password" : "");
-    buf_addf(out, "Trust:    import %s/ca.pem into the browser, once\n", s->project_dir);
+    if (spec_has_tls(s->spec))
+        buf_addf(out, "Trust:    import %s/ca.pem into the browser, once\n", s->project_dir);
     return 0;
 }

@@ -12,6 +12,7 @@ struct server_view {
     struct endpoint endpoint;        /* as observed, else as recorded; zeroed when unknown */
     const char *host;                /* name or number to reach it by, or NULL */
     const char *url;                 /* of Jupyter, without a token; NULL when there is none */
+    bool tunnel;                     /* Jupyter is there, and only a tunnel reaches it */
     const struct live *live;         /* NULL when nothing was observed */
     const struct recorded *recorded; /* NULL when it is not in the state */
 };

@@ -85,6 +85,7 @@ static cJSON *server_json(struct session *s, const struct server_view *v) {
         {"private_address", v->endpoint.private_address},
         {"user", v->endpoint.user},
         {"url", v->url},
+        {"access", v->tunnel ? "tunnel" : NULL},
         {"jupyter", jupyter_of(s, v)},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
@@ -150,6 +151,8 @@ static void show_server(struct session *s, const struct server_view *v, const st
         text_paint(look, paint_of(jupyter), jupyter, out);
         if (v->url != NULL)
             buf_addf(out, "  %s", v->url);
+        else if (v->tunnel)
+            buf_adds(out, "  over SSH: berth open");
         buf_addc(out, '\n');
     }
 }

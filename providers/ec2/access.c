@@ -93,7 +93,7 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
     RECORD *record = node->desired;
     record->name = arena_printf(out->arena, "berth-%s", in->spec->name);
     int rc = add_rules(out->arena, in, &access->ssh, SSH_PORT, "ssh", &record->rules);
-    if (rc == 0 && spec_has(in->spec, &section_jupyter))
+    if (rc == 0 && spec_has(in->spec, &section_jupyter) && !spec_has_tunnel(in->spec))
         rc = add_rules(out->arena, in, &access->jupyter, spec_jupyter(in->spec)->port, "jupyter",
                        &record->rules);
     strmap_sort(&record->rules);

@@ -122,6 +122,8 @@ struct host_kind {
                  const struct apply_ops *ops, struct err *err);
     /* Read from here, beside the probe. */
     int (*read_local)(const struct host_node *node, void *record, enum presence *ret);
+    /* Is this node read by read_local? NULL: always, where there is one. */
+    bool (*is_local)(const struct host_node *node);
 };
 
 extern const struct host_kind *const host_kinds[]; /* ends with NULL */

@@ -110,16 +110,19 @@ static int fill_settings(const struct desire *in, RECORD *r, struct arena *arena
             return rc;
     }
     const char *port = arena_printf(arena, "%lld", (long long)j->port);
+    const char *ip = spec_has_tunnel(in->spec) ? "127.0.0.1" : "0.0.0.0";
     const char *root = quoted(arena, host_path(arena, user, j->root_dir));
-    if (set(arena, r, "ServerApp.ip", "\"0.0.0.0\"") < 0 ||
+    if (set(arena, r, "ServerApp.ip", quoted(arena, ip)) < 0 ||
         set(arena, r, "ServerApp.port", port) < 0 ||
         set(arena, r, "ServerApp.port_retries", "0") < 0 ||
         set(arena, r, "ServerApp.open_browser", "false") < 0 ||
         set(arena, r, "ServerApp.allow_remote_access", "true") < 0 ||
         set(arena, r, "ServerApp.root_dir", root) < 0 ||
-        set(arena, r, "ServerApp.certfile", quoted(arena, HOST_CERT)) < 0 ||
-        set(arena, r, "ServerApp.keyfile", quoted(arena, HOST_KEY)) < 0 ||
         set(arena, r, "PasswordIdentityProvider.allow_password_change", "false") < 0)
+        return -ERRC_NOMEM;
+    if (spec_has_tls(in->spec) &&
+        (set(arena, r, "ServerApp.certfile", quoted(arena, HOST_CERT)) < 0 ||
+         set(arena, r, "ServerApp.keyfile", quoted(arena, HOST_KEY)) < 0))
         return -ERRC_NOMEM;
     strmap_sort(&r->settings);
     return 0;
@@ -173,7 +176,7 @@ static void check_password(const struct desire *in, struct diags *diags) {
 }
 
 static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
-    static const char *const deps[] = {"python.packages", "tls", NULL};
+    const char *const deps[] = {"python.packages", spec_has_tls(in->spec) ? "tls" : NULL, NULL};
     if (spec_has(in->spec, &section_jupyter))
         check_password(in, diags);
     return spec_has(in->spec, &section_jupyter)

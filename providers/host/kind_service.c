@@ -48,7 +48,8 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
 
 static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
     (void)diags;
-    static const char *const deps[] = {"jupyter", "tls", "python.packages", NULL};
+    const char *const deps[] = {"jupyter", "python.packages", spec_has_tls(in->spec) ? "tls" : NULL,
+                                NULL};
     return spec_has(in->spec, &section_jupyter)
                ? host_desire_each(in, out, &host_service_kind, "jupyter.service", deps, fill, NULL)
                : 0;

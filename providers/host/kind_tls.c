@@ -30,7 +30,7 @@ static const struct field fields[] = {
 };
 
 static int ask(const struct spec *spec, struct inputs *inputs) {
-    return spec_has(spec, &section_jupyter)
+    return spec_has(spec, &section_jupyter) && spec_has_tls(spec)
                ? inputs_ask(inputs, INPUT_LOCAL, "ca.pem", "jupyter.tls", false)
                : 0;
 }
@@ -54,7 +54,7 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
 static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
     (void)diags;
     static const char *const deps[] = {"host_key", NULL};
-    return spec_has(in->spec, &section_jupyter)
+    return spec_has(in->spec, &section_jupyter) && spec_has_tls(in->spec)
                ? host_desire_each(in, out, &host_tls_kind, "tls", deps, fill, NULL)
                : 0;
 }

@@ -245,11 +245,16 @@ static void *read_local(void *arg) {
     return NULL;
 }
 
+static bool is_local(const struct target *t, size_t i) {
+    const struct host_kind *kind = host_kind_of(t->kinds[i]);
+    return kind->read_local != NULL && (kind->is_local == NULL || kind->is_local(&t->nodes[i]));
+}
+
 /* What is asked from here starts at the same time as the connection. */
 static void start_local(struct target *t) {
     t->local_index = SIZE_MAX;
     for (size_t i = 0; i < t->len; i++)
-        if (host_kind_of(t->kinds[i])->read_local != NULL)
+        if (is_local(t, i))
             t->local_index = i;
     if (t->local_index == SIZE_MAX)
         return;

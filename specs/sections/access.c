@@ -6,7 +6,11 @@
 
 #define CIDR_PATTERN "^(my-ip|[0-9a-fA-F.:]+/[0-9]{1,3})$"
 
-static const char *const later_jupyter[] = {"tunnel", NULL};
+#define JUPYTER_PATTERN "^(tunnel|my-ip|[0-9a-fA-F.:]+/[0-9]{1,3})$"
+
+static const char *check_tunnel_or_cidr(struct str s) {
+    return str_eqc(s, "tunnel") ? NULL : check_cidr_or_my_ip(s);
+}
 
 #define DESCRIPTION_ROW                                                                            \
     {                                                                                              \
@@ -28,13 +32,12 @@ static const struct field ssh_fields[] = {
 
 static const struct field jupyter_fields[] = {
     {.name = "cidr",
-     .doc = "my-ip, or a CIDR block.",
+     .doc = "my-ip, a CIDR block, or tunnel.",
      .type = FIELD_STR,
      .flags = FIELD_REQUIRED,
      .offset = offsetof(struct access_item, cidr),
-     .later = later_jupyter,
-     .check = check_cidr_or_my_ip,
-     .pattern = CIDR_PATTERN},
+     .check = check_tunnel_or_cidr,
+     .pattern = JUPYTER_PATTERN},
     DESCRIPTION_ROW,
     FIELD_END,
 };
@@ -50,7 +53,9 @@ static const struct field access_fields[] = {
      .sub_size = sizeof(struct access_item),
      .def = "my-ip"},
     {.name = "jupyter",
-     .doc = "Who may reach Jupyter: my-ip, a CIDR block, or a list of them.",
+     .doc =
+         "Who may reach Jupyter: my-ip, a CIDR block, a list of them; or tunnel: no port is open, "
+         "berth open and berth tunnel carry it over SSH.",
      .type = FIELD_RECORDS,
      .flags = FIELD_ONE_OR_MANY | FIELD_SHORT,
      .offset = offsetof(struct access_section, jupyter),
@@ -85,12 +90,24 @@ static void check_list(struct tree *tree, const char *what, struct diags *diags)
     }
 }
 
+static bool names_tunnel(const struct access_section *access) {
+    const struct access_item *items = access->jupyter.items;
+    for (size_t i = 0; i < access->jupyter.len; i++)
+        if (cstr_eq(items[i].cidr, "tunnel"))
+            return true;
+    return false;
+}
+
 static void check_access(const struct spec *spec, const void *record, struct tree *tree,
                          struct diags *diags) {
     (void)spec;
-    (void)record;
+    const struct access_section *access = record;
+    const struct tree *jupyter = tree_get(tree, "jupyter");
     check_list(tree, "ssh", diags);
     check_list(tree, "jupyter", diags);
+    if (jupyter != NULL && access->jupyter.len > 1 && names_tunnel(access))
+        diag_add(diags, jupyter->mark, "write `jupyter: tunnel` alone, or only addresses",
+                 "`tunnel` means that no address may come in");
 }
 
 const struct section section_access = {
@@ -100,6 +117,8 @@ const struct section section_access = {
     .size = sizeof(struct access_section),
     .check = check_access,
 };
+
+bool spec_has_tunnel(const struct spec *spec) { return names_tunnel(spec_access(spec)); }
 
 const struct access_section *spec_access(const struct spec *spec) {
     return spec_record(spec, &section_access);

@@ -4,8 +4,8 @@
 #include <stdio.h>
 
 static const char *const interfaces[] = {"lab", "notebook", NULL};
-static const char *const tls[] = {"self-signed", NULL};
-static const char *const later_tls[] = {"none", "{}", NULL};
+static const char *const tls[] = {"self-signed", "none", NULL};
+static const char *const later_tls[] = {"{}", NULL};
 
 static const struct field jupyter_fields[] = {
     {.name = "interface",
@@ -29,7 +29,8 @@ static const struct field jupyter_fields[] = {
      .pattern = "^(~|~/.*|/.*)$",
      .def = "~"},
     {.name = "tls",
-     .doc = "self-signed: a certificate by a project CA that you trust once.",
+     .doc = "self-signed: a certificate by a project CA that you trust once; or none, with "
+            "access.jupyter: tunnel.",
      .type = FIELD_STR,
      .offset = offsetof(struct jupyter_section, tls),
      .choices = tls,
@@ -71,8 +72,11 @@ static const struct {
 
 static void check_jupyter(const struct spec *spec, const void *record, struct tree *tree,
                           struct diags *diags) {
-    (void)spec;
-    (void)record;
+    const struct jupyter_section *jupyter = record;
+    const struct tree *cert = tree_get(tree, "tls");
+    if (cert != NULL && cstr_eq(jupyter->tls, "none") && !spec_has_tunnel(spec))
+        diag_add(diags, cert->mark, "write `access: { jupyter: tunnel }`, or take self-signed",
+                 "without TLS, the token would travel open to all in between");
     struct tree *settings = tree_get(tree, "settings");
     for (size_t i = 0; settings != NULL && settings->type == TREE_MAP && i < settings->len; i++) {
         if (settings->items[i]->type != TREE_MAP)
@@ -97,6 +101,8 @@ const struct section section_jupyter = {
     .size = sizeof(struct jupyter_section),
     .check = check_jupyter,
 };
+
+bool spec_has_tls(const struct spec *spec) { return !cstr_eq(spec_jupyter(spec)->tls, "none"); }
 
 const struct jupyter_section *spec_jupyter(const struct spec *spec) {
     return spec_record(spec, &section_jupyter);

@@ -52,7 +52,7 @@ struct access_item {
 
 struct access_section { /* lists of struct access_item */
     struct reclist ssh;
-    struct reclist jupyter;
+    struct reclist jupyter; /* or "tunnel" alone */
 };
 
 struct python_section {
@@ -79,7 +79,7 @@ struct jupyter_section {
     const char *interface; /* "lab" or "notebook" */
     int64_t port;
     const char *root_dir;
-    const char *tls;      /* "self-signed" */
+    const char *tls;      /* "self-signed" or "none" */
     const char *password; /* secret reference "env:NAME" or "file:PATH"; NULL: a token is made */
     const char *settings; /* canonical JSON object, NULL when none */
 };
@@ -94,7 +94,9 @@ const struct server_section *spec_server(const struct spec *spec);
 bool spec_has_data(const struct spec *spec); /* server.data was written */
 const struct key_pair_section *spec_key_pair(const struct spec *spec);
 const struct access_section *spec_access(const struct spec *spec);
+bool spec_has_tunnel(const struct spec *spec); /* access.jupyter is `tunnel` */
 const struct packages_section *spec_packages(const struct spec *spec);
 bool spec_has_python(const struct spec *spec); /* packages.python was written */
 const struct reclist *spec_files(const struct spec *spec);
 const struct jupyter_section *spec_jupyter(const struct spec *spec);
+bool spec_has_tls(const struct spec *spec); /* jupyter.tls is not `none` */

@@ -274,8 +274,9 @@ def run_in_browser(url, ca, token):
     with Browser(ca) as driver:
         driver.set_script_timeout(60)
         driver.get(url)
-        for _ in range(300):
-            if "JupyterLab" in driver.title:
+        started = "return document.querySelector('#jp-main-dock-panel .lm-TabBar-tab') !== null"
+        for _ in range(600):  # the page may load itself anew until it stands
+            if driver.execute_script(started):
                 break
             time.sleep(0.1)
         check("JupyterLab" in driver.title, "JupyterLab's page opens", driver.title)
@@ -283,8 +284,87 @@ def run_in_browser(url, ca, token):
         check(said.strip() == "42", "a kernel answers by a web socket", said)
 
 
+def node_of(project, address):
+    return next(n for n in project.state()["nodes"] if n["address"] == address)
+
+
+def server_id(project):
+    return node_of(project, "server[0]")["id"]
+
+
+def aws_rules(project):
+    """The open ports of the project's group, as its state has them."""
+    return node_of(project, "access")["attributes"]["rules"]
+
+
+def check_open(project, scheme, ca):
+    """berth open stays, and leads to a logged-in page."""
+    opened = Running(project, "open")
+    url = opened.wait_for("?token=").split()[0]
+    check(url.startswith(f"{scheme}://127.0.0.1:"), "an address here", url)
+    base, token = url.split("/lab?token=")
+    check("version" in fetch(f"{base}/api", ca), "Jupyter answers there")
+    said = opened.wait_for("until Ctrl-C", "stderr")
+    check(("ca.pem" in said) == (scheme == "https"), "what to trust", said)
+    run_in_browser(url, ca, token)
+    opened.interrupt()
+
+
+def check_modes(project):
+    """access.jupyter: tunnel, then without TLS as well, and all the way back."""
+    address = project.json("output")["servers"][0]["address"]
+    ca = next(project.dir.glob(".berth/*/ca.pem"))
+    server = server_id(project)
+    step("access.jupyter: tunnel: no port is open any more")
+    project.write_spec(SPEC + "access: { jupyter: tunnel }\n")
+    plan = project.plan()
+    check("access" in plan and "server[0].jupyter" in plan and "server[0]" not in plan,
+          "the group and Jupyter change, the server does not", plan)
+    applied = project.apply().stdout
+    check("over SSH only" in applied and "https://" not in applied, "no URL is promised", applied)
+    check(project.plan() == {}, "applied")
+    check([r for r in aws_rules(project) if "8888" in r] == [], "the group", aws_rules(project))
+    with socket.socket() as s:
+        s.settimeout(3)
+        check(s.connect_ex((address, 8888)) != 0, "Jupyter listens on the server's loopback alone")
+    status = project.json("status")["servers"][0]
+    check(status["jupyter"] == "answering" and status["access"] == "tunnel" and "url" not in status,
+          "status looks through SSH", status)
+    check("berth open" in project.run("output", "url", check_code=1).stderr, "output url says how")
+    check_open(project, "https", ca)
+    project.ssh("sudo systemctl stop berth-jupyter")
+    plan = project.plan()
+    check({"server[0].jupyter.service", "server[0].jupyter.health"} <= set(plan),
+          "a stopped Jupyter shows", plan)
+    project.apply()
+
+    step("jupyter.tls: none, with tunnel only")
+    for access in ("", "access: { jupyter: my-ip }\n"):
+        project.write_spec(SPEC.replace("root_dir: ~/", "root_dir: ~/, tls: none") + access)
+        result = project.run("plan", check_code=1)
+        check("travel open" in result.stderr, "it is refused", result.stderr)
+    project.write_spec(SPEC.replace("root_dir: ~/", "root_dir: ~/, tls: none") +
+                       "access: { jupyter: tunnel }\n")
+    plan = project.plan()
+    check(plan["server[0].tls"]["action"] == "destroy", "the certificate goes", plan)
+    project.apply()
+    check(project.plan() == {}, "applied")
+    check(project.json("status")["servers"][0]["jupyter"] == "answering", "it answers")
+    check(project.ssh("ls /etc/berth/tls; true").stdout.strip() == "", "no key is left there")
+    check_open(project, "http", None)
+
+    step("and back: a port is open, with TLS")
+    project.write_spec(SPEC)
+    project.apply()
+    check(project.plan() == {}, "applied")
+    check("version" in fetch(f"https://{address}:8888/api", ca), "the same authority as before")
+    check(server_id(project) == server,
+          "the same server throughout")
+
+
 with Project(berth, SPEC) as project:
     project.apply()
     check_logs(project)
     check_tunnel(project)
+    check_modes(project)
 print("1 passed, 0 failed")
