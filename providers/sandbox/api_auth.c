@@ -82,7 +82,7 @@ int api_authenticate(struct sandbox *s, const struct http_request *r, char servi
         n++;
     }
     time_t when = parse_date(http_header(r, "x-amz-date"));
-    time_t now = time(NULL);
+    time_t now = time(NULL) + atomic_load(&s->skew_s);
     if (when < now - CLOCK_SLACK_S || when > now + CLOCK_SLACK_S)
         return api_fail(e, "RequestExpired", "the request's date is not this time's");
     const struct sign_input in = {.method = r->method,

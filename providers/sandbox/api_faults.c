@@ -24,6 +24,7 @@ static const struct kind {
     {"hide", AFTER, NULL, NULL, 0},
     {"capacity", ASKED, NULL, NULL, 0},
     {"slow", ASKED, NULL, NULL, 0},
+    {"skew", ASKED, NULL, NULL, 0},
     {"fail", ASKED, "Server.InternalError", "Server.InternalError: Internal error on launch", 0},
 };
 
@@ -64,6 +65,14 @@ static bool happens(cJSON *fault, const char *action, const cJSON *form) {
 
 static cJSON *faults_of(struct sandbox *s) { return world_list(s, "faults"); }
 
+void faults_begin(struct sandbox *s) {
+    const cJSON *fault;
+    double skew_s = 0;
+    cJSON_ArrayForEach(fault, faults_of(s)) if (strcmp(text_of(fault, "kind"), "skew") == 0)
+        skew_s += number_of(fault, "seconds");
+    atomic_store(&s->skew_s, (int)skew_s);
+}
+
 int faults_request(struct sandbox *s, const struct http_request *r, struct buf *out) {
     struct err ignored;
     if (strcmp(r->method, "GET") == 0) {
@@ -83,6 +92,7 @@ int faults_request(struct sandbox *s, const struct http_request *r, struct buf *
     }
     cJSON_DeleteItemFromObject(s->world, "faults");
     cJSON_AddItemToObject(s->world, "faults", faults);
+    faults_begin(s);
     world_save(s, &ignored);
     buf_adds(out, "{}");
     return 200;

@@ -40,11 +40,13 @@ static void *connection_thread(void *arg) {
         http_free(&request);
         if (status == 0) /* a fault that was asked for: the answer is lost */
             break;
-        if (http_write(c.fd, status, type, buf_str(&body), request.last) < 0 || request.last)
+        if (http_write(c.fd, status, time(NULL) + atomic_load(&c.s->skew_s), type, buf_str(&body),
+                       request.last) < 0 ||
+            request.last)
             break;
     }
     if (rc < 0)
-        http_write(c.fd, -rc, "text/plain", STR(""), true);
+        http_write(c.fd, -rc, time(NULL), "text/plain", STR(""), true);
     http_free(&request);
     close(c.fd);
     atomic_fetch_sub(&c.s->connections, 1);
@@ -253,6 +255,8 @@ static int begin(struct sandbox *s, int *ready_fd, struct err *err) {
         rc = base_ensure(&s->paths, tell, ready_fd, &s->base_fd, err);
     if (rc == 0)
         rc = world_load(s, err);
+    if (rc == 0)
+        faults_begin(s);
     if (rc == 0)
         rc = world_take_subnet(s, err);
     if (rc == 0)

@@ -133,11 +133,16 @@ struct str http_header(const struct http_request *r, const char *name) {
     return (struct str){NULL, 0};
 }
 
-int http_write(int fd, int status, const char *type, struct str body, bool last) {
+int http_write(int fd, int status, time_t date, const char *type, struct str body, bool last) {
     _cleanup_buf_ struct buf out = BUF_INIT(BUF_LARGE);
+    char when[40] = "";
+    struct tm tm;
+    if (gmtime_r(&date, &tm) != NULL)
+        strftime(when, sizeof when, "%a, %d %b %Y %H:%M:%S GMT", &tm); /* RFC 9110, 5.6.7 */
     buf_addf(&out,
-             "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nServer: berth\r\n%s\r\n",
-             status, status < 300 ? "OK" : "Error", type, body.len,
+             "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nDate: %s\r\n"
+             "Server: berth\r\n%s\r\n",
+             status, status < 300 ? "OK" : "Error", type, body.len, when,
              last ? "Connection: close\r\n" : "");
     buf_addstr(&out, body);
     size_t sent = 0;

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/types.h>
+#include <time.h>
 
 enum {
     PATH_SIZE = 1024,
@@ -66,7 +67,7 @@ struct http_request {
 int http_read(int fd, struct http_request *ret);
 void http_free(struct http_request *request);
 struct str http_header(const struct http_request *request, const char *name); /* ptr NULL: absent */
-int http_write(int fd, int status, const char *type, struct str body, bool last);
+int http_write(int fd, int status, time_t date, const char *type, struct str body, bool last);
 
 /* Decodes application/x-www-form-urlencoded into a JSON object of strings. NULL when malformed or
  * of too many parts. */
@@ -82,7 +83,8 @@ struct sandbox {
     int lock_fd, subnet_fd, base_fd;
     int listen_fd;
     atomic_int connections;
-    bool ending; /* nothing new is begun */
+    atomic_int skew_s; /* that its clock goes wrong by, as a test wants it */
+    bool ending;       /* nothing new is begun */
     struct proxy *proxies;
     char cgroup[PATH_SIZE];
 };
@@ -329,6 +331,8 @@ void profile_xml(struct buf *out, const cJSON *instance);
 
 /* POST puts a list in the place of the one before, GET shows it. HTTP status. */
 int faults_request(struct sandbox *s, const struct http_request *r, struct buf *out);
+/* Those of a world that was loaded. */
+void faults_begin(struct sandbox *s);
 /* What comes instead of the action: -1 with *e set. A dry run meets only what forbids it. */
 int faults_before(struct sandbox *s, const char *action, const cJSON *form, bool dry,
                   struct api_error *e);

@@ -1,6 +1,7 @@
 """The faults that a test can have of the sandbox's endpoint, with boto3 as who meets them.
 Usage: sandbox_faults_test.py BERTH"""
 
+import email.utils
 import json
 import re
 import sys
@@ -74,6 +75,18 @@ def permissions(w):
     answer = refused("DryRunOperation", w.ec2.allocate_address, DryRun=True)
     check(answer["ResponseMetadata"]["HTTPStatusCode"] == 412, "status 412", answer)
     check(w.ec2.describe_addresses()["Addresses"] == [], "a dry run does nothing")
+
+
+def clocks(w):
+    step("a clock that is an hour ahead: the date says so, and who goes by it is heard")
+    w.faults({"kind": "skew", "seconds": 3600})
+    answer = refused("RequestExpired", w.ec2.describe_instances)["ResponseMetadata"]["HTTPHeaders"]
+    ahead = email.utils.parsedate_to_datetime(answer["date"]).timestamp() - time.time()
+    check(3500 < ahead < 3700, "its Date", answer)
+    w.faults()
+    answer = w.ec2.describe_instances()["ResponseMetadata"]["HTTPHeaders"]
+    check(abs(email.utils.parsedate_to_datetime(answer["date"]).timestamp() - time.time()) < 60, "right",
+          answer)
 
 
 def lost_answers(w):
@@ -181,6 +194,7 @@ with Project(sys.argv[1], "") as project:
     world.start()
     asking(world)
     permissions(world)
+    clocks(world)
     lost_answers(world)
     transitions(world, capacity(world))
     not_seen_yet(world, make_key(project)[1])
