@@ -24,9 +24,8 @@ static const struct {
 };
 
 static const char *const verdicts[] = {
-    [PERMISSION_ALLOWED] = "allowed",
-    [PERMISSION_DENIED] = "denied",
-    [PERMISSION_UNTRIED] = "untried",
+    [PERMISSION_ALLOWED] = "allowed",   [PERMISSION_DENIED] = "denied",
+    [PERMISSION_OPTIONAL] = "optional", [PERMISSION_UNTRIED] = "untried",
     [PERMISSION_UNCLEAR] = "unclear",
 };
 
@@ -165,7 +164,7 @@ static void show_verdict(const struct ec2_checkup *c, enum permission_verdict ve
 static void show_permissions(const struct ec2_checkup *c, bool all, const struct look *look,
                              struct buf *out) {
     size_t denied = count(c, PERMISSION_DENIED), unclear = count(c, PERMISSION_UNCLEAR);
-    size_t untried = count(c, PERMISSION_UNTRIED);
+    size_t untried = count(c, PERMISSION_UNTRIED), optional = count(c, PERMISSION_OPTIONAL);
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
     if (c->permissions_len == 0)
         return;
@@ -176,13 +175,16 @@ static void show_permissions(const struct ec2_checkup *c, bool all, const struct
                  c->permissions_len);
     if (unclear > 0)
         buf_addf(&text, ", %zu unclear", unclear);
+    if (optional > 0)
+        buf_addf(&text, ", %zu can be done without", optional);
     if (untried > 0)
         buf_addf(&text, ", %zu cannot be tried yet", untried);
-    say(denied > 0    ? STANDING_BAD
-        : unclear > 0 ? STANDING_NOTE
-                      : STANDING_OK,
+    say(denied > 0               ? STANDING_BAD
+        : unclear + optional > 0 ? STANDING_NOTE
+                                 : STANDING_OK,
         "permissions", buf_cstr(&text), look, out);
     show_verdict(c, PERMISSION_DENIED, look, out);
+    show_verdict(c, PERMISSION_OPTIONAL, look, out);
     show_verdict(c, PERMISSION_UNCLEAR, look, out);
     if (all) {
         show_verdict(c, PERMISSION_UNTRIED, look, out);

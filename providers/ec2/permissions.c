@@ -92,7 +92,8 @@ static void ask_ec2(struct checkup *c, const struct permission_row *row, const c
 
 /* ---- Judging what AWS says */
 
-static void judge(struct checkup *c, struct permission *p, const struct aws_call *call) {
+static void judge(struct checkup *c, const struct permission_row *row, struct permission *p,
+                  const struct aws_call *call) {
     static const char *const denials[] = {"UnauthorizedOperation", "AccessDenied",
                                           "AccessDeniedException", NULL};
     p->verdict = PERMISSION_ALLOWED;
@@ -100,7 +101,8 @@ static void judge(struct checkup *c, struct permission *p, const struct aws_call
         return;
     for (size_t i = 0; denials[i] != NULL; i++)
         if (ec2_is(&call->err, denials[i])) {
-            p->verdict = PERMISSION_DENIED;
+            p->verdict = row->part == PART_PRICES ? PERMISSION_OPTIONAL : PERMISSION_DENIED;
+            p->said = row->part == PART_PRICES ? "denied: prices stay unknown" : NULL;
             return;
         }
     p->verdict = PERMISSION_UNCLEAR;
@@ -142,7 +144,7 @@ static int try_batch(struct checkup *c, struct trial *trials, size_t n, struct e
     if (aws_call_many(c->client, calls, n, &ignored) < 0)
         ignored.code = 0; /* each has its own */
     for (size_t i = 0; i < n; i++) {
-        judge(c, trials[i].permission, &calls[i]);
+        judge(c, trials[i].row, trials[i].permission, &calls[i]);
         if (calls[i].rc < 0 && calls[i].err.code == ERRC_CANCELLED) {
             *err = calls[i].err;
             rc = -ERRC_CANCELLED;

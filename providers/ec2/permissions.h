@@ -11,8 +11,9 @@ struct cJSON;
 enum permission_verdict {
     PERMISSION_ALLOWED,
     PERMISSION_DENIED,
-    PERMISSION_UNTRIED, /* nothing is there yet that it could be tried on */
-    PERMISSION_UNCLEAR, /* AWS said something else */
+    PERMISSION_OPTIONAL, /* denied, and berth does without */
+    PERMISSION_UNTRIED,  /* nothing is there yet that it could be tried on */
+    PERMISSION_UNCLEAR,  /* AWS said something else */
 };
 
 struct permission {
