@@ -11,7 +11,7 @@
 #include <time.h>
 
 /* In a pipe, notes of one change come at most every NOTE_EVERY_S, unless -v. */
-enum { SHOWN_MAX = 8, NOTE_SIZE = 160, TICK_MS = 200, NOTE_EVERY_S = 2 };
+enum { SHOWN_MAX = 8, JOINED_MAX = 8, NOTE_SIZE = 160, TICK_MS = 200, NOTE_EVERY_S = 2 };
 
 struct running {
     const struct change *change;
@@ -20,11 +20,10 @@ struct running {
     char note[NOTE_SIZE];
 };
 
-/* What like changes say alike is one line: it is said when something else is, or at the next tick,
- * with all that said it by then. */
+/* What like changes say alike is one line: it waits for the next tick, and is said with all that
+ * said it by then. */
 struct joined {
     struct groups addresses;
-    size_t len; /* changes; 0: nothing waits */
     enum progress_event event;
     const char *word; /* "created" */
     char text[NOTE_SIZE];
@@ -37,7 +36,8 @@ struct progress_view {
     int said; /* what of *cancel the user was told */
     struct running *running;
     size_t len, cap;
-    struct joined joined;
+    struct joined joined[JOINED_MAX]; /* in the order of their first */
+    size_t joined_len;
     size_t drawn; /* live lines on the screen now */
     bool ending;
     pthread_mutex_t mutex; /* all of the above */
@@ -147,9 +147,8 @@ static void flush(struct progress_view *v, const struct buf *out) {
     fflush(v->cmd->err);
 }
 
-static void add_joined_line(const struct progress_view *v, const char *address, struct buf *out) {
-    const struct look *look = &v->cmd->err_look;
-    const struct joined *j = &v->joined;
+static void add_joined_line(const struct joined *j, const struct look *look, const char *address,
+                            struct buf *out) {
     buf_addf(out, "%s: ", address);
     if (j->event == PROGRESS_DONE || j->event == PROGRESS_FAILED)
         text_paint(look, j->event == PROGRESS_DONE ? PAINT_GREEN : PAINT_RED, j->word, out);
@@ -165,14 +164,16 @@ static void add_joined_line(const struct progress_view *v, const char *address, 
 }
 
 static void add_joined(struct progress_view *v, struct buf *out) {
-    struct groups *groups = &v->joined.addresses;
-    for (size_t i = 0; i < groups->len; i++) {
-        _cleanup_buf_ struct buf address = BUF_INIT(BUF_SMALL);
-        group_label(&groups->items[i], &v->cmd->err_look, &address);
-        add_joined_line(v, buf_cstr(&address), out);
+    for (size_t k = 0; k < v->joined_len; k++) {
+        struct groups *groups = &v->joined[k].addresses;
+        for (size_t i = 0; i < groups->len; i++) {
+            _cleanup_buf_ struct buf address = BUF_INIT(BUF_SMALL);
+            group_label(&groups->items[i], &v->cmd->err_look, &address);
+            add_joined_line(&v->joined[k], &v->cmd->err_look, buf_cstr(&address), out);
+        }
+        groups_free(groups);
     }
-    groups_free(groups);
-    v->joined.len = 0;
+    v->joined_len = 0;
 }
 
 /* Under the mutex: what waits and `line` stay, the live lines move below them. */
@@ -189,22 +190,29 @@ static void say(struct progress_view *v, const struct buf *line) {
 
 static const struct buf nothing = BUF_INIT(BUF_SMALL);
 
-/* One more says this. Nothing is held back from who wants each (-v). */
+/* One more says this. Lines keep the order in which the first of each came, so that nothing is done
+ * before it is begun. */
 static void join(struct progress_view *v, const struct change *c, enum progress_event event,
                  const char *word, struct str text, double seconds) {
-    struct joined *j = &v->joined;
     char note[NOTE_SIZE];
+    size_t k = 0;
     snprintf(note, sizeof note, "%.*s", STR_FMT(text));
-    bool same =
-        j->len > 0 && j->event == event && strcmp(j->word, word) == 0 && strcmp(j->text, note) == 0;
-    if (j->len > 0 && (!same || v->cmd->err_look.each))
+    while (k < v->joined_len &&
+           (v->joined[k].event != event || strcmp(v->joined[k].word, word) != 0 ||
+            strcmp(v->joined[k].text, note) != 0))
+        k++;
+    if (k == JOINED_MAX) {
         say(v, &nothing);
-    j->event = event;
-    j->word = word;
-    j->seconds = j->len > 0 && j->seconds > seconds ? j->seconds : seconds;
-    memcpy(j->text, note, sizeof note);
-    if (groups_add(&j->addresses, c->address, 0, STR("")) == 0)
-        j->len++;
+        k = 0;
+    }
+    struct joined *j = &v->joined[k];
+    if (k == v->joined_len) {
+        *j = (struct joined){.event = event, .word = word};
+        memcpy(j->text, note, sizeof note);
+        v->joined_len++;
+    }
+    j->seconds = j->seconds > seconds ? j->seconds : seconds;
+    (void)groups_add(&j->addresses, c->address, 0, STR("")); /* without memory it is not said */
 }
 
 static void say_cancelled(struct progress_view *v) {
@@ -230,7 +238,7 @@ static void *tick(void *arg) {
         if (pthread_cond_timedwait(&v->end, &v->mutex, &until) != ETIMEDOUT)
             continue;
         say_cancelled(v);
-        if (v->joined.len > 0 || (v->cmd->err_look.tty && v->len > 0))
+        if (v->joined_len > 0 || (v->cmd->err_look.tty && v->len > 0))
             say(v, &nothing);
     }
     pthread_mutex_unlock(&v->mutex);
@@ -330,7 +338,7 @@ static void report(void *ctx, enum progress_event event, const struct change *ch
     pthread_mutex_lock(&v->mutex);
     say_cancelled(v);
     take(v, event, change, str_of(text), seconds);
-    if (v->joined.len > 0 && v->cmd->err_look.each)
+    if (v->joined_len > 0 && v->cmd->err_look.each)
         say(v, &nothing);
     pthread_mutex_unlock(&v->mutex);
 }

@@ -59,7 +59,10 @@ void sim_run_end(struct sim_run *run) {
 
 int sim_run_plan(struct sim_run *ret, struct sim *sim, const char *dir, const struct sim_wish *wish,
                  bool destroy, struct err *err) {
-    const struct plan_options options = {.destroy = destroy};
+    struct plan_options options = {0};
+    if (wish->options != NULL)
+        options = *wish->options;
+    options.destroy = destroy;
     *ret = (struct sim_run){.sim = sim};
     struct sim_run *r = ret;
     snprintf(r->dir, sizeof r->dir, "%s", dir);
@@ -116,7 +119,7 @@ size_t sim_changes(struct sim *sim, const char *dir, const struct sim_wish *wish
         fprintf(stderr, "%s\n", err.msg);
         return SIZE_MAX;
     }
-    size_t n = run.plan.len - run.plan.counts[ACTION_NOOP];
+    size_t n = run.plan.len - run.plan.counts[ACTION_NOOP] - run.plan.counts[ACTION_KEEP];
     sim_run_end(&run);
     return n;
 }

@@ -20,6 +20,7 @@ struct sim_run {
 struct sim_wish {
     void (*fill)(struct nodes *nodes, void *ctx);
     void *ctx;
+    const struct plan_options *options; /* or NULL */
 };
 
 /* A folder of its own under /tmp, for as many runs as one likes. */

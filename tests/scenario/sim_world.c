@@ -170,8 +170,12 @@ static int update(struct sim *sim, struct change *c, const struct apply_ops *ops
     } else {
         const struct sim_record *now = load(thing, c->kind, arena);
         bool moves = c->action == ACTION_STOP_UPDATE_START;
+        bool starts = cstr_eq(now->power, "stopped") && cstr_eq(r->power, "running");
+        bool stops = cstr_eq(r->power, "stopped");
         r->made_id = now->made_id;
-        r->address = moves ? arena_printf(arena, "10.0.1.%zu", ++sim->next_id) : now->address;
+        r->address = stops             ? NULL
+                     : moves || starts ? arena_printf(arena, "10.0.1.%zu", ++sim->next_id)
+                                       : now->address;
         store(thing, c->kind, r);
         note_call(sim, moves ? "restart" : "update", c->address);
     }

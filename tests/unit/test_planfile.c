@@ -24,7 +24,8 @@ static int plan(struct sim *sim, const char *dir, size_t groups, const char *out
     struct wish wish = {groups};
     struct sim_run run;
     struct planfile file = {0};
-    assert_int_equal(sim_run_plan(&run, sim, dir, &(struct sim_wish){fill, &wish}, false, err), 0);
+    assert_int_equal(
+        sim_run_plan(&run, sim, dir, &(struct sim_wish){fill, &wish, NULL}, false, err), 0);
     run.plan.state_sha256[0] = 'x'; /* without a state each run has a lineage of its own */
     const struct plan_options options = {0};
     int rc = out == NULL ? 0 : planfile_write(out, &run.plan, &options, "berth.yaml", err);

@@ -34,6 +34,7 @@ struct wants {
     unsigned group_of[BOXES];
     unsigned rules[GROUPS], type[BOXES], count[BOXES], size[BOXES], tags[BOXES];
     unsigned setting[BOXES][PARTS];
+    bool disk[BOXES], keep[BOXES];
     bool reversed; /* the order in which nodes are declared */
 };
 
@@ -52,12 +53,22 @@ static struct wants make_wants(uint64_t *seed) {
         w.count[b] = below(seed, 3);
         w.size[b] = below(seed, 6) == 0 ? 20 : 10;
         w.tags[b] = below(seed, 3);
+        w.disk[b] = w.keep[b] = false; /* only where a test speaks of them */
         for (unsigned p = 0; p < PARTS; p++) {
             w.part[b][p] = below(seed, 3) > 0;
             w.setting[b][p] = below(seed, 3);
         }
     }
     return w;
+}
+
+static void fill_disk(struct nodes *nodes, const struct wants *w, unsigned b) {
+    char address[24], box[24], json[64];
+    snprintf(address, sizeof address, "disk[%u]", b);
+    snprintf(box, sizeof box, "box[%u]", b);
+    snprintf(json, sizeof json, "{\"on\":%s,\"size_gib\":10}", w->keep[b] ? "true" : "false");
+    sim_want(nodes, &sim_disk_kind, address, NULL,
+             (const char *const[]){w->box[b] ? box : NULL, NULL}, json);
 }
 
 static void fill_box(struct nodes *nodes, const struct wants *w, unsigned b) {
@@ -101,6 +112,8 @@ static void fill(struct nodes *nodes, void *ctx) {
         unsigned b = w->reversed ? BOXES - 1 - i : i;
         if (w->box[b])
             fill_box(nodes, w, b);
+        if (w->disk[b])
+            fill_disk(nodes, w, b);
     }
     for (unsigned i = 0; w->reversed && i < GROUPS; i++)
         if (w->group[i])
@@ -112,7 +125,7 @@ static size_t wanted(const struct wants *w) {
     for (unsigned g = 0; g < GROUPS; g++)
         n += w->group[g];
     for (unsigned b = 0; b < BOXES; b++) {
-        n += w->box[b];
+        n += w->box[b] + w->disk[b];
         for (unsigned p = 0; p < PARTS; p++)
             n += w->box[b] && w->part[b][p];
     }
@@ -159,7 +172,7 @@ static void test_apply_then_plan_is_empty(void **state) {
         sim_dir_make(dir);
         for (int change = 0; change < 4; change++) {
             struct wants w = make_wants(&seed);
-            const struct sim_wish wish = {fill, &w};
+            const struct sim_wish wish = {fill, &w, NULL};
             converge(sim, dir, &wish);
             assert_converged(sim, dir, &wish, &w);
             sim_calm(sim);
@@ -195,7 +208,7 @@ static void test_order_of_input_does_not_matter(void **state) {
         struct err err = {0};
         sim_dir_make(dir);
         struct wants w = make_wants(&seed);
-        struct sim_wish wish = {fill, &w};
+        struct sim_wish wish = {fill, &w, NULL};
         sim_apply(sim, dir, &wish, false);
         w = make_wants(&seed);
         meddle(sim, &seed);
@@ -225,7 +238,7 @@ static void test_steps_respect_dependencies(void **state) {
         sim->delay_us = below(&seed, 2) * 200;
         for (int change = 0; change < 3; change++) {
             struct wants w = make_wants(&seed);
-            const struct sim_wish wish = {fill, &w};
+            const struct sim_wish wish = {fill, &w, NULL};
             assert_int_equal(sim_apply(sim, dir, &wish, false), 0);
             for (size_t i = 0; i < sim->calls_len; i++) {
                 const char *box = sim->calls[i].address;
@@ -252,8 +265,8 @@ static void kill_everywhere(const struct wants *first, const struct wants *then)
         struct sim *sim = sim_new();
         char dir[64];
         sim_dir_make(dir);
-        const struct sim_wish before = {fill, (void *)first};
-        const struct sim_wish after = {then == NULL ? NULL : fill, (void *)then};
+        const struct sim_wish before = {fill, (void *)first, NULL};
+        const struct sim_wish after = {then == NULL ? NULL : fill, (void *)then, NULL};
         if (first != NULL)
             assert_int_equal(sim_apply(sim, dir, &before, false), 0);
         sim_calm(sim);
@@ -294,10 +307,10 @@ static void test_lost_state(void **state) {
         sim_dir_make(dir);
         sim_dir_make(other);
         struct wants w = make_wants(&seed);
-        const struct sim_wish wish = {fill, &w};
+        const struct sim_wish wish = {fill, &w, NULL};
         assert_int_equal(sim_apply(sim, dir, &wish, false), 0);
         struct wants then = make_wants(&seed);
-        const struct sim_wish after = {fill, &then};
+        const struct sim_wish after = {fill, &then, NULL};
         assert_int_equal(sim_apply(sim, other, &after, false), 0);
         assert_int_equal(sim_changes(sim, other, &after), 0);
         assert_int_equal(sim_apply(sim, other, &(struct sim_wish){0}, true), 0);
@@ -316,7 +329,7 @@ static void test_forget_after_users(void **state) {
     char dir[64];
     sim_dir_make(dir);
     struct wants w = {.group = {true}, .box = {true, true}};
-    const struct sim_wish wish = {fill, &w};
+    const struct sim_wish wish = {fill, &w, NULL};
     assert_int_equal(sim_apply(sim, dir, &wish, false), 0);
     sim_find(sim, "group0")->used = false;
     sim_calm(sim);
@@ -334,6 +347,238 @@ static void test_forget_after_users(void **state) {
     sim_free(sim);
 }
 
+/* ---- Parts of a plan */
+
+static const struct change *find_in(const struct plan *plan, const char *address) {
+    for (size_t i = 0; i < plan->len; i++)
+        if (cstr_eq(plan->changes[i].address, address))
+            return &plan->changes[i];
+    return NULL;
+}
+
+static bool is_removal(const struct change *c) {
+    return c->action == ACTION_DESTROY || c->action == ACTION_FORGET;
+}
+
+/* Does what `c` needs, or what needs it, move in the whole plan and not in the part? */
+static void check_closed(const struct plan *part, const struct plan *whole) {
+    for (size_t i = 0; i < part->len; i++) {
+        const struct change *c = &part->changes[i];
+        if (c->action == ACTION_NOOP)
+            continue;
+        for (size_t d = 0; !is_removal(c) && d <= c->deps.len; d++) {
+            const char *dep = d < c->deps.len ? c->deps.items[d] : c->parent;
+            const struct change *on = dep == NULL ? NULL : find_in(whole, dep);
+            assert_true(on == NULL || on->action == ACTION_NOOP || find_in(part, dep) != NULL);
+        }
+        for (size_t w = 0; is_removal(c) && w < whole->len; w++) {
+            const struct change *user = &whole->changes[w];
+            const struct recorded *r = user->recorded;
+            bool uses =
+                r != NULL && (cstr_eq(r->parent, c->address) || strlist_has(&r->deps, c->address));
+            assert_true(!uses || user->action == ACTION_NOOP ||
+                        find_in(part, user->address) != NULL);
+        }
+    }
+}
+
+/* The part has nothing that the whole has not, has all that it needs, and can be carried out; then
+ * the rest can, and it ends as if it had been done at once. */
+static void test_part_of_a_plan(void **state) {
+    (void)state;
+    uint64_t seed = first_seed() + 5;
+    for (unsigned round = rounds(120); round > 0; round--) {
+        struct sim *sim = sim_new();
+        char dir[64], target[48];
+        struct err err = {0};
+        sim_dir_make(dir);
+        struct wants w = make_wants(&seed);
+        const struct sim_wish wish = {fill, &w, NULL};
+        assert_int_equal(sim_apply(sim, dir, &wish, false), 0);
+        bool destroy = below(&seed, 4) == 0;
+        w = make_wants(&seed);
+        struct sim_run whole, part;
+        assert_int_equal(sim_run_plan(&whole, sim, dir, &wish, destroy, &err), 0);
+        const struct change *named = &whole.plan.changes[below(&seed, (unsigned)whole.plan.len)];
+        snprintf(target, sizeof target, "%s", named->address);
+        const char *items[] = {target};
+        const struct strlist targets = {.items = items, .len = 1};
+        const struct plan_options options = {.targets = &targets};
+        const struct sim_wish some = {fill, &w, &options};
+        int rc = sim_run_plan(&part, sim, dir, &some, destroy, &err);
+        if (rc < 0) { /* it goes with its box alone, and must not seem to go without */
+            assert_int_equal(rc, -ERRC_INVALID);
+            assert_true(named->with_parent);
+        } else {
+            assert_true(!named->with_parent || find_in(&part.plan, named->parent) != NULL);
+            assert_true(part.plan.partial && find_in(&part.plan, target) != NULL);
+            for (size_t i = 0; i < part.plan.len; i++) {
+                const struct change *c = &part.plan.changes[i], *same = NULL;
+                assert_non_null(same = find_in(&whole.plan, c->address));
+                assert_int_equal(c->action, same->action);
+                assert_int_equal(c->case_number, same->case_number);
+                assert_int_equal(c->fields_len, same->fields_len);
+            }
+            check_closed(&part.plan, &whole.plan);
+            sim_run_end(&part);
+            assert_int_equal(sim_apply(sim, dir, &some, destroy), 0);
+        }
+        sim_run_end(&whole);
+        assert_int_equal(sim_apply(sim, dir, &wish, destroy), 0);
+        if (destroy)
+            assert_int_equal(sim_count(sim), 0);
+        else
+            assert_converged(sim, dir, &wish, &w);
+        sim_dir_remove(dir);
+        sim_free(sim);
+    }
+}
+
+/* ---- Power */
+
+/* All that is there, but for addresses, which move. */
+static void list_things(struct sim *sim, struct strlist *ret, struct arena *arena) {
+    for (size_t i = 0; i < sim->len; i++) {
+        if (!sim->things[i].used)
+            continue;
+        cJSON *json = cJSON_Parse(sim->things[i].record);
+        cJSON_DeleteItemFromObjectCaseSensitive(json, "address");
+        char *text = cJSON_PrintUnformatted(json);
+        assert_int_equal(
+            strlist_addf(arena, ret, "%s %s %s", sim->things[i].address, sim->things[i].id, text),
+            0);
+        cJSON_free(text);
+        cJSON_Delete(json);
+    }
+    strlist_sort(ret);
+}
+
+static struct wants make_running(uint64_t *seed) {
+    struct wants w = make_wants(seed);
+    w.box[0] = true;
+    return w;
+}
+
+/* Stopped is no drift, whatever is stopped; started again, all is as it was, and nothing was made
+ * or destroyed on the way. What somebody else starts meanwhile is drift. */
+static void test_stop_and_start(void **state) {
+    (void)state;
+    uint64_t seed = first_seed() + 6;
+    for (unsigned round = rounds(60); round > 0; round--) {
+        _cleanup_arena_ struct arena arena = {0};
+        struct sim *sim = sim_new();
+        char dir[64];
+        sim_dir_make(dir);
+        struct wants w = make_running(&seed);
+        const char *items[] = {below(&seed, 2) == 0 ? "box[0]" : "box"};
+        const struct strlist targets = {.items = items, .len = 1};
+        const struct plan_options stop = {.power = "stopped", .targets = &targets};
+        const struct plan_options start = {.power = "running", .targets = &targets};
+        const struct sim_wish wish = {fill, &w, NULL}, stopped = {fill, &w, &stop},
+                              started = {fill, &w, &start};
+        struct strlist before = {0}, after = {0};
+        assert_int_equal(sim_apply(sim, dir, &wish, false), 0);
+        list_things(sim, &before, &arena);
+        sim_calm(sim);
+        assert_int_equal(sim_apply(sim, dir, &stopped, false), 0);
+        assert_int_equal(sim_changes(sim, dir, &wish), 0);
+        if (below(&seed, 3) == 0) {
+            sim_drift(sim, "box[0]", "power", "running");
+            sim_drift(sim, "box[0]", "address", "10.9.9.9");
+            assert_int_equal(sim_changes(sim, dir, &wish), 1);
+        }
+        assert_int_equal(sim_apply(sim, dir, &wish, false), 0);
+        assert_int_equal(sim_changes(sim, dir, &wish), 0);
+        assert_int_equal(sim_apply(sim, dir, &started, false), 0);
+        assert_int_equal(sim_changes(sim, dir, &wish), 0);
+        list_things(sim, &after, &arena);
+        assert_true(strlist_equal(&before, &after));
+        for (size_t i = 0; i < sim->calls_len; i++)
+            assert_string_equal(sim->calls[i].what, "update");
+        sim_dir_remove(dir);
+        sim_free(sim);
+    }
+}
+
+/* A stop or a start that dies at any step is done by the next one. */
+static void test_kill_stop_and_start(void **state) {
+    (void)state;
+    uint64_t seed = first_seed() + 7;
+    struct wants w = make_running(&seed);
+    const struct plan_options stop = {.power = "stopped"}, start = {.power = "running"};
+    const struct sim_wish wish = {fill, &w, NULL}, stopped = {fill, &w, &stop},
+                          started = {fill, &w, &start};
+    bool ended = false;
+    for (size_t at = 1; !ended; at++) {
+        _cleanup_arena_ struct arena arena = {0};
+        struct strlist before = {0}, after = {0};
+        struct sim *sim = sim_new();
+        char dir[64];
+        sim_dir_make(dir);
+        assert_int_equal(sim_apply(sim, dir, &wish, false), 0);
+        list_things(sim, &before, &arena);
+        sim_calm(sim);
+        ended = sim_apply_dying(sim, dir, &stopped, at);
+        assert_int_equal(sim_apply(sim, dir, &stopped, false), 0);
+        assert_int_equal(sim_changes(sim, dir, &wish), 0);
+        sim_calm(sim);
+        ended &= sim_apply_dying(sim, dir, &started, at);
+        assert_int_equal(sim_apply(sim, dir, &started, false), 0);
+        converge(sim, dir, &wish); /* parts that a dead run had begun */
+        assert_int_equal(sim_changes(sim, dir, &wish), 0);
+        list_things(sim, &after, &arena);
+        assert_true(strlist_equal(&before, &after));
+        sim_dir_remove(dir);
+        sim_free(sim);
+        assert_true(!ended || at > 3);
+    }
+}
+
+/* ---- What is to be kept */
+
+static size_t count_disks(struct sim *sim, bool destroyed) {
+    size_t n = 0;
+    for (size_t i = 0; !destroyed && i < sim->len; i++)
+        n += sim->things[i].used && strcmp(sim->things[i].kind, "disk") == 0;
+    for (size_t i = 0; destroyed && i < sim->calls_len; i++)
+        n += strcmp(sim->calls[i].what, "destroy") == 0 &&
+             strncmp(sim->calls[i].address, "disk", 4) == 0;
+    return n;
+}
+
+/* Whatever the spec becomes, whatever is destroyed, and whether the state is there or not: what is
+ * to be kept stays, until `-data`. */
+static void test_kept_stays(void **state) {
+    (void)state;
+    uint64_t seed = first_seed() + 8;
+    for (unsigned round = rounds(60); round > 0; round--) {
+        struct sim *sim = sim_new();
+        char dir[64], other[64];
+        sim_dir_make(dir);
+        sim_dir_make(other);
+        for (int change = 0; change < 4; change++) {
+            struct wants w = make_wants(&seed);
+            const struct sim_wish wish = {fill, &w, NULL};
+            for (unsigned b = 0; b < BOXES; b++)
+                w.keep[b] = (w.disk[b] = below(&seed, 2) == 0);
+            converge(sim, dir, &wish);
+            assert_int_equal(sim_changes(sim, dir, &wish), 0);
+            meddle(sim, &seed);
+        }
+        const char *last = below(&seed, 2) == 0 ? dir : other; /* with the state, or it is lost */
+        const struct plan_options data = {.data = true};
+        const struct sim_wish nothing = {NULL, NULL, NULL}, all = {NULL, NULL, &data};
+        assert_int_equal(sim_apply(sim, last, &nothing, true), 0);
+        assert_int_equal(count_disks(sim, true), 0);
+        assert_int_equal(sim_count(sim), count_disks(sim, false));
+        assert_int_equal(sim_apply(sim, last, &all, true), 0);
+        assert_int_equal(sim_count(sim), 0);
+        sim_dir_remove(dir);
+        sim_dir_remove(other);
+        sim_free(sim);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_apply_then_plan_is_empty),
@@ -342,6 +587,10 @@ int main(void) {
         cmocka_unit_test(test_kill_at_every_step),
         cmocka_unit_test(test_lost_state),
         cmocka_unit_test(test_forget_after_users),
+        cmocka_unit_test(test_part_of_a_plan),
+        cmocka_unit_test(test_stop_and_start),
+        cmocka_unit_test(test_kill_stop_and_start),
+        cmocka_unit_test(test_kept_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

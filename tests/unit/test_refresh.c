@@ -11,7 +11,7 @@ static void fill(struct nodes *nodes, void *ctx) {
              "{\"type\":\"t1\",\"image\":\"deb\",\"count\":1}");
     sim_want(nodes, &sim_part_kind, "box[0].a", "box[0]", NULL, "{\"count\":1}");
 }
-static const struct sim_wish wish = {fill, NULL};
+static const struct sim_wish wish = {fill, NULL, NULL};
 
 /* One refresh, as the verb does it; what moved is listed as "ADDRESS FIELD…" lines. */
 static void refresh(struct sim *sim, const char *dir, struct buf *out) {
