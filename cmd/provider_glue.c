@@ -3,9 +3,16 @@
 #include "providers/aws/config.h"
 #include "providers/aws/my_ip.h"
 #include "providers/sandbox/sandbox.h"
+#include "specs/sections/sections.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+int provider_glue_check(const struct spec *spec, struct err *err) {
+    return spec != NULL && strcmp(spec->provider, "sandbox") == 0 && spec_has_data(spec)
+               ? sandbox_check_volumes(err)
+               : 0;
+}
 
 static void say(void *ctx, const char *text) { cmd_note(ctx, "%s", text); }
 

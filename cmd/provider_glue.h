@@ -11,6 +11,10 @@ struct provider_glue {
     char my_ip[64]; /* sandbox: the address that the guests see */
 };
 
+/* Can the provider have what this spec asks for, on this machine? -ERRC_UNSUPPORTED with what is
+ * missing. `spec` may be NULL. */
+int provider_glue_check(const struct spec *spec, struct err *err);
+
 /* Start the sandbox when `provider` asks for it; words for the user go to stderr. */
 int provider_glue_open(const struct cmd *cmd, const char *provider, struct provider_glue *ret,
                        struct err *err);

@@ -34,7 +34,6 @@ struct verb {
     X(key)                                                                                         \
     X(logs)                                                                                        \
     X(tunnel)                                                                                      \
-    X(cp)                                                                                          \
     X(output)                                                                                      \
     X(show)                                                                                        \
     X(destroy)                                                                                     \

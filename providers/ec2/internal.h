@@ -181,6 +181,8 @@ const char *volume_address(struct arena *arena, int64_t index); /* NULL: no memo
 /* One volume element → record, but for `tagged`; strings live in `arena`. `ret->keep` stays as it
  * is, which EC2 does not know. */
 int volume_record_of(const struct xml *item, struct arena *arena, struct volume_record *ret);
+int volume_read_live(struct ec2_session *s, const struct observe_in *in,
+                     const struct ec2_answers *answers, struct observed *out, struct err *err);
 /* As struct ec2_kind's apply. */
 int volume_apply(struct ec2_session *s, struct batch *batch, const struct apply_ops *ops,
                  struct err *err);

@@ -112,8 +112,9 @@ static int read_one(struct ec2_session *s, const struct observe_in *in, const st
     return 0;
 }
 
-static int read_all(struct ec2_session *s, const struct observe_in *in,
-                    const struct ec2_answer *volumes, struct observed *out, struct err *err) {
+int volume_read_live(struct ec2_session *s, const struct observe_in *in,
+                     const struct ec2_answers *answers, struct observed *out, struct err *err) {
+    const struct ec2_answer *volumes = &answers->of[READ_VOLUMES];
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < volumes->len; i++)
         rc = read_one(s, in, volumes->items[i], out);
@@ -148,7 +149,7 @@ static int ask_rest(struct ec2_session *s, const struct observe_in *in, struct e
     if (rc == 0 && ec2_add_page(answers, READ_VOLUMES, xml) < 0)
         rc = err_set(err, ERRC_NOMEM, "out of memory");
     if (rc == 0)
-        rc = read_all(s, in, &answers->of[READ_VOLUMES], out, err);
+        rc = volume_read_live(s, in, answers, out, err);
     return rc;
 }
 
@@ -156,7 +157,7 @@ static int read(struct ec2_session *s, const struct observe_in *in,
                 const struct ec2_answers *answers, struct observed *out, struct err *err) {
     struct ec2_answers rest = *answers;
     double pause = 0.2;
-    int rc = read_all(s, in, &answers->of[READ_VOLUMES], out, err);
+    int rc = volume_read_live(s, in, answers, out, err);
     for (int i = 0; rc == 0 && i < TRIES; i++) {
         size_t before = out->len;
         bool unseen = false;

@@ -55,7 +55,7 @@ static int probe(const struct host_node *node, struct buf *script) {
     (void)node;
     buf_adds(script, script_storage_probe);
     buf_adds(script, script_root);
-    buf_adds(script, "if root_disk; then fact size $((filled / 1073741824)); fi\n");
+    buf_adds(script, "if root_disk; then fact size \"$(gib \"$filled\")\"; fi\n");
     return 0;
 }
 

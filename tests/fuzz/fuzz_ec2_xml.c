@@ -63,6 +63,7 @@ static void read_all(const struct xml *xml) {
     access_read_live(&session, &in, &answers, &out, &err);
     address_read_live(&session, &in, &answers, &out, &err);
     server_read_live(&session, &in, &answers, &out, &err);
+    volume_read_live(&session, &in, &answers, &out, &err);
     check_live(&out);
     arena_free(&out.arena);
 }

@@ -265,8 +265,6 @@ def wait_for(condition, what, seconds=30):
 
 def files(p):
     step("formatted, mounted, the user's own; what the spec puts below it comes after it")
-    (p.dir / "nb").mkdir()
-    (p.dir / "nb/a.txt").write_text("a\n")
     p.apply()
     plan = p.run("plan")
     check("No changes" in plan.stdout and "no swap" in plan.stdout + plan.stderr,
@@ -371,6 +369,15 @@ def in_sandbox(berth):
         if not os.path.exists(device):
             berthlib.skip(f"no {device}")
     with Project(berth, SANDBOX) as p:
+        step("where there is no FUSE, a spec with data says so before anything begins")
+        (p.dir / "nb").mkdir()
+        (p.dir / "nb/a.txt").write_text("a\n")
+        bare = ("mount -t tmpfs tmpfs /dev && mknod /dev/null c 1 3 && mknod /dev/urandom c 1 9 && "
+                "mknod /dev/loop-control c 10 237 && exec \"$@\"")
+        without = p.run("plan", check_code=None, prefix=("unshare", "-m", "sh", "-c", bare, "sh"))
+        check(without.returncode != 0 and "/dev/fuse" in without.stderr and "modprobe" in without.stderr,
+              "what is missing, and what to do", without.stdout, without.stderr)
+        check(not (p.world / "world.json").exists(), "nothing was begun")
         files(p)
         foreign(p)
         step("destroy -data leaves nothing")

@@ -40,6 +40,11 @@ foreach(area api network market faults volumes)
   set_tests_properties(interop.sandbox_${area} PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300
     RESOURCE_LOCK sandbox)
 endforeach()
+add_executable(host_script ${CMAKE_CURRENT_LIST_DIR}/host_script.c)
+target_link_libraries(host_script PRIVATE berth_providers)
+add_test(NAME interop.storage COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/storage_test.py
+  $<TARGET_FILE:host_script>)
+set_tests_properties(interop.storage PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
 add_test(NAME interop.data COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/data_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.data PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 400
@@ -62,7 +67,3 @@ set_tests_properties(interop.tunnel PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_COD
 add_test(NAME interop.credentials COMMAND ${BERTH_TEST_PYTHON}
   ${CMAKE_CURRENT_LIST_DIR}/credentials_test.py $<TARGET_FILE:berth>)
 set_tests_properties(interop.credentials PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)
-add_test(NAME interop.cp COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cp_test.py
-  $<TARGET_FILE:berth>)
-set_tests_properties(interop.cp PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600
-  RESOURCE_LOCK sandbox)
