@@ -73,7 +73,7 @@ static int run_action(struct sandbox *s, const struct action *const tables[], cJ
     if (action == NULL)
         return api_fail(e, "InvalidAction", "The action %.60s is not valid for this web service.",
                         name);
-    if (faults_before(s, name, form, dry, e) < 0)
+    if (faults_before(s, tables == sts_tables ? "sts" : "ec2", name, form, dry, e) < 0)
         return -1;
     if (dry) {
         api_fail(e, "DryRunOperation", "Request would have succeeded, but DryRun flag is set.");

@@ -101,26 +101,28 @@ int faults_request(struct sandbox *s, const struct http_request *r, struct buf *
 /* ---- Instead of an action */
 
 /* As IAM says it; DecodeAuthorizationMessage reads the message. */
-static void refuse_unauthorized(const char *action, struct api_error *e) {
+static void refuse_unauthorized(const char *service, const char *action, struct api_error *e) {
     _cleanup_buf_ struct buf json = BUF_INIT(BUF_SMALL);
     _cleanup_buf_ struct buf encoded = BUF_INIT(BUF_SMALL);
     buf_addf(&json,
              "{\"allowed\":false,\"explicitDeny\":false,\"matchedStatements\":{\"items\":[]},"
              "\"failures\":{\"items\":[]},\"context\":{\"principal\":{\"id\":\"" SANDBOX_USER_ID
-             "\",\"arn\":\"" SANDBOX_USER_ARN "\"},\"action\":\"ec2:%s\",\"resource\":"
+             "\",\"arn\":\"" SANDBOX_USER_ARN "\"},\"action\":\"%s:%s\",\"resource\":"
              "\"arn:aws:ec2:" SANDBOX_REGION ":" SANDBOX_OWNER
              ":*\",\"conditions\":{\"items\":[]}}}",
-             action);
+             service, action);
     buf_add_base64(&encoded, buf_cstr(&json), json.len);
-    api_fail(e, "UnauthorizedOperation",
-             "You are not authorized to perform this operation. User: " SANDBOX_USER_ARN
-             " is not authorized to perform: ec2:%s because no identity-based policy allows the "
-             "ec2:%s action. Encoded authorization failure message: %s",
-             action, action, buf_cstr(&encoded));
+    bool ec2 = strcmp(service, "ec2") == 0;
+    api_fail(e, strcmp(service, "sts") == 0 ? "AccessDenied" : "UnauthorizedOperation",
+             "%sUser: " SANDBOX_USER_ARN " is not authorized to perform: %s:%s because no "
+             "identity-based policy allows the %s:%s action%s%s",
+             ec2 ? "You are not authorized to perform this operation. " : "", service, action,
+             service, action, ec2 ? ". Encoded authorization failure message: " : "",
+             ec2 ? buf_cstr(&encoded) : "");
 }
 
-int faults_before(struct sandbox *s, const char *action, const cJSON *form, bool dry,
-                  struct api_error *e) {
+int faults_before(struct sandbox *s, const char *service, const char *action, const cJSON *form,
+                  bool dry, struct api_error *e) {
     cJSON *fault;
     struct err ignored;
     cJSON_ArrayForEach(fault, faults_of(s)) {
@@ -129,7 +131,7 @@ int faults_before(struct sandbox *s, const char *action, const cJSON *form, bool
         if (k->when != BEFORE || (dry && k->message != NULL) || !happens(fault, action, form))
             continue;
         if (k->message == NULL)
-            refuse_unauthorized(action, e);
+            refuse_unauthorized(service, action, e);
         else
             api_fail(e, code[0] != '\0' ? code : k->code, "%s",
                      message[0] != '\0' ? message : k->message);

@@ -31,11 +31,11 @@ static cJSON *parameters(struct sandbox *s, const cJSON *body, struct api_error 
 
 /* The answer, or NULL with *e set. */
 static const struct service_target {
-    const char *name, *action; /* the whole target, and what faults know it by */
+    const char *name, *service, *action; /* the whole target; what faults know it by */
     cJSON *(*handle)(struct sandbox *s, const cJSON *body, struct api_error *e);
 } targets[] = {
-    {"AmazonSSM.GetParameters", "GetParameters", parameters},
-    {"AWSPriceListService.GetProducts", "GetProducts", prices_products},
+    {"AmazonSSM.GetParameters", "ssm", "GetParameters", parameters},
+    {"AWSPriceListService.GetProducts", "pricing", "GetProducts", prices_products},
 };
 
 static const struct service_target *find_target(struct str name) {
@@ -45,18 +45,22 @@ static const struct service_target *find_target(struct str name) {
     return NULL;
 }
 
-/* They have names of their own for who asks. */
+/* They have names of their own for who asks, and for what goes wrong. */
 static void own_code(struct api_error *e) {
     static const struct {
         const char *ec2, *json;
-    } codes[] = {{"AuthFailure", "UnrecognizedClientException"},
-                 {"IncompleteSignature", "IncompleteSignatureException"},
-                 {"RequestExpired", "InvalidSignatureException"},
-                 {"SignatureDoesNotMatch", "InvalidSignatureException"}};
+        int status;
+    } codes[] = {{"AuthFailure", "UnrecognizedClientException", 400},
+                 {"IncompleteSignature", "IncompleteSignatureException", 400},
+                 {"RequestExpired", "InvalidSignatureException", 400},
+                 {"SignatureDoesNotMatch", "InvalidSignatureException", 400},
+                 {"UnauthorizedOperation", "AccessDeniedException", 400},
+                 {"RequestLimitExceeded", "ThrottlingException", 400},
+                 {"InternalError", "InternalServerError", 500}};
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
         if (strcmp(e->code, codes[i].ec2) == 0) {
             snprintf(e->code, sizeof e->code, "%s", codes[i].json);
-            e->status = 400;
+            e->status = codes[i].status;
             return;
         }
 }
@@ -64,10 +68,8 @@ static void own_code(struct api_error *e) {
 static cJSON *answer(struct sandbox *s, const struct http_request *r, struct api_error *e) {
     char service[16] = "";
     const struct service_target *target = find_target(http_header(r, "x-amz-target"));
-    if (api_authenticate(s, r, service, e) < 0) {
-        own_code(e);
+    if (api_authenticate(s, r, service, e) < 0)
         return NULL;
-    }
     if (target == NULL) {
         api_fail(e, "UnknownOperationException", "the sandbox does not know this operation");
         return NULL;
@@ -76,7 +78,7 @@ static cJSON *answer(struct sandbox *s, const struct http_request *r, struct api
     cJSON *answer = NULL;
     if (body == NULL)
         api_fail(e, "SerializationException", "the body is not JSON");
-    else if (faults_before(s, target->action, body, false, e) == 0)
+    else if (faults_before(s, target->service, target->action, body, false, e) == 0)
         answer = target->handle(s, body, e);
     if (answer != NULL)
         faults_after(s, target->action, body, STR(""), e);
@@ -88,6 +90,7 @@ int api_handle_target(struct sandbox *s, const struct http_request *r, struct bu
     struct api_error e = {.status = 200};
     cJSON *json = answer(s, r, &e);
     if (json == NULL) {
+        own_code(&e);
         json = cJSON_CreateObject();
         set_text(json, "__type", e.code);
         set_text(json, "message", e.message);

@@ -334,8 +334,8 @@ int faults_request(struct sandbox *s, const struct http_request *r, struct buf *
 /* Those of a world that was loaded. */
 void faults_begin(struct sandbox *s);
 /* What comes instead of the action: -1 with *e set. A dry run meets only what forbids it. */
-int faults_before(struct sandbox *s, const char *action, const cJSON *form, bool dry,
-                  struct api_error *e);
+int faults_before(struct sandbox *s, const char *service, const char *action, const cJSON *form,
+                  bool dry, struct api_error *e);
 /* What becomes of an answer: e->status is -1 when it is lost. */
 void faults_after(struct sandbox *s, const char *action, const cJSON *form, struct str answer,
                   struct api_error *e);

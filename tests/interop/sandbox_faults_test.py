@@ -46,8 +46,14 @@ def asking(w):
     made = w.ec2.create_security_group(GroupName="good", Description="d")["GroupId"]
     refused("InvalidParameterValue", w.ec2.create_security_group, GroupName="bad1", Description="d")
     w.ec2.delete_security_group(GroupId=made)
-    w.faults({"action": "GetParameters", "kind": "throttle"})
-    refused("RequestLimitExceeded", w.client("ssm").get_parameters, Names=["x"])
+    w.faults({"action": "GetParameters", "kind": "throttle"},
+             {"action": "GetProducts", "kind": "unauthorized"},
+             {"action": "DecodeAuthorizationMessage", "kind": "unauthorized"})
+    refused("ThrottlingException", w.client("ssm").get_parameters, Names=["x"])
+    answer = refused("AccessDeniedException", w.client("pricing").get_products,
+                     ServiceCode="AmazonEC2")
+    check("perform: pricing:GetProducts" in answer["Error"]["Message"], "what was refused", answer)
+    refused("AccessDenied", w.client("sts").decode_authorization_message, EncodedMessage="x")
     w.faults()
     for bad in ({"kind": "throttle"}, [{"kind": "meteor"}], ["x"], "x"):
         check(own_status(w, "faults", bad) == 400, f"{bad} is refused")

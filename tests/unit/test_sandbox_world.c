@@ -92,7 +92,7 @@ static void test_public_addresses(void **state) {
 static int meets(struct sandbox *s, const char *action, bool dry, const char *code) {
     struct api_error e = {.status = 200};
     cJSON *form = cJSON_Parse("{\"InstanceType\": \"t3.small\"}");
-    int rc = faults_before(s, action, form, dry, &e);
+    int rc = faults_before(s, "ec2", action, form, dry, &e);
     cJSON_Delete(form);
     if (rc < 0)
         assert_string_equal(e.code, code);
