@@ -160,5 +160,10 @@ def leftovers(world):
     return found
 
 
-def interfaces():
-    return set(os.listdir("/sys/class/net"))
+def interfaces(world):
+    """This machine's ends of the links of a world's guests."""
+    try:
+        subnet = json.loads((pathlib.Path(world) / "world.json").read_text())["subnet"]
+    except (OSError, KeyError):
+        return []
+    return sorted(i for i in os.listdir("/sys/class/net") if i.startswith(f"bs{subnet}-"))
