@@ -36,42 +36,6 @@ static void instance_dir(const struct sandbox *s, const char *id, char *ret, siz
     snprintf(ret, size, "%s/i/%s", s->paths.dir, id);
 }
 
-/* ---- Which process is it? A pid alone may have become somebody else's. */
-
-static double start_time(pid_t pid) {
-    char path[64];
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
-    struct err ignored;
-    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
-    if (fs_read(path, &text, &ignored) < 0)
-        return 0;
-    /* The name, in brackets, may hold anything; the 20th field behind it is the start. */
-    const char *end = strrchr(buf_cstr(&text), ')');
-    struct str rest = str_of(end == NULL ? "" : end + 1);
-    struct str word = {NULL, 0};
-    int64_t value = 0;
-    rest = str_trim(rest);
-    if (rest.len == 0 || rest.ptr[0] == 'Z') /* dead, and not yet buried */
-        return 0;
-    for (int i = 0; i < 20; i++)
-        if (!str_split(&rest, ' ', &word))
-            return 0;
-    return str_to_i64(word, 0, INT64_MAX, &value) ? (double)value : 0;
-}
-
-bool guest_alive(const cJSON *instance) {
-    pid_t pid = (pid_t)number_of(instance, "pid");
-    double then = number_of(instance, "pid_start");
-    double now = pid > 0 ? start_time(pid) : 0;
-    return now > 0 && !(now < then) && !(now > then);
-}
-
-bool guests_alive(struct sandbox *s) {
-    const cJSON *instance;
-    cJSON_ArrayForEach(instance, world_list(s, "instances")) if (guest_alive(instance)) return true;
-    return false;
-}
-
 /* ---- Files */
 
 static int write_files(struct sandbox *s, cJSON *instance, const char *dir, struct err *err) {
@@ -218,7 +182,7 @@ static bool take_process(struct starting *x, bool booted) {
     pid_t pid = booted && instance != NULL ? read_pid(x->dir) : 0;
     if (pid > 0) {
         set_number(instance, "pid", pid);
-        set_number(instance, "pid_start", start_time(pid));
+        set_number(instance, "pid_start", process_start_time(pid));
     }
     bool pending = pid > 0 && still_pending(x) != NULL;
     if (pending) {
@@ -355,10 +319,6 @@ static void remove_cgroup(const char *folder) {
     sandbox_log("cannot remove %s", folder);
 }
 
-void guest_power_off(const cJSON *instance) {
-    kill((pid_t)number_of(instance, "pid"), SIGRTMIN + 4);
-}
-
 void guest_await_boot(struct sandbox *s, const char *id) {
     for (int waited = 0; waited < BOOT_WAIT_MS; waited += POLL_MS) {
         const cJSON *instance = find_by(world_list(s, "instances"), "id", id);
@@ -368,14 +328,6 @@ void guest_await_boot(struct sandbox *s, const char *id) {
         sleep_ms(POLL_MS);
         pthread_mutex_lock(&s->mutex);
     }
-}
-
-bool guest_rebooted(cJSON *instance) {
-    int status = 0;
-    pid_t pid = (pid_t)number_of(instance, "pid");
-    if (pid > 0 && waitpid(pid, &status, WNOHANG) == pid && WIFSIGNALED(status))
-        return WTERMSIG(status) == SIGHUP;
-    return cJSON_IsTrue(cJSON_GetObjectItem(instance, "rebooting")); /* asked for by the API */
 }
 
 void guest_kill(struct sandbox *s, cJSON *instance) {

@@ -162,6 +162,8 @@ void guest_await_boot(struct sandbox *s, const char *id);
 bool guest_rebooted(cJSON *instance);
 /* Remove its files. */
 void guest_remove(struct sandbox *s, const char *id);
+/* When that process began, in the kernel's ticks; 0: there is none. */
+double process_start_time(pid_t pid);
 /* Still the process that was started? */
 bool guest_alive(const cJSON *instance);
 /* Is any of the world's? */
