@@ -318,7 +318,7 @@ static int print(struct session *s, const struct ec2_checkup *c) {
 static int run(struct cmd *cmd) {
     struct err err = {0};
     struct session s;
-    struct ec2_checkup checkup;
+    struct ec2_checkup checkup = {0};
     session_init(&s, cmd);
     int rc = load(&s, &err);
     if (rc == 0 && cmd->args.policy && s.spec == NULL) {

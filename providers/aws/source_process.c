@@ -181,7 +181,7 @@ static int run_program(struct chain *c, char **words, struct buf *out, struct er
         return err_set(err, ERRC_CANCELLED, "%s: interrupted", words[0]);
     if (rc == -ERRC_TIMEOUT)
         return err_set(err, ERRC_AUTH, "%s did not end within %d s", words[0], PROGRAM_MAX_S);
-    if (status != 0 && status > 0)
+    if (status > 0)
         return err_set(err, ERRC_AUTH, "%s ended with exit status %d: %s", words[0], status,
                        tail(&said));
     if (status != 0)

@@ -101,8 +101,9 @@ static void judge(struct checkup *c, const struct permission_row *row, struct pe
         return;
     for (size_t i = 0; denials[i] != NULL; i++)
         if (ec2_is(&call->err, denials[i])) {
-            p->verdict = row->part == PART_PRICES ? PERMISSION_OPTIONAL : PERMISSION_DENIED;
-            p->said = row->part == PART_PRICES ? "denied: prices stay unknown" : NULL;
+            bool less = (row->when & NEED_LESS) != 0;
+            p->verdict = less ? PERMISSION_OPTIONAL : PERMISSION_DENIED;
+            p->said = less ? "denied: berth does without" : NULL;
             return;
         }
     p->verdict = PERMISSION_UNCLEAR;

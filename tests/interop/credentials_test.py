@@ -334,7 +334,34 @@ def lives(berth):
         check(actions(calls).count("AssumeRole") == 2, "one for each session", actions(calls))
         p.run("destroy", "-auto-approve")
         del p.env["AWS_PROFILE"]
+        doctor_beside_a_server(p, moto, static)
         policies(p, moto, proxy, iam, static)
+
+
+def doctor_beside_a_server(p, moto, env):
+    step("doctor tries on what is there, and changes nothing of it")
+    p.env.update(env)
+    p.apply()
+
+    def world():
+        return [json.dumps(x, default=str, sort_keys=True)
+                for x in ([{**i, "MetadataOptions": ""} for i in moto.instances()],  # moto takes
+                          # DryRun there for nothing, and the trial for a change to the same
+                          moto.groups(), moto.keys(),
+                          moto.ec2.describe_volumes()["Volumes"])]
+    before = world()
+    out = p.json("doctor")
+    verdicts = {x["action"]: x["verdict"] for x in out["permissions"]}
+    check(verdicts["ec2:TerminateInstances"] == "allowed" and
+          verdicts["ec2:AuthorizeSecurityGroupIngress"] == "allowed", "tried", verdicts)
+    check("denied" not in verdicts.values() and verdicts["pricing:GetProducts"] == "optional",
+          "berth does without prices, which the proxy refuses", out["permissions"])
+    check(world() == before, "nothing has changed", before, world())
+    result = p.run("doctor", env={"COLUMNS": "80"})
+    print(result.stdout, flush=True)
+    p.run("destroy", "-auto-approve")
+    for name in env:
+        p.env.pop(name)
 
 
 def actions_alone(policy):
