@@ -348,7 +348,7 @@ static int run(struct cmd *cmd) {
 const struct verb verb_doctor = {
     .name = "doctor",
     .args = "",
-    .summary = "say who acts, where, and which permissions the spec lacks; changes nothing",
+    .summary = "say who acts, where, and which permissions the spec lacks",
     .details = "Which source of AWS credentials is taken and what the others had; who that is;\n"
                "region, endpoint and clock; and, by DryRun, whether each permission is there that\n"
                "the spec needs (-v lists all). What only works on what is there already is tried\n"

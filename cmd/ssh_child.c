@@ -10,6 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* GCM first: the processors of today have instructions for it. */
+static const char ciphers[] = "Ciphers=aes128-gcm@openssh.com,aes256-gcm@openssh.com,"
+                              "chacha20-poly1305@openssh.com,aes256-ctr,aes128-ctr";
+
 enum { WORDS_MAX = 512, SAID_MAX = 2048 };
 
 static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
@@ -50,7 +54,11 @@ int ssh_command(struct session *s, const struct server_list *list, const struct 
                 struct err *err) {
     struct words w = {.items = arena_calloc(&s->arena, WORDS_MAX + 1, sizeof *w.items)};
     struct strlist keys = {0};
-    int rc = w.items == NULL ? no_memory(err) : add(&w, "ssh", err);
+    if (w.items == NULL) {
+        no_memory(err);
+        return -ERRC_NOMEM;
+    }
+    int rc = add(&w, "ssh", err);
     if (rc == 0)
         rc = add_options(s, v, extra, &w, err);
     if (rc == 0)
@@ -95,22 +103,16 @@ static int open_pipes(int to[2], int from[2], int *errors, struct err *err) {
 
 int ssh_child_start(struct session *s, const struct server_list *list, const struct server_view *v,
                     const char *command, struct ssh_child *ret, struct err *err) {
-    /* GCM first: the processors of today have instructions for it. */
     static const char *const extra[] = {
-        "BatchMode=yes",
-        "Compression=no",
-        "ClearAllForwardings=yes",
-        "ServerAliveInterval=15",
-        "Ciphers=aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,"
-        "aes256-ctr,aes128-ctr",
-        NULL};
+        "BatchMode=yes",          "Compression=no", "ClearAllForwardings=yes",
+        "ServerAliveInterval=15", ciphers,          NULL};
     const char *const rest[] = {command, NULL};
     const char **argv = NULL;
-    int to[2], from[2], errors = -1;
+    int to[2] = {-1, -1}, from[2] = {-1, -1}, errors = -1;
     int rc = ssh_command(s, list, v, extra, rest, &argv, err);
     if (rc == 0)
         rc = open_pipes(to, from, &errors, err);
-    if (rc < 0)
+    if (rc < 0 || argv == NULL)
         return rc;
     pid_t pid = fork();
     if (pid == 0) {

@@ -9,7 +9,7 @@ static int run(struct cmd *cmd) {
 const struct verb verb_stop = {
     .name = "stop",
     .args = "[SERVER...]",
-    .summary = "stop servers: their disks stay and cost on; all of them, or those that are named",
+    .summary = "stop all servers or those that are named; their disks stay and cost on",
     .details =
         "SERVER is server[1], 1, or 0..2. A stopped server is wanted so: plan and apply leave\n"
         "it alone until berth start.",

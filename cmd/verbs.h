@@ -34,6 +34,7 @@ struct verb {
     X(key)                                                                                         \
     X(logs)                                                                                        \
     X(tunnel)                                                                                      \
+    X(cp)                                                                                          \
     X(output)                                                                                      \
     X(show)                                                                                        \
     X(destroy)                                                                                     \

@@ -67,3 +67,7 @@ set_tests_properties(interop.tunnel PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_COD
 add_test(NAME interop.credentials COMMAND ${BERTH_TEST_PYTHON}
   ${CMAKE_CURRENT_LIST_DIR}/credentials_test.py $<TARGET_FILE:berth>)
 set_tests_properties(interop.credentials PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)
+add_test(NAME interop.cp COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cp_test.py
+  $<TARGET_FILE:berth>)
+set_tests_properties(interop.cp PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600
+  RESOURCE_LOCK sandbox)
