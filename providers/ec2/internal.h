@@ -253,6 +253,10 @@ int server_start_all(struct ec2_session *s, struct change **changes, const char 
 bool server_is_power_alone(const struct change *c);
 void server_power_all(struct ec2_session *s, struct batch *b, const struct apply_ops *ops,
                       struct err *err);
+/* The same for tags. */
+bool server_is_tags_alone(const struct change *c);
+void server_tag_all(struct ec2_session *s, struct batch *b, const struct apply_ops *ops,
+                    struct err *err);
 /* An update of one server. 0, 1 when the change has been answered for as failed, or -code. */
 int server_update(struct ec2_session *s, struct change *c, const struct apply_ops *ops,
                   struct arena *arena, struct err *err);

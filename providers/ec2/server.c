@@ -34,7 +34,8 @@ enum {
     F_TAGS,
     F_IMDS = SERVER_FIELD_IMDS,
     F_POWER,
-    F_ELASTIC_IP = SERVER_FIELD_ELASTIC_IP
+    F_ELASTIC_IP = SERVER_FIELD_ELASTIC_IP,
+    F_TAGGED
 };
 
 /* What berth start and stop record. */
@@ -85,10 +86,10 @@ static const struct field fields[] = {
                       .type = FIELD_STR,
                       .flags = FIELD_MOVES,
                       .offset = offsetof(RECORD, elastic_ip)},
-    {.name = "tagged",
-     .doc = "Carries the tags that berth finds it by.",
-     .type = FIELD_BOOL,
-     .offset = offsetof(RECORD, tagged)},
+    [F_TAGGED] = {.name = "tagged",
+                  .doc = "It and its disk carry the tags that berth finds them by.",
+                  .type = FIELD_BOOL,
+                  .offset = offsetof(RECORD, tagged)},
     {.name = "user",
      .doc = "Login user of the image.",
      .type = FIELD_STR,
@@ -270,6 +271,13 @@ bool server_is_power_alone(const struct change *c) {
     return c->fields_len == 1 && c->fields[0].field == &fields[F_POWER];
 }
 
+bool server_is_tags_alone(const struct change *c) {
+    for (size_t i = 0; i < c->fields_len; i++)
+        if (c->fields[i].field != &fields[F_TAGS] && c->fields[i].field != &fields[F_TAGGED])
+            return false;
+    return c->fields_len > 0;
+}
+
 /* Like creates go into one RunInstances; all terminations, stops and starts into one call. */
 static const char *batch(const struct change *c, struct arena *arena) {
     switch (c->action) {
@@ -281,7 +289,8 @@ static const char *batch(const struct change *c, struct arena *arena) {
     case ACTION_UPDATE:
         return server_is_power_alone(c)
                    ? arena_printf(arena, "server power %s", ((const RECORD *)c->after)->power)
-                   : NULL;
+               : server_is_tags_alone(c) ? "server tags"
+                                         : NULL;
     default:
         return NULL;
     }

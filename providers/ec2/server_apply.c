@@ -16,6 +16,10 @@ int server_apply(struct ec2_session *s, struct batch *batch, const struct apply_
         server_power_all(s, batch, ops, err);
         return 0;
     }
+    if (first->action == ACTION_UPDATE && server_is_tags_alone(first)) {
+        server_tag_all(s, batch, ops, err);
+        return 0;
+    }
     for (size_t i = 0; i < batch->len; i++) {
         struct change *c = batch->changes[i];
         struct batch one = {&batch->changes[i], 1, batch->arena};
