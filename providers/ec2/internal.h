@@ -16,6 +16,9 @@ struct ec2_session {
     const char *ami_parameter; /* that SSM is asked for; NULL: nothing to ask */
     const char *ami;           /* newest of the spec's image; set by observe, "" when unknown */
     bool ami_cached;
+    const char *type;     /* of the servers that the spec wants, or NULL */
+    struct strlist zones; /* that offer it, sorted; `zones_known`: EC2 has said so */
+    bool zones_known;
     struct err ami_err; /* why it is unknown, when AWS said so */
 };
 
@@ -82,6 +85,7 @@ enum ec2_read_id {
     READ_GROUPS,
     READ_VOLUMES,   /* everything of this name, root disks too */
     READ_ADDRESSES, /* elastic ones: all of the account's */
+    READ_OFFERINGS, /* zones that offer the type of the servers */
     READ_COUNT
 };
 
@@ -197,6 +201,25 @@ struct volume_change {
 };
 int volume_modify(struct ec2_session *s, struct change *c, const struct volume_change *change,
                   const struct apply_ops *ops, struct arena *arena, struct err *err);
+
+/* ---- Zones */
+
+bool zones_are_needed(const struct observe_in *in);
+void zones_ask_live(struct ec2_session *s, struct query *q);
+void zones_begin(struct ec2_session *s, const struct observe_in *in);
+/* Servers that are to be made of a type that there is not, or to become of one that is not offered
+ * where they are, are unreadable; a note says where the first one goes. */
+int zones_read(struct ec2_session *s, const struct observe_in *in,
+               const struct ec2_answers *answers, struct observed *out, struct err *err);
+/* The zones to try for a launch of that token, in order; `must`: that one alone; `resumed`: an
+ * earlier run asked for it. Empty: EC2 chooses. */
+int zones_of_launch(struct ec2_session *s, const struct server_record *r, const char *token,
+                    bool resumed, const char *must, struct arena *arena, struct strlist *ret,
+                    struct err *err);
+/* The token of a launch in that zone; NULL: as it is. */
+const char *zones_token(const char *token, const char *zone, struct arena *arena);
+bool zones_is_full(const struct err *err); /* a refusal that another zone may not have */
+void zones_add_tried(const struct strlist *zones, struct arena *arena, struct err *err);
 
 /* The newest AMI of the image that the spec names: asked beside the reads, by SSM. */
 /* Sets s->ami_parameter where SSM is to be asked, and s->ami where a cached answer will do. */

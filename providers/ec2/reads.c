@@ -51,6 +51,10 @@ static const struct ec2_read reads[] = {
                         .set = "addressesSet",
                         .needed = needs_addresses,
                         .ask = addresses_ask_live},
+    [READ_OFFERINGS] = {.action = "DescribeInstanceTypeOfferings",
+                        .set = "instanceTypeOfferingSet",
+                        .needed = zones_are_needed,
+                        .ask = zones_ask_live},
 };
 _Static_assert(sizeof reads / sizeof reads[0] == READ_COUNT, "one row a read");
 

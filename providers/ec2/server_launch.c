@@ -54,6 +54,7 @@ struct launch {
     size_t len;
     const char *zone; /* that they must be in; NULL: any */
     const char *token;
+    const char *place; /* zone that is tried; NULL: EC2 chooses */
     const char *ids[SERVER_IDS_MAX];
     const char *host_key;
 };
@@ -93,7 +94,7 @@ static int run_instances(struct ec2_session *s, struct launch *l, const char *am
     query_add(&q, "KeyName", r->key_name);
     query_add(&q, "SecurityGroupId.1", r->group_id);
     query_add(&q, "ClientToken", l->token);
-    query_add(&q, "Placement.AvailabilityZone", l->zone);
+    query_add(&q, "Placement.AvailabilityZone", l->place);
     query_add(&q, "BlockDeviceMapping.1.DeviceName", device);
     query_addf(&q, "BlockDeviceMapping.1.Ebs.VolumeSize", "%lld", (long long)r->disk.size_gib);
     query_add(&q, "BlockDeviceMapping.1.Ebs.VolumeType", r->disk.type);
@@ -167,6 +168,15 @@ static int is_launched(struct ec2_session *s, const struct launch *l, struct are
     return rc;
 }
 
+static int mint(struct ec2_session *s, struct launch *l, struct arena *arena, struct err *err) {
+    int rc = token_mint(s->run->random, arena, &l->token);
+    if (rc < 0)
+        return rc == -ERRC_INTERNAL ? err_set(err, ERRC_INTERNAL, "no random numbers to be had")
+                                    : err_set(err, ERRC_NOMEM, "out of memory");
+    l->token = zones_token(l->token, l->place, arena);
+    return l->token == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+}
+
 /* EC2 remembers tokens for longer than servers live, and refuses one with other parameters: when
  * nothing of the old launch is left, this is a new one.
  * https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html */
@@ -183,10 +193,49 @@ static int renew_token(struct ec2_session *s, struct launch *l, struct arena *ar
                       "apply again: it takes them over");
         return -err->code;
     }
-    rc = token_mint(s->run->random, arena, &l->token);
-    return rc == -ERRC_INTERNAL ? err_set(err, ERRC_INTERNAL, "no random numbers to be had")
-           : rc < 0             ? err_set(err, ERRC_NOMEM, "out of memory")
-                                : 0;
+    return mint(s, l, arena, err);
+}
+
+/* In one zone. */
+static int try_zone(struct ec2_session *s, struct launch *l, const char *ami, const char *device,
+                    struct arena *arena, const struct apply_ops *ops, struct xml **ret,
+                    struct err *err) {
+    int rc = send_launch(s, l, ami, device, arena, ops, ret, err);
+    if (rc == 0 || (!ec2_is(err, "IdempotentInstanceTerminated") &&
+                    !ec2_is(err, "IdempotentParameterMismatch")))
+        return rc;
+    rc = renew_token(s, l, arena, err);
+    return rc < 0 ? rc : send_launch(s, l, ami, device, arena, ops, ret, err);
+}
+
+/* One zone after the other, each with a token and an intent of its own, until one has room. */
+static int try_zones(struct ec2_session *s, struct launch *l, const char *ami, const char *device,
+                     struct arena *arena, const struct apply_ops *ops, struct xml **ret,
+                     struct err *err) {
+    struct strlist zones = {0};
+    int rc = zones_of_launch(s, l->changes[0]->after, l->token,
+                             l->changes[0]->action == ACTION_RESUME, l->zone, arena, &zones, err);
+    for (size_t i = 0; rc == 0 && i < (zones.len == 0 ? 1 : zones.len); i++) {
+        l->place = zones.len == 0 ? NULL : zones.items[i];
+        rc = i == 0 ? 0 : mint(s, l, arena, err);
+        l->token = rc < 0 ? l->token : zones_token(l->token, l->place, arena);
+        if (l->token == NULL)
+            return err_set(err, ERRC_NOMEM, "out of memory");
+        if (rc == 0)
+            rc = try_zone(s, l, ami, device, arena, ops, ret, err);
+        if (rc == 0 || !zones_is_full(err))
+            return rc;
+        if (i + 1 >= zones.len)
+            break;
+        const char *text =
+            arena_printf(arena, "no room in %s: trying %s", zones.items[i], zones.items[i + 1]);
+        for (size_t j = 0; text != NULL && j < l->len; j++)
+            ops->progress(ops->ctx, l->changes[j], text);
+        rc = 0;
+    }
+    if (rc < 0 && zones_is_full(err))
+        zones_add_tried(&zones, arena, err);
+    return rc;
 }
 
 static int start(struct ec2_session *s, struct launch *l, struct arena *arena,
@@ -197,13 +246,7 @@ static int start(struct ec2_session *s, struct launch *l, struct arena *arena,
     if (rc == 0)
         rc = root_device(s, ami, arena, &device, err);
     if (rc == 0)
-        rc = send_launch(s, l, ami, device, arena, ops, &xml, err);
-    if (rc < 0 && (ec2_is(err, "IdempotentInstanceTerminated") ||
-                   ec2_is(err, "IdempotentParameterMismatch"))) {
-        rc = renew_token(s, l, arena, err);
-        if (rc == 0)
-            rc = send_launch(s, l, ami, device, arena, ops, &xml, err);
-    }
+        rc = try_zones(s, l, ami, device, arena, ops, &xml, err);
     if (rc == 0)
         rc = read_ids(l, xml, arena, err);
     for (size_t i = 0; rc == 0 && i < l->len; i++) {
@@ -211,6 +254,7 @@ static int start(struct ec2_session *s, struct launch *l, struct arena *arena,
         record.host_key = l->host_key;
         record.instance_id = l->ids[i];
         record.ami = ami;
+        record.zone = l->place;
         record.launch_index = (int64_t)i;
         rc = ops->created(ops->ctx, l->changes[i], l->ids[i], &record, err);
     }

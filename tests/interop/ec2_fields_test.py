@@ -332,6 +332,70 @@ def access(p, moto, proxy):
     settle(p, proxy)
 
 
+def zones(p, moto, proxy):
+    step("a zone that has no room: the next one is tried, with a token of its own")
+    with Project(sys.argv[1], SPEC.replace("name: fields", "name: zones"), sandbox=False) as q:
+        q.env.update(p.env)
+        shown = q.run("plan").stdout
+        check("it goes to us-east-1a; without capacity there, to us-east-1b" in shown, "said", shown)
+        full = refusal("InsufficientInstanceCapacity", "no room here", status=500)
+        proxy.take()
+        proxy.faults.append(lambda call: full if call.action == "RunInstances" and
+                            call.form["Placement.AvailabilityZone"] in ("us-east-1a", "us-east-1b") else None)
+        q.apply()
+        launches = [c.form for c in proxy.take() if c.action == "RunInstances"]
+        places = [f["Placement.AvailabilityZone"] for f in launches]
+        check(places == ["us-east-1a", "us-east-1b", "us-east-1c"], "one after the other", places)
+        check(len({f["ClientToken"] for f in launches}) == 3, "a token each", str(launches))
+        made = next(i for i in moto.instances() if tags(i)["berth:name"] == "zones")
+        check(made["Placement"]["AvailabilityZone"] == "us-east-1c", "there", str(made))
+        check(q.plan() == {}, "nothing to do")
+        step("a run that was cut asks again for the same to the byte, in the zone that it was in")
+        q.edit_spec("type: t3.small", "type: t3.small\n  count: 2")
+        proxy.after.append(at("RunInstances", (0, b"")))
+        q.run("apply", "-auto-approve", check_code=None)
+        proxy.after.clear()
+        first = [c.form for c in proxy.take() if c.action == "RunInstances"][-1]
+        check(first["Placement.AvailabilityZone"] == "us-east-1c", "the last one tried", first)
+        lost = [i["InstanceId"] for i in moto.instances() if tags(i)["berth:index"] == "1"]
+        moto.ec2.terminate_instances(InstanceIds=lost)
+        q.apply()
+        again = [c.form for c in proxy.take() if c.action == "RunInstances"][0]
+        check(again == first, "the same request", str(first), str(again))
+        check(q.plan() == {}, "nothing to do")
+        step("none has room: which ones were tried")
+        q.edit_spec("count: 2", "count: 3")
+        proxy.faults[:] = [at("RunInstances", full)]
+        result = q.run("apply", "-auto-approve", check_code=None)
+        proxy.faults.clear()
+        check("tried us-east-1a, us-east-1b, us-east-1c" in result.stderr and
+              "InsufficientInstanceCapacity" in result.stderr, "said", result.stderr)
+        q.edit_spec("count: 3", "count: 2")
+        q.apply()
+        step("a type that there is not, or not where the server is")
+        q.edit_spec("t3.small", "t3.smal")
+        result = q.run("plan", check_code=None)
+        said = result.stdout + result.stderr
+        check("us-east-1 has no instance type t3.smal" in said and "did you mean t3.small?" in said,
+              "at plan time", said)
+        result = q.run("apply", "-auto-approve", check_code=None)
+        check(result.returncode != 0 and "StopInstances" not in actions(proxy.take()), "and not stopped for it")
+        q.edit_spec("t3.smal", "t3.medium")
+        elsewhere = (200, b"<DescribeInstanceTypeOfferingsResponse><instanceTypeOfferingSet><item>"
+                     b"<location>us-east-1f</location></item></instanceTypeOfferingSet>"
+                     b"</DescribeInstanceTypeOfferingsResponse>")
+        proxy.faults.append(at("DescribeInstanceTypeOfferings", elsewhere))
+        result = q.run("plan", check_code=None)
+        said = result.stdout + result.stderr
+        check("t3.medium is not offered in us-east-1c, where it is" in said, "said", said)
+        proxy.faults[:] = [at("DescribeInstanceTypeOfferings", refusal("UnauthorizedOperation", status=403))]
+        q.edit_spec("count: 2", "count: 3")
+        q.apply()  # EC2 chooses where nobody may ask
+        proxy.faults.clear()
+        check(q.plan() == {}, "nothing to do")
+        q.run("destroy", "-auto-approve")
+
+
 def main():
     with Moto() as moto, Proxy(moto.url, moto.secret) as proxy, \
             Project(sys.argv[1], SPEC, sandbox=False) as p:
@@ -345,6 +409,7 @@ def main():
         disk(p, moto, proxy)
         own_tags(p, moto, proxy)
         access(p, moto, proxy)
+        zones(p, moto, proxy)
         elastic(p, moto, proxy)
         elastic_faults(p, moto, proxy)
         p.run("destroy", "-auto-approve")

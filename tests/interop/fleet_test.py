@@ -32,7 +32,7 @@ def same(found, want, text):
 
 
 LOOK = ["DescribeInstances", "DescribeKeyPairs", "DescribeSecurityGroups", "DescribeVolumes"]
-FIRST_LOOK = LOOK + ["DescribeAddresses", "GetParameters"]
+FIRST_LOOK = LOOK + ["DescribeAddresses", "DescribeInstanceTypeOfferings", "GetParameters"]
 
 
 def made(p, moto, proxy, count):

@@ -82,7 +82,8 @@ def first_apply(p, moto, proxy):
     plan = p.plan()
     check(set(plan) == {"key_pair", "access", "server[0]"}, "three to make", plan)
     calls = proxy.take()
-    check(sorted(actions(calls)) == ["DescribeAddresses", "DescribeInstances", "DescribeKeyPairs",
+    check(sorted(actions(calls)) == ["DescribeAddresses", "DescribeInstanceTypeOfferings",
+                                     "DescribeInstances", "DescribeKeyPairs",
                                      "DescribeSecurityGroups", "DescribeVolumes", "GetParameters"],
           "two of them for what a lost state may have left",
           actions(calls))

@@ -27,6 +27,9 @@ set_tests_properties(interop.cut PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} 
 add_test(NAME interop.moto COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/moto_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.moto PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
+add_test(NAME interop.fleet COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/fleet_test.py
+  $<TARGET_FILE:berth>)
+set_tests_properties(interop.fleet PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600)
 add_test(NAME interop.ec2_fields COMMAND ${BERTH_TEST_PYTHON}
   ${CMAKE_CURRENT_LIST_DIR}/ec2_fields_test.py $<TARGET_FILE:berth>)
 set_tests_properties(interop.ec2_fields PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
