@@ -25,11 +25,8 @@ const struct permission_row permission_rows[] = {
      "find the root device of the image"},
     {"ec2:DescribeInstanceTypeOfferings", NEED_SERVER, PART_LOOK, NULL, NULL, "",
      "find the zones that offer the type"},
-    {"ec2:DescribeInstanceTypes", NEED_SERVER, PART_LOOK, NULL, NULL, "",
-     "find what the type is made of"},
     {"ec2:DescribeNetworkInterfaces", NEED_ALWAYS | NEED_LESS, PART_LOOK, NULL, NULL, "",
      "say what still uses the firewall"},
-    {"ec2:DescribeSubnets", NEED_SERVER, PART_LOOK, NULL, NULL, "", "find the subnet of a zone"},
     {"ec2:DescribeSpotInstanceRequests", NEED_SPOT, PART_LOOK, NULL, NULL, "",
      "see the spot request"},
     {"ec2:DescribeSpotPriceHistory", NEED_SPOT | NEED_LESS, PART_LOOK, NULL, NULL, "",
@@ -78,14 +75,6 @@ const struct permission_row permission_rows[] = {
     {"ec2:StopInstances", NEED_SERVER, PART_CHANGE, "instance", NULL, ON_SERVER, "stop servers"},
     {"ec2:TerminateInstances", NEED_ALWAYS, PART_CHANGE, "instance", NULL, ON_SERVER,
      "end servers"},
-    {"ec2:AssociateIamInstanceProfile", NEED_ROLE, PART_CHANGE, "instance", NULL, NULL,
-     "give the server its role"},
-    {"ec2:DescribeIamInstanceProfileAssociations", NEED_ROLE, PART_LOOK, NULL, NULL, "",
-     "see the server's role"},
-    {"ec2:ReplaceIamInstanceProfileAssociation", NEED_ROLE, PART_CHANGE, "instance", NULL, NULL,
-     "give the server another role"},
-    {"ec2:DisassociateIamInstanceProfile", NEED_ROLE, PART_CHANGE, "instance", NULL, NULL,
-     "take the server's role away"},
     {"ec2:AttachVolume", NEED_DATA, PART_CHANGE, "instance volume", NULL,
      "InstanceId=$instance&VolumeId=$volume&Device=/dev/sdz", "attach the data volume"},
     {"ec2:DetachVolume", NEED_DATA, PART_CHANGE, "instance volume", NULL, "VolumeId=$volume",
@@ -132,8 +121,6 @@ unsigned permission_needs(const struct spec *spec) {
         needs |= NEED_SPOT;
     if (tree_get(spec->root, "server.iam_profile") != NULL)
         needs |= NEED_ROLE;
-    if (tree_get(spec->root, "server.subnet") != NULL)
-        needs |= NEED_SUBNET;
     return needs;
 }
 

@@ -160,11 +160,29 @@ static void test_less(void **state) {
     arena_free(&c.arena);
 }
 
+static void test_more(void **state) {
+    (void)state;
+    struct compiled c;
+    compile(&c, "berth: 1\nname: small\nprovider: ec2\nserver:\n  image: debian-12\n"
+                "  type: t3.micro\n  address: elastic\n  data: { size: 10 GiB, mount: /data }\n");
+    assert_int_equal(permission_needs(c.spec),
+                     NEED_ALWAYS | NEED_SERVER | NEED_NAMED_IMAGE | NEED_ELASTIC | NEED_DATA);
+    cJSON *policy = ec2_policy(c.spec, "eu-west-1", NULL);
+    const cJSON *make = statement(policy, "MakeWithTag");
+    assert_true(has(make, "Action", "ec2:AllocateAddress"));
+    assert_true(has(make, "Resource", "arn:aws:ec2:eu-west-1:*:elastic-ip/*"));
+    assert_true(has(make, "Action", "ec2:CreateVolume"));
+    assert_true(has(statement(policy, "ChangeWhatIsTagged"), "Action", "ec2:AttachVolume"));
+    cJSON_Delete(policy);
+    arena_free(&c.arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_call_without_row),
         cmocka_unit_test(test_plain),
         cmocka_unit_test(test_less),
+        cmocka_unit_test(test_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
