@@ -181,7 +181,7 @@ int access_read_live(struct ec2_session *s, const struct observe_in *in,
         if (live == NULL)
             return err_set(err, ERRC_NOMEM, "out of memory");
         live->record = record;
-        record->tagged = ec2_is_tagged(item, s->run, "access", -1);
+        record->tagged = ec2_is_tagged(item, s->run, "access", EC2_NO_INDEX);
         live->id = record->group_id;
         return 0;
     }

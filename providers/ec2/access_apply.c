@@ -153,7 +153,7 @@ static int create(struct ec2_session *s, struct change *c, RECORD *record, struc
     query_init(&q, "CreateSecurityGroup");
     query_add(&q, "GroupName", record->name);
     query_addf(&q, "GroupDescription", "Access to %s, kept by berth", s->run->name);
-    ec2_add_tags(&q, 1, "security-group", s->run, "access", -1, &record->tags);
+    ec2_add_tags(&q, 1, "security-group", s->run, "access", EC2_NO_INDEX, &record->tags);
     /* Names are unique: sent again after a lost answer, it makes no second one. */
     rc = ec2_call(s, &q, "CreateSecurityGroup", false, arena, &xml, err);
     if (rc == 0)
@@ -234,7 +234,7 @@ static int retag(struct ec2_session *s, const RECORD *before, const RECORD *afte
     const struct ec2_tagging tagging = {.ids = &after->group_id,
                                         .ids_len = 1,
                                         .node = "access",
-                                        .first_index = -1,
+                                        .first_index = EC2_NO_INDEX,
                                         .mend = !before->tagged,
                                         .before = &before->tags,
                                         .after = &after->tags};

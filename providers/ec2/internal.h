@@ -36,14 +36,17 @@ int ec2_find(void *session, const struct kind *kind, const char *id, struct aren
              struct found *ret, struct err *err);
 /* Is it this AWS error? */
 bool ec2_is(const struct err *err, const char *code);
+/* The number of what there is one of. Numbers below zero are good: server[0] may have been the
+ * third of its launch once (berth state mv). */
+#define EC2_NO_INDEX INT64_MIN
 /* Adds the tags that say that a thing is ours: TagSpecification.N.… with the user's own. For a
- * server the first index of its launch; -1 for what there is one of. */
+ * server the first index of its launch. */
 void ec2_add_tags(struct query *q, size_t spec, const char *resource, const struct run *run,
                   const char *node, int64_t first_index, const struct strmap *tags);
 const char *ec2_tag_of(const struct xml *item, const char *key); /* or NULL */
 /* Is it of the project of that name? */
 bool ec2_is_ours(const struct xml *item, const struct run *run);
-/* Are all tags there that say so? With an index of -1 that one is not looked at. */
+/* Are all tags there that say so? With EC2_NO_INDEX that one is not looked at. */
 bool ec2_is_tagged(const struct xml *item, const struct run *run, const char *node,
                    int64_t first_index);
 /* The user's own tags: those that are neither berth's, nor AWS's, nor Name. Sorted. */
@@ -56,7 +59,7 @@ struct ec2_tagging {
     const char *const *ids;
     size_t ids_len;
     const char *node;    /* with `mend`: the value of that tag of ours */
-    int64_t first_index; /* the same; -1 for what there is one of */
+    int64_t first_index; /* the same; EC2_NO_INDEX for what there is one of */
     bool mend;           /* all of ours and of the user's are set, not only those that differ */
     const struct strmap *before, *after; /* the user's */
 };

@@ -150,7 +150,7 @@ int key_pair_read_live(struct ec2_session *s, const struct observe_in *in,
         return 0;
     }
     live->record = record;
-    record->tagged = ec2_is_tagged(item, s->run, "key_pair", -1);
+    record->tagged = ec2_is_tagged(item, s->run, "key_pair", EC2_NO_INDEX);
     if (record->public_key == NULL)
         live->unread |= 1u << F_PUBLIC_KEY;
     if (record->type == NULL)
@@ -194,7 +194,7 @@ static int import(struct ec2_session *s, struct change *c, RECORD *record, struc
     query_add(&q, "KeyName", record->name);
     buf_add_base64(&material, record->public_key, strlen(record->public_key));
     query_add(&q, "PublicKeyMaterial", buf_cstr(&material));
-    ec2_add_tags(&q, 1, "key-pair", s->run, "key_pair", -1, &record->tags);
+    ec2_add_tags(&q, 1, "key-pair", s->run, "key_pair", EC2_NO_INDEX, &record->tags);
     /* Names are unique: sent again after a lost answer, it makes no second one. */
     rc = ec2_call(s, &q, "ImportKeyPair", false, arena, &xml, err);
     const struct xml *pair = xml;
@@ -261,7 +261,7 @@ static int retag(struct ec2_session *s, const RECORD *before, const RECORD *afte
     const struct ec2_tagging tagging = {.ids = &after->key_pair_id,
                                         .ids_len = 1,
                                         .node = "key_pair",
-                                        .first_index = -1,
+                                        .first_index = EC2_NO_INDEX,
                                         .mend = !before->tagged,
                                         .before = &before->tags,
                                         .after = &after->tags};

@@ -87,7 +87,7 @@ static void ask_ec2(struct checkup *c, const struct permission_row *row, const c
     }
     struct str types = str_of(row->part == PART_MAKE ? row->types : NULL), type;
     for (size_t i = 1; types.len > 0 && i < SPECS_MAX && str_split(&types, ' ', &type); i++)
-        ec2_add_tags(q, i, arena_dup_str(&c->arena, type), c->run, "doctor", -1, NULL);
+        ec2_add_tags(q, i, arena_dup_str(&c->arena, type), c->run, "doctor", EC2_NO_INDEX, NULL);
 }
 
 /* ---- Judging what AWS says */

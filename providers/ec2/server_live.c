@@ -62,9 +62,10 @@ static int64_t launch_index_of(const struct xml *item) {
 int64_t server_index_of(const struct xml *item) {
     const char *base = ec2_tag_of(item, "berth:index");
     int64_t index;
-    if (base == NULL || !str_to_i64(str_of(base), 0, INDEX_MAX, &index))
+    if (base == NULL || !str_to_i64(str_of(base), -INDEX_MAX, INDEX_MAX, &index))
         return -1;
-    return index + launch_index_of(item);
+    index += launch_index_of(item);
+    return index < 0 ? -1 : index;
 }
 
 static const char *root_volume_of(const struct xml *item, struct arena *arena) {

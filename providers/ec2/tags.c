@@ -38,7 +38,7 @@ void ec2_add_tags(struct query *q, size_t spec, const char *resource, const stru
     snprintf(index, sizeof index, "%lld", (long long)first_index);
     query_add_at(q, "TagSpecification.%zu.ResourceType", spec, resource);
     add_tag(q, spec, ++n, "Name", run->name);
-    size_t len = own_tags(run, node, first_index < 0 ? NULL : index, own);
+    size_t len = own_tags(run, node, first_index == EC2_NO_INDEX ? NULL : index, own);
     for (size_t i = 0; i < len; i++)
         add_tag(q, spec, ++n, own[i].key, own[i].value);
     for (size_t i = 0; tags != NULL && i < tags->len; i++)
@@ -64,7 +64,7 @@ bool ec2_is_tagged(const struct xml *item, const struct run *run, const char *no
     snprintf(index, sizeof index, "%lld", (long long)first_index);
     return ec2_is_ours(item, run) && ec2_tag_of(item, "berth:lineage") != NULL &&
            cstr_eq(ec2_tag_of(item, "berth:node"), node) &&
-           (first_index < 0 || cstr_eq(ec2_tag_of(item, "berth:index"), index));
+           (first_index == EC2_NO_INDEX || cstr_eq(ec2_tag_of(item, "berth:index"), index));
 }
 
 int ec2_read_tags(const struct xml *item, struct arena *arena, struct strmap *ret) {
@@ -96,7 +96,8 @@ static size_t add_new_tags(const struct ec2_session *s, struct query *q,
     struct tag own[OWN_TAGS_MAX];
     size_t n = 0;
     snprintf(index, sizeof index, "%lld", (long long)t->first_index);
-    size_t len = t->mend ? own_tags(s->run, t->node, t->first_index < 0 ? NULL : index, own) : 0;
+    size_t len =
+        t->mend ? own_tags(s->run, t->node, t->first_index == EC2_NO_INDEX ? NULL : index, own) : 0;
     for (size_t i = 0; i < len; i++) {
         query_add_at(q, "Tag.%zu.Key", ++n, own[i].key);
         query_add_at(q, "Tag.%zu.Value", n, own[i].value);

@@ -258,6 +258,27 @@ def lost(p, moto, proxy):
     p.apply()
 
 
+def renumber(p, moto, proxy):
+    step("the third of a launch becomes the first, and is found as that")
+    p.run("destroy", "-auto-approve", "-target", "server[0]")
+    third = recorded(p, "server[2]")["id"]
+    p.run("state", "mv", "server[2]", "server[0]")
+    p.edit_spec("count: 3", "count: 2")
+    plan = p.plan()
+    check(set(plan) == {"server[0]"} and changes_of(plan, "server[0]") == {"tagged": "drift"},
+          "its tags say another number", plan)
+    p.apply()
+    check(p.plan() == {}, "mended")
+    for name in ("state.json", "state.json.backup"):
+        (p.dir / ".berth/verbs" / name).unlink()
+    plan = p.plan()
+    check({a: c["action"] for a, c in plan.items()} ==
+          dict.fromkeys(("key_pair", "access", "server[0]", "server[1]"), "adopt") and
+          plan["server[0]"]["id"] == third, "found by its tags", plan)
+    p.apply()
+    check(p.plan() == {}, "and recorded")
+
+
 def end(p, moto, proxy):
     step("destroy asks again whether anything is left")
     result = p.run("destroy", "-auto-approve")
@@ -297,6 +318,7 @@ def main():
         refresh(p, moto, proxy)
         imports(p, moto, proxy)
         lost(p, moto, proxy)
+        renumber(p, moto, proxy)
         end(p, moto, proxy)
     print("good", flush=True)
 
