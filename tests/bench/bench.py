@@ -27,6 +27,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import boto3
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "interop"))
 from pricinglib import products  # noqa: E402
 
@@ -289,7 +291,22 @@ def show(name, row):
           f"{row['peak_mb']:9.1f}{row['calls']:7}", flush=True)
 
 
-def run_all(options, env, counter, ami, folder):
+def with_moto(env, bench, project, count, runs):
+    """A moto of its own for each: it keeps what was terminated, and grows slow of it."""
+    moto, direct = start_moto()
+    try:
+        counter = Counter(direct)
+        threading.Thread(target=counter.serve_forever, daemon=True).start()
+        ec2 = boto3.client("ec2", endpoint_url=direct, region_name="us-east-1",
+                           aws_access_key_id="bench", aws_secret_access_key="bench")
+        ami = ec2.describe_images()["Images"][0]["ImageId"]
+        return bench(project, dict(env, AWS_ENDPOINT_URL=counter.url), ami, counter, count, runs)
+    finally:
+        moto.terminate()
+        moto.wait()
+
+
+def run_all(options, env, folder):
     peers = {"berth": lambda *a: bench_berth(str(pathlib.Path(options.berth).resolve()), *a),
              "boto3": bench_boto}
     if shutil.which("terraform") is None:
@@ -304,7 +321,7 @@ def run_all(options, env, counter, ami, folder):
             project.mkdir()
             for name in ("key", "key.pub"):
                 shutil.copy(folder / name, project / name)
-            for what, row in bench(project, env, ami, counter, count, options.n).items():
+            for what, row in with_moto(env, bench, project, count, options.n).items():
                 rows[f"{peer} {what} {count}"] = row
                 show(f"{peer}, {what}, {count}", row)
     return rows
@@ -317,30 +334,21 @@ def main():
     parser.add_argument("-sizes", type=lambda s: [int(n) for n in s.split(",")], default=[1, 10, 100, 1000])
     parser.add_argument("-o")
     options = parser.parse_args()
-    moto, direct = start_moto()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="berth-bench-"))
     try:
-        counter = Counter(direct)
-        threading.Thread(target=counter.serve_forever, daemon=True).start()
         env = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "BERTH_"))}
         env.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench", AWS_REGION="us-east-1",
                    AWS_DEFAULT_REGION="us-east-1", AWS_EC2_METADATA_DISABLED="true", NO_COLOR="1",
-                   AWS_ENDPOINT_URL=counter.url, HOME=str(folder), XDG_CACHE_HOME=str(folder / "cache"))
-        import boto3
-        ec2 = boto3.client("ec2", endpoint_url=direct, region_name="us-east-1",
-                           aws_access_key_id="bench", aws_secret_access_key="bench")
-        ami = ec2.describe_images()["Images"][0]["ImageId"]
+                   HOME=str(folder), XDG_CACHE_HOME=str(folder / "cache"))
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key"],
                        check=True)
-        rows = run_all(options, env, counter, ami, folder)
-        rows["berth --version"] = measure([options.berth, "--version"], folder, env, counter, 30)
+        rows = run_all(options, env, folder)
+        rows["berth --version"] = measure([options.berth, "--version"], folder, env, Counter(""), 30)
         show("berth --version", rows["berth --version"])
         stripped = folder / "stripped"
         subprocess.run(["strip", "-o", stripped, options.berth], check=True)
         size = stripped.stat().st_size
     finally:
-        moto.terminate()
-        moto.wait()
         shutil.rmtree(folder, ignore_errors=True)
     print(f"stripped binary: {size / 1024:.0f} KiB")
     if options.o:
