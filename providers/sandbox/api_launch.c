@@ -256,8 +256,9 @@ static cJSON *new_instance(struct sandbox *s, const cJSON *form, const struct la
     cJSON_AddItemToObject(i, "interface_tags", form_tags(form, "network-interface"));
     cJSON_AddItemToArray(world_list(s, "instances"), i);
     instance_place(s, i);
-    if (strcmp(text_of(form, INTERFACE "AssociatePublicIpAddress"), "false") != 0)
-        instance_new_public(s, i);
+    if (strcmp(text_of(form, INTERFACE "AssociatePublicIpAddress"), "false") == 0)
+        cJSON_AddTrueToObject(i, "no_public");
+    instance_new_public(s, i);
     profile_launch(form, i);
     spot_launch(s, form, i);
     fault_transition(s, i, "pending");

@@ -157,14 +157,14 @@ static void resume_guests(struct sandbox *s) {
         const char *state = text_of(instance, "state");
         bool running = strcmp(state, "running") == 0;
         cJSON_DeleteItemFromObject(instance, "booting");
+        if (number_of(instance, "public") < 1 && (running || strcmp(state, "pending") == 0))
+            instance_new_public(s, instance);
         if (running && guest_alive(instance)) {
             proxies_add(s, proxy_start((pid_t)number_of(instance, "pid"), text_of(instance, "id")));
             guest_set_public(s, instance);
         } else if (running || strcmp(state, "pending") == 0) {
             guest_kill(s, instance);
             instance_place(s, instance);
-            if (number_of(instance, "public") < 1)
-                instance_new_public(s, instance);
             guest_start(s, instance);
         } else if (strcmp(state, "stopping") == 0) {
             guest_kill(s, instance);

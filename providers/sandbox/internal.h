@@ -135,7 +135,8 @@ bool zone_offers(const struct zone *zone, const struct instance_type *type);
 int instance_places_left(struct sandbox *s, const struct zone *zone);
 /* Give it a private address, which it keeps, and a link name. */
 void instance_place(struct sandbox *s, cJSON *instance);
-/* Give it another public address than the last one, as a start does. Nothing when none is left. */
+/* Give it another public address than the last one, as a start does; none when it has an elastic
+ * one, was launched to have none, or none is left. */
 void instance_new_public(struct sandbox *s, cJSON *instance);
 /* The address that it has to the outside: the elastic one that is associated, else the one that
  * came with its start. False when it has none, as while it is stopped. */

@@ -80,8 +80,10 @@ int public_take(struct sandbox *s) {
 }
 
 void instance_new_public(struct sandbox *s, cJSON *instance) {
+    bool elastic = find_by(world_list(s, "addresses"), "instance", text_of(instance, "id")) != NULL;
+    bool wanted = !elastic && !cJSON_IsTrue(cJSON_GetObjectItem(instance, "no_public"));
     set_number(instance, "public", 0);
-    set_number(instance, "public", public_take(s));
+    set_number(instance, "public", wanted ? public_take(s) : 0);
 }
 
 void public_text(const struct sandbox *s, int octet, char ret[32]) {

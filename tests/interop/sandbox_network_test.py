@@ -6,7 +6,7 @@ import sys
 
 import berthlib
 from berthlib import Project, check, step
-from sandboxlib import AMI, World, make_key, refused, ssh, wait_for
+from sandboxlib import AWS, World, make_key, refused, ssh, wait_for
 
 
 def answers(address):
@@ -63,6 +63,11 @@ def launches(w, subnets, key):
     check(by_interface["Placement"]["AvailabilityZone"] == "sandbox-1c", "its subnet's zone",
           str(by_interface))
     check("PublicIpAddress" not in by_interface, "no public address was wanted", str(by_interface))
+    w.await_state(by_interface["InstanceId"], "running")
+    w.ec2.stop_instances(InstanceIds=[by_interface["InstanceId"]])
+    w.await_state(by_interface["InstanceId"], "stopped")
+    w.ec2.start_instances(InstanceIds=[by_interface["InstanceId"]])
+    check(public(w, by_interface["InstanceId"]) is None, "nor after a stop and a start")
     refused("InvalidParameterCombination", w.run, SubnetId=wanted,
             NetworkInterfaces=[{"DeviceIndex": 0}])
     found = w.instances(Filters=[{"Name": "availability-zone", "Values": ["sandbox-1c"]}])
@@ -101,6 +106,10 @@ def addresses(w, one, other, key_file):
     check(not answers(first), "and at the old one no more")
     check(interface(w, one)["Association"]["IpOwnerId"] == "000000000000", "ours", interface(w, one))
     ssh(key_file, made["PublicIp"], "true")
+    if AWS.exists():
+        shown = w.aws("ec2", "describe-addresses", "--allocation-ids", eip, "--query",
+                      "Addresses[0].[PublicIp,InstanceId,Tags[0].Value]")
+        check(shown == [made["PublicIp"], one, "x[0]"], "the AWS CLI sees the same", shown)
     found = ec2.describe_addresses(Filters=[{"Name": "instance-id", "Values": [one]}])["Addresses"][0]
     check(found["AssociationId"] == link
           and found["NetworkInterfaceId"] == interface(w, one)["NetworkInterfaceId"], "shown", found)
@@ -137,7 +146,7 @@ def stops(w, one, other, eip, elastic, second):
     association = ec2_association(w, eip)
     w.ec2.disassociate_address(AssociationId=association)
     refused("InvalidAssociationID.NotFound", w.ec2.disassociate_address, AssociationId=association)
-    check(not answers(elastic) and answers(public(w, other)), "a dynamic one instead")
+    check(not answers(elastic) and public(w, other) is None, "none instead, for one that had none")
     w.ec2.release_address(AllocationId=eip)
     refused("InvalidAllocationID.NotFound", w.ec2.release_address, AllocationId=eip)
 
