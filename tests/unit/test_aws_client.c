@@ -1,6 +1,7 @@
 /* The client against a server of ours on loopback that answers what each test writes down: which
  * calls are sent again and which never, whose clock counts, and what people are told. */
 #include "providers/aws/client.h"
+#include "providers/aws/client_internal.h"
 #include "tests/unit/cm.h"
 #include "tests/unit/loopback.h"
 
@@ -345,6 +346,36 @@ static void expect_denial(const struct answer *answers, const char *msg, const c
     free(s);
 }
 
+/* Too many calls of one service: whoever calls it next waits for its turn; others do not. */
+static void test_throttle(void **state) {
+    (void)state;
+    const struct answer answers[] = {{503, NULL, REFUSAL("RequestLimitExceeded")},
+                                     {200, NULL, GOOD}};
+    struct server *s = calloc(1, sizeof *s);
+    struct rig r;
+    struct err err;
+    assert_non_null(s);
+    start(s, answers, 2, 0);
+    open_rig(&r, s->url);
+    assert_int_equal(call(&r, true, &err), 0);
+    stop(s);
+    assert_int_equal(s->taken, 2);
+    assert_true(r.client->rates[AWS_EC2].per_s > 0);
+    assert_true(r.client->rates[AWS_EC2].next_s > 0);
+    assert_true(r.client->rates[AWS_SSM].per_s <= 0);
+    close_rig(&r);
+    /* Any other failure is nobody else's matter. */
+    const struct answer busy[] = {{503, NULL, REFUSAL("Unavailable")}, {200, NULL, GOOD}};
+    start(s, busy, 2, 0);
+    open_rig(&r, s->url);
+    s->taken = 0;
+    assert_int_equal(call(&r, false, &err), 0);
+    stop(s);
+    assert_true(r.client->rates[AWS_EC2].per_s <= 0);
+    close_rig(&r);
+    free(s);
+}
+
 static void test_denial(void **state) {
     (void)state;
     const struct answer allowed[] = {{403, NULL, DENIED}, {200, NULL, DECODED("false")}};
@@ -372,6 +403,7 @@ int main(void) {
         cmocka_unit_test(test_found_once),
         cmocka_unit_test(test_session_ended),
         cmocka_unit_test(test_denial),
+        cmocka_unit_test(test_throttle),
     };
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return 1;
