@@ -101,10 +101,11 @@ const struct verb verb_cp = {
     .name = "cp",
     .args = "SRC DST",
     .summary = "copy a file or a folder to a server, or from it",
-    .details = "One of the two is `:PATH` on the only server, or `0:PATH`, `server[0]:PATH`; PATH\n"
-               "is relative to the home folder there. As with cp -r, what is a folder already\n"
-               "gets it inside. Modes are kept, links stay links in folders. What is there with\n"
-               "the same content does not travel again: after a cut, the same command goes on.",
+    .details = "One of the two is `:PATH` on the only server, or `0:PATH`, `server[0]:PATH`;\n"
+               "PATH is relative to the home folder there. As with cp -r, what is a folder\n"
+               "already gets it inside. Modes are kept, links stay links in folders. What is\n"
+               "there with the same content does not travel again: after a cut, the same\n"
+               "command goes on.",
     .options = {&option_file},
     .positional_max = 2,
     .run = run,

@@ -105,12 +105,11 @@ const struct verb verb_destroy = {
     .name = "destroy",
     .args = "",
     .summary = "take everything down again; says what data goes with it, and asks",
-    .details =
-        "Destroys what the state records and what carries the project's tags.\n"
-        "`protect: true`, in the spec or as applied, forbids it. Data volumes with\n"
-        "`keep: true` stay, unless -data is given. At the end the world is asked again: what\n"
-        "is left is named, and the exit code is 3. With -target: what it names, what\n"
-        "lives in it and what depends on it.",
+    .details = "Destroys what the state records and what carries the project's tags. `protect:\n"
+               "true`, in the spec or as applied, forbids it. Data volumes with `keep: true`\n"
+               "stay, unless -data is given. At the end the world is asked again: what is left\n"
+               "is named, and the exit code is 3. With -target: what it names, what lives in it\n"
+               "and what depends on it.",
     .options = {&option_file, &option_by_name, &option_target, &option_data, &option_auto_approve},
     .run = run,
 };

@@ -350,10 +350,10 @@ const struct verb verb_doctor = {
     .args = "",
     .summary = "say who acts, where, and which permissions the spec lacks",
     .details = "Which source of AWS credentials is taken and what the others had; who that is;\n"
-               "region, endpoint and clock; and, by DryRun, whether each permission is there that\n"
-               "the spec needs (-v lists all). What only works on what is there already is tried\n"
-               "once it is. Works without a spec too, for all but the permissions. Exits 1 when\n"
-               "something would fail. -policy prints the least IAM policy for the spec.",
+               "region, endpoint and clock; and, by DryRun, whether each permission is there\n"
+               "that the spec needs (-v lists all). What only works on what is there already is\n"
+               "tried once it is. Works without a spec too, for all but the permissions. Exits\n"
+               "1 when something would fail. -policy prints the least IAM policy for the spec.",
     .options = {&option_file, &option_profile, &option_region, &option_policy, &option_json},
     .run = run,
 };

@@ -42,11 +42,11 @@ const struct verb verb_import = {
     .name = "import",
     .args = "ADDRESS ID",
     .summary = "record a thing that is there already under a node of the spec",
-    .details =
-        "berth import 'server[0]' i-0123456789abcdef0. It must be in the region of the spec,\n"
-        "and not another berth project's, unless -force is given. Nothing is changed but\n"
-        "the state: the next plan says what differs, the tags that berth sets included.\n"
-        "What berth made and a lost state forgot needs no import: apply finds it by tag.",
+    .details = "berth import 'server[0]' i-0123456789abcdef0. It must be in the region of the\n"
+               "spec, and not another berth project's, unless -force is given. Nothing is\n"
+               "changed but the state: the next plan says what differs, the tags that berth\n"
+               "sets included. What berth made and a lost state forgot needs no import: apply\n"
+               "finds it by tag.",
     .options = {&option_file, &option_force},
     .positional_max = 2,
     .run = run,

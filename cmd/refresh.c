@@ -140,10 +140,9 @@ const struct verb verb_refresh = {
     .name = "refresh",
     .args = "",
     .summary = "say what moved in the world since it was recorded, and record it",
-    .details =
-        "Each field is shown as recorded and as it is now; then the state says what is. What\n"
-        "has vanished stays recorded, and whether a server is to run is not taken over:\n"
-        "berth plan shows both. Changes nothing but the state.",
+    .details = "Each field is shown as recorded and as it is now; then the state says what is.\n"
+               "What has vanished stays recorded, and whether a server is to run is not taken\n"
+               "over: berth plan shows both. Changes nothing but the state.",
     .options = {&option_file, &option_json},
     .run = run,
 };

@@ -155,10 +155,10 @@ const struct verb verb_state = {
     .name = "state",
     .args = "list|show ADDRESS|rm ADDRESS...|mv FROM TO",
     .summary = "look into the state, or mend it by hand",
-    .details =
-        "list and show read the project folder only. rm forgets what is recorded: the thing\n"
-        "itself goes on existing. mv gives it another number (server[0] server[2]), with\n"
-        "what lives on it. Both take the lock and keep the state before as a backup.",
+    .details = "list and show read the project folder only. rm forgets what is recorded: the\n"
+               "thing itself goes on existing. mv gives it another number (server[0]\n"
+               "server[2]), with what lives on it. Both take the lock and keep the state before\n"
+               "as a backup.",
     .options = {&option_file, &option_by_name, &option_json},
     .positional_max = POSITIONAL_MAX,
     .run = run,

@@ -9,10 +9,9 @@ static int run(struct cmd *cmd) {
 const struct verb verb_stop = {
     .name = "stop",
     .args = "[SERVER...]",
-    .summary = "stop all servers or those that are named; their disks stay and cost on",
-    .details =
-        "SERVER is server[1], 1, or 0..2. A stopped server is wanted so: plan and apply leave\n"
-        "it alone until berth start.",
+    .summary = "stop all servers, or those that are named; their disks cost on",
+    .details = "SERVER is server[1], 1, or 0..2. A stopped server is wanted so: plan and apply\n"
+               "leave it alone until berth start.",
     .options = {&option_file, &option_auto_approve},
     .positional_max = POSITIONAL_MAX,
     .run = run,
