@@ -101,13 +101,15 @@ static void test_tagged(void **state) {
         {NAME LINEAGE NODE TAG("berth:index", "3"), 3, true},
         {NAME LINEAGE NODE TAG("berth:index", "2"), 3, false},
         {NAME LINEAGE NODE, 3, false},
-        {NAME LINEAGE NODE, -1, true}, /* what there is one of */
-        {LINEAGE NODE, -1, false},
-        {NAME NODE, -1, false},
-        {NAME LINEAGE, -1, false},
-        {TAG("berth:name", "other") LINEAGE NODE, -1, false},
-        {NAME LINEAGE TAG("berth:node", "access"), -1, false},
-        {"", -1, false},
+        {NAME LINEAGE NODE TAG("berth:index", "-2"), -2, true},
+        {NAME LINEAGE NODE TAG("berth:index", "-2"), -1, false},
+        {NAME LINEAGE NODE, EC2_NO_INDEX, true}, /* what there is one of */
+        {LINEAGE NODE, EC2_NO_INDEX, false},
+        {NAME NODE, EC2_NO_INDEX, false},
+        {NAME LINEAGE, EC2_NO_INDEX, false},
+        {TAG("berth:name", "other") LINEAGE NODE, EC2_NO_INDEX, false},
+        {NAME LINEAGE TAG("berth:node", "access"), EC2_NO_INDEX, false},
+        {"", EC2_NO_INDEX, false},
     };
     const struct run run = {.name = "n", .lineage = "new"};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
