@@ -108,10 +108,35 @@ static const char *join(const struct strlist *zones, size_t from, struct arena *
     return text;
 }
 
+/* The zone of the data volume that waits for a server of this address; NULL: none does. */
+static const char *zone_of_data(struct observed *out, const char *server) {
+    const char *address = volume_address(&out->arena, server_address_index(server));
+    const struct live *live = address == NULL ? NULL : observed_find(out, address);
+    return live == NULL || live->presence != LIVE_OURS || live->kind != &volume_kind
+               ? NULL
+               : ((const struct volume_record *)live->record)->zone;
+}
+
+/* A server that is to be made goes where its data is; true: its type cannot. */
+static bool is_kept_out(const struct ec2_session *s, const char *zone, const char *server,
+                        struct err *ret) {
+    if (zone == NULL || strlist_has(&s->zones, zone))
+        return false;
+    err_set(ret, ERRC_NOTFOUND, "%s is not offered in %s, where the data volume of %s is", s->type,
+            zone, server);
+    err_hint(ret, "choose another type: a volume never leaves its zone");
+    return true;
+}
+
 static int note_first(struct ec2_session *s, const struct node *node, struct observed *out) {
+    const char *data = zone_of_data(out, node->address);
     struct live *live = observed_add(out, node->kind, node->address, LIVE_NONE);
     if (live == NULL)
         return -ERRC_NOMEM;
+    if (data != NULL) {
+        live->note = arena_printf(&out->arena, "it goes to %s, where its data volume is", data);
+        return live->note == NULL ? -ERRC_NOMEM : 0;
+    }
     const char *others = join(&s->zones, 1, &out->arena);
     live->note = s->zones.len == 1
                      ? arena_printf(&out->arena, "it goes to %s", s->zones.items[0])
@@ -151,6 +176,9 @@ int zones_read(struct ec2_session *s, const struct observe_in *in,
         if (why.code != 0 && !(r != NULL && cstr_eq(r->type, s->type)))
             rc = refuse(live, out, node, &why);
         else if (why.code == 0 && there && stays_without(s, live, &moved))
+            rc = refuse(live, out, node, &moved);
+        else if (why.code == 0 && !there &&
+                 is_kept_out(s, zone_of_data(out, node->address), node->address, &moved))
             rc = refuse(live, out, node, &moved);
         else if (why.code == 0 && live == NULL && !noted)
             rc = note_first(s, node, out);

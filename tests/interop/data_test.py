@@ -198,6 +198,17 @@ def survives(p, moto, proxy):
     shown = p.run("destroy", "-auto-approve")
     check(f"{v}, 20 GiB" in shown.stdout and "destroy -data" in shown.stdout, "kept", shown.stdout)
     check(not moto.instances() and volume(moto)["State"] == "available", "it alone is there")
+    shown = p.run("plan").stdout
+    check(f"it goes to {zone}, where its data volume is" in " ".join(shown.split()), "where to", shown)
+    proxy.faults.append(lambda call: (200, (
+        "<DescribeInstanceTypeOfferingsResponse><instanceTypeOfferingSet><item><instanceType>t3.small"
+        "</instanceType><location>us-east-1f</location></item></instanceTypeOfferingSet>"
+        "</DescribeInstanceTypeOfferingsResponse>").encode())
+        if call.action == "DescribeInstanceTypeOfferings" else None)
+    refused = p.run("plan", check_code=None)
+    check(f"not offered in {zone}" in " ".join((refused.stdout + refused.stderr).split()),
+          "a type that its zone lacks is refused", refused.stdout, refused.stderr)
+    proxy.faults.pop()
     p.applies()
     check(volume(moto)["VolumeId"] == v and attached_to(moto) == [server(moto)["InstanceId"]],
           "it is back")
