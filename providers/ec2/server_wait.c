@@ -11,6 +11,7 @@ struct waiter {
     const struct apply_ops *ops;
     struct change **changes;
     const char **ids;
+    struct names by_id;            /* of ids */
     struct server_record *records; /* filled for WAIT_RUNNING */
     bool *ready;
     size_t len;
@@ -103,10 +104,9 @@ static int poll_once(struct waiter *w, bool *skip, struct arena *arena, struct e
         for (const struct xml *item = xml_first_item(r, "instancesSet"); item != NULL;
              item = xml_next_item(item)) {
             const char *id = xml_text(item, "instanceId");
-            for (size_t i = 0; i < w->len; i++)
-                if (cstr_eq(id, w->ids[i]) && !w->ready[i] && !skip[i] &&
-                    look_at(w, i, item, skip, arena) < 0)
-                    return err_set(err, ERRC_NOMEM, "out of memory");
+            size_t i = names_find(&w->by_id, w->ids, w->len, sizeof *w->ids, id);
+            if (i != SIZE_MAX && !w->ready[i] && !skip[i] && look_at(w, i, item, skip, arena) < 0)
+                return err_set(err, ERRC_NOMEM, "out of memory");
         }
     return 0;
 }
@@ -149,6 +149,16 @@ int server_await(struct ec2_session *s, enum server_wait want, struct change **c
     bool *ready = arena_calloc(arena, len, sizeof *ready);
     if (ready == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
-    struct waiter w = {s, ops, changes, ids, records, ready, len, want, 0};
+    struct waiter w = {.s = s,
+                       .ops = ops,
+                       .changes = changes,
+                       .ids = ids,
+                       .records = records,
+                       .ready = ready,
+                       .len = len,
+                       .want = want};
+    for (size_t i = 0; i < len; i++)
+        if (ids[i] != NULL && names_add(&w.by_id, arena, ids, i + 1, sizeof *ids) < 0)
+            return err_set(err, ERRC_NOMEM, "out of memory");
     return wait_all(&w, skip, arena, err);
 }
