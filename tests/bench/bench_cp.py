@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import statistics
 import subprocess
+import sys
 import time
 
 from bench_host import Bench, THERE, skip
@@ -75,6 +76,8 @@ def measure(bench, runs):
                 for direction, argv in zip(("there", "back"), pair):
                     remove(bench.root / direction / what)
                     took = run(bench, argv)
+                    print(f"  turn {turn + 1}: {what} {direction} {program}: {took:.2f} s",
+                          file=sys.stderr, flush=True)
                     walls.setdefault((what, direction), {}).setdefault(program, []).append(took)
     return {key: {p: statistics.median(t) for p, t in row.items()} for key, row in walls.items()}
 
