@@ -4,6 +4,7 @@
 #include "cmd/show_plan.h"
 #include "cmd/text.h"
 #include "cmd/verbs.h"
+#include "providers/host/host.h"
 
 #include <cjson/cJSON.h>
 #include <string.h>
@@ -72,6 +73,16 @@ static const char *jupyter_of(struct session *s, const struct server_view *v) {
     return c->action == ACTION_UNKNOWN ? "unknown" : "not answering";
 }
 
+/* When it would stop itself, as things stand: NULL where it would not, or is not known. */
+static const struct host_stop_record *countdown_of(struct session *s, const struct server_view *v) {
+    const char *address = arena_printf(&s->arena, "%s.stop", v->address);
+    const struct change *c = address == NULL ? NULL : find_change(&s->plan, address);
+    if (c == NULL || c->kind != &host_stop_kind || c->live == NULL || c->live->record == NULL)
+        return NULL;
+    const struct host_stop_record *r = c->live->record;
+    return r->active && r->stops_in_s != FIELD_UNSET ? r : NULL;
+}
+
 static cJSON *server_json(struct session *s, const struct server_view *v) {
     cJSON *out = cJSON_CreateObject();
     const struct {
@@ -91,6 +102,15 @@ static cJSON *server_json(struct session *s, const struct server_view *v) {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (rows[i].value != NULL)
             cJSON_AddStringToObject(out, rows[i].name, rows[i].value);
+    const struct host_stop_record *countdown = countdown_of(s, v);
+    if (countdown != NULL) {
+        cJSON_AddNumberToObject(out, "stops_in_s", (double)countdown->stops_in_s);
+        cJSON_AddNumberToObject(out, "idle_for_s", (double)countdown->idle_for_s);
+        if (countdown->last != NULL)
+            cJSON_AddStringToObject(out, "last_activity", countdown->last);
+    }
+    if (v->live != NULL && v->live->note != NULL)
+        cJSON_AddStringToObject(out, "note", v->live->note);
     if (v->live != NULL && v->live->err.msg[0] != '\0')
         cJSON_AddStringToObject(out, "error", v->live->err.msg);
     return out;
@@ -129,6 +149,25 @@ static enum paint paint_of(const char *word) {
     return PAINT_YELLOW;
 }
 
+/* "1 h 5 min", "40 s": for people. */
+static void add_time(int64_t seconds, struct buf *out) {
+    enum { MINUTE = 60, HOUR = 3600 };
+    if (seconds >= HOUR)
+        buf_addf(out, "%lld h ", (long long)(seconds / HOUR));
+    if (seconds >= MINUTE)
+        buf_addf(out, "%lld min", (long long)(seconds % HOUR / MINUTE));
+    else
+        buf_addf(out, "%lld s", (long long)seconds);
+}
+
+static void show_countdown(const struct host_stop_record *r, struct buf *out) {
+    buf_adds(out, "  stops    in ");
+    add_time(r->stops_in_s, out);
+    buf_adds(out, " (idle for ");
+    add_time(r->idle_for_s, out);
+    buf_addf(out, ", since %s; berth keep puts it off)\n", r->last == NULL ? "then" : r->last);
+}
+
 static void show_server(struct session *s, const struct server_view *v, const struct look *look,
                         struct buf *out) {
     const char *power = power_of(s, v), *jupyter = jupyter_of(s, v);
@@ -155,6 +194,14 @@ static void show_server(struct session *s, const struct server_view *v, const st
             buf_adds(out, "  over SSH: berth open");
         buf_addc(out, '\n');
     }
+    if (v->live != NULL && v->live->note != NULL) {
+        buf_adds(out, "  ");
+        text_wrap(look, str_of(v->live->note), 2, 4, out);
+        buf_addc(out, '\n');
+    }
+    const struct host_stop_record *countdown = countdown_of(s, v);
+    if (countdown != NULL)
+        show_countdown(countdown, out);
 }
 
 /* Many servers: those that stand alike are one entry. */

@@ -28,6 +28,7 @@ struct verb {
     X(doctor)                                                                                      \
     X(start)                                                                                       \
     X(stop)                                                                                        \
+    X(keep)                                                                                        \
     X(open)                                                                                        \
     X(ssh)                                                                                         \
     X(ssh_config)                                                                                  \

@@ -173,15 +173,20 @@ static bool is_choice(const struct field *f, const void *record) {
     return value != NULL && (choice == NULL || *choice != NULL);
 }
 
-/* What the spec does not say: as asked for, else as it was recorded last. */
+/* What the spec does not say: as asked for, else as the world says that it is to be, else as it was
+ * recorded last. */
 static int fill_kept(const struct planner *p, const struct node *node, const struct recorded *r,
-                     void *record) {
+                     const struct live *live, void *record) {
     struct arena *arena = &p->plan->arena;
     const struct field *power = p->options->power == NULL ? NULL : scope_power_field(node->kind);
     for (const struct field *f = node->kind->fields; f->name != NULL; f++) {
         if (f->flags & FIELD_KEPT && r != NULL && r->record != NULL &&
             (f->type != FIELD_STR || is_choice(f, r->record)) &&
             record_copy_field(arena, f, record, r->record) < 0)
+            return -ERRC_NOMEM;
+        size_t i = (size_t)(f - node->kind->fields);
+        if (live != NULL && live->record != NULL && live->accepted >> i & 1 &&
+            record_copy_field(arena, f, record, live->record) < 0)
             return -ERRC_NOMEM;
     }
     if (power == NULL || !address_matches_any(p->options->targets, node->address, false))
@@ -212,7 +217,7 @@ static int plan_node(struct planner *p, const struct node *node, struct err *err
     s.replace = is_replaced(p, node);
     void *record = arena_alloc(arena, node->kind->size);
     if (record == NULL || record_copy(arena, node->kind->fields, record, node->desired) < 0 ||
-        fill_kept(p, node, s.recorded, record) < 0)
+        fill_kept(p, node, s.recorded, s.live, record) < 0)
         return no_memory(err);
     const struct lookup lookup = {stable_record, p};
     int rc = node->kind->resolve == NULL

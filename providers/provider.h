@@ -161,6 +161,7 @@ struct live {
     const char *token; /* that it was created with, when the world tells */
     void *record;      /* LIVE_OURS: kind->size bytes; NULL otherwise */
     uint64_t unread;   /* bit i: the world could not tell kind->fields[i]; not compared */
+    uint64_t accepted; /* bit i: kind->fields[i], a FIELD_KEPT one, is wanted as it is */
     const char *note;  /* shown beside the node: "a newer image exists: ami-…"; or NULL */
     struct live_texts texts;
     struct err err; /* LIVE_UNREADABLE, LIVE_FOREIGN (what it is) */

@@ -237,7 +237,12 @@ int ami_find(struct ec2_session *s, const struct server_record *r, struct arena 
 bool ami_is_missing(const struct ec2_session *s, const struct observe_in *in, struct err *ret);
 
 /* Rows of the server's field table by number. */
-enum { SERVER_FIELD_DISK = 2, SERVER_FIELD_IMDS = 6, SERVER_FIELD_ELASTIC_IP = 8 };
+enum {
+    SERVER_FIELD_DISK = 2,
+    SERVER_FIELD_IMDS = 6,
+    SERVER_FIELD_POWER = 7,
+    SERVER_FIELD_ELASTIC_IP = 8
+};
 
 /* "server[3]" is 3 for the kind "server"; -1 for any other address. */
 int64_t ec2_index_of(const char *address, const char *kind);

@@ -198,6 +198,17 @@ static bool read_elastic_ip(const struct ec2_answers *answers,
     return ec2_has(answers, READ_ADDRESSES);
 }
 
+/* By what the spec has for it (server.stop): no drift, and nothing to undo. EC2 tells it from a
+ * stop by its API: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html */
+static bool has_stopped_itself(const struct reader *reader, const struct xml *item,
+                               const char *address) {
+    const char *state = xml_text(item, "instanceState/name");
+    const char *stop = arena_printf(&reader->out->arena, "%s.stop", address);
+    return (cstr_eq(state, "stopped") || cstr_eq(state, "stopping")) &&
+           cstr_eq(xml_text(item, "stateReason/code"), "Client.InstanceInitiatedShutdown") &&
+           stop != NULL && nodes_find(reader->in->nodes, stop) != NULL;
+}
+
 static int read_instance(const struct reader *reader, const struct xml *item) {
     struct observed *out = reader->out;
     RECORD *r = ARENA_NEW(&out->arena, RECORD);
@@ -223,7 +234,12 @@ static int read_instance(const struct reader *reader, const struct xml *item) {
     if (!read_elastic_ip(reader->answers, &reader->addresses, live->id, &out->arena, r))
         live->unread |= UINT64_C(1) << SERVER_FIELD_ELASTIC_IP;
     carry(reader, live);
-    if (has_newer_ami(reader->s, reader->in, r))
+    if (has_stopped_itself(reader, item, address)) {
+        live->accepted |= UINT64_C(1) << SERVER_FIELD_POWER;
+        live->note = arena_printf(&out->arena,
+                                  "it stopped itself, as server.stop says; berth start brings it "
+                                  "back");
+    } else if (has_newer_ami(reader->s, reader->in, r))
         live->note = arena_printf(&out->arena, "a newer image exists: %s (it runs %s)",
                                   reader->s->ami, r->ami);
     return 0;

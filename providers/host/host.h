@@ -9,7 +9,7 @@
 extern const struct world host_world;
 extern const struct kind host_key_kind, host_disk_kind, host_data_kind, host_swap_kind,
     host_packages_kind, host_python_kind, host_python_packages_kind, host_files_kind, host_tls_kind,
-    host_jupyter_kind, host_service_kind, host_health_kind;
+    host_jupyter_kind, host_service_kind, host_health_kind, host_stop_kind;
 
 struct host_key_record {
     bool pinned;
@@ -81,6 +81,14 @@ struct host_service_record {
 struct host_health_record {
     bool answering;
     const char *url;
+};
+
+struct host_stop_record {
+    int64_t idle_s, after_s; /* FIELD_UNSET: never */
+    const char *watcher;     /* hash of the watcher and its units */
+    bool active;
+    int64_t stops_in_s, idle_for_s; /* as the watcher saw it last; FIELD_UNSET: not known */
+    const char *last;               /* what was going on then, or NULL */
 };
 
 /* The host key that was pinned for the launch of a server with that one-time key ("ssh-ed25519

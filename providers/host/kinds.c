@@ -15,6 +15,7 @@ const struct host_kind *const host_kinds[] = {
     &host_jupyter_host,
     &host_service_host,
     &host_health_host,
+    &host_stop_host,
     NULL,
 };
 
@@ -28,7 +29,7 @@ const struct host_kind *host_kind_of(const struct kind *kind) {
 bool host_is_wanted(const struct spec *spec) {
     return spec_has_data(spec) || spec_server(spec)->swap_gib != FIELD_UNSET ||
            spec_has(spec, &section_packages) || spec_has(spec, &section_files) ||
-           spec_has(spec, &section_jupyter);
+           spec_has(spec, &section_jupyter) || spec_has_stop(spec);
 }
 
 /* "server[N].WHAT", or the server's own address for "". */

@@ -9,3 +9,5 @@ extern const char script_start[], script_rejoin[];
 extern const char script_storage_probe[], script_storage[];
 /* A command of its own: the script that runs on the host starts no further step. */
 extern const char script_stop[];
+/* The program that stops an idle host (kind_stop.c). */
+extern const char script_watch[];

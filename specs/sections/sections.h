@@ -28,6 +28,10 @@ struct server_data {
     bool keep, encrypted;
 };
 
+struct server_stop { /* seconds; FIELD_UNSET: never */
+    int64_t idle_s, after_s;
+};
+
 struct server_section {
     const char *image; /* a name from the image table, or ami-… */
     const char *type;
@@ -36,6 +40,7 @@ struct server_section {
     const char *address; /* "dynamic" or "elastic" */
     struct server_data data;
     int64_t swap_gib; /* FIELD_UNSET: none is asked for */
+    struct server_stop stop;
     struct strmap tags;
     bool protect;
 };
@@ -92,6 +97,7 @@ extern const struct section section_top, section_server, section_key_pair, secti
 const struct top_section *spec_top(const struct spec *spec);
 const struct server_section *spec_server(const struct spec *spec);
 bool spec_has_data(const struct spec *spec); /* server.data was written */
+bool spec_has_stop(const struct spec *spec); /* server.stop was written */
 const struct key_pair_section *spec_key_pair(const struct spec *spec);
 const struct access_section *spec_access(const struct spec *spec);
 bool spec_has_tunnel(const struct spec *spec); /* access.jupyter is `tunnel` */

@@ -67,6 +67,22 @@ static const struct field data_fields[] = {
     FIELD_END,
 };
 
+static const struct field stop_fields[] = {
+    {.name = "idle",
+     .doc = "After so long without work of a kernel, a terminal or a GPU, and without SSH.",
+     .type = FIELD_DURATION,
+     .offset = offsetof(struct server_stop, idle_s),
+     .min = 30,
+     .max = INT64_C(30) * 86400},
+    {.name = "after",
+     .doc = "After so long since its start, whatever it does.",
+     .type = FIELD_DURATION,
+     .offset = offsetof(struct server_stop, after_s),
+     .min = 30,
+     .max = INT64_C(365) * 86400},
+    FIELD_END,
+};
+
 #define LATER(field_name, text)                                                                    \
     { .name = (field_name), .doc = (text), .type = FIELD_STR, .flags = FIELD_LATER }
 
@@ -116,6 +132,11 @@ static const struct field server_fields[] = {
      .offset = offsetof(struct server_section, swap_gib),
      .min = 1,
      .max = 256},
+    {.name = "stop",
+     .doc = "The server stops itself, so that it costs no more than its disks.",
+     .type = FIELD_GROUP,
+     .offset = offsetof(struct server_section, stop),
+     .sub = stop_fields},
     {.name = "tags",
      .doc = "Tags of your own on everything that is made.",
      .type = FIELD_MAP,
@@ -129,7 +150,6 @@ static const struct field server_fields[] = {
     LATER("spot", "Use spot capacity."),
     LATER("subnet", "Subnet id."),
     LATER("iam_profile", "IAM instance profile."),
-    LATER("stop", "Stop when idle."),
     FIELD_END,
 };
 
@@ -169,6 +189,10 @@ static void check_server(const struct spec *spec, const void *record, struct tre
                  "`server` is missing");
         return;
     }
+    const struct tree *stop = tree_get(tree, "stop");
+    if (stop != NULL && stop->type == TREE_MAP && stop->len == 0)
+        diag_add(diags, stop->mark, "say `stop: { idle: 60 min }`, or leave it out",
+                 "`stop` says no time");
     const struct tree *image = tree_get(tree, "image");
     if (cstr_eq(spec->provider, "sandbox") && server->image != NULL &&
         !cstr_eq(server->image, "debian-12"))
@@ -205,3 +229,5 @@ bool spec_has_data(const struct spec *spec) {
 const struct server_section *spec_server(const struct spec *spec) {
     return spec_record(spec, &section_server);
 }
+
+bool spec_has_stop(const struct spec *spec) { return tree_get(spec->root, "server.stop") != NULL; }

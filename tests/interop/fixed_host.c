@@ -133,5 +133,6 @@ const struct kind *const registry_kinds[] = {
     &host_jupyter_kind,
     &host_service_kind,
     &host_health_kind,
+    &host_stop_kind,
     NULL,
 };

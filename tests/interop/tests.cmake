@@ -24,6 +24,10 @@ set_tests_properties(interop.sshd PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE}
 add_test(NAME interop.cut COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cut_test.py
   $<TARGET_FILE:berth_fixed_host>)
 set_tests_properties(interop.cut PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 400)
+add_test(NAME interop.stop COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/stop_test.py
+  $<TARGET_FILE:berth>)
+set_tests_properties(interop.stop PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600
+  RESOURCE_LOCK sandbox)
 add_test(NAME interop.moto COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/moto_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.moto PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)

@@ -1,0 +1,70 @@
+/* berth keep: put off the stop of an idle server. */
+#include "cmd/ssh_child.h"
+#include "cmd/verbs.h"
+#include "specs/sections/sections.h"
+#include "specs/unit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { KEEP_MAX_S = 30 * 86400 };
+
+static int take_time(const char *text, int64_t *ret_s, struct err *err) {
+    if (!unit_parse_duration(str_of(text), ret_s) || *ret_s < 1 || *ret_s > KEEP_MAX_S) {
+        err_set(err, ERRC_INVALID, "%s is no time to keep a server for", text);
+        err_hint(err, "write it as 90min, 2h or 1d; at most 30 days");
+        return -ERRC_INVALID;
+    }
+    return 0;
+}
+
+static int keep(struct session *s, const struct server_list *list, const struct server_view *v,
+                int64_t seconds, struct err *err) {
+    char text[32];
+    const char *const rest[] = {"sudo", "-n", "/opt/berth/watch", "keep", text, NULL};
+    const char **argv = NULL;
+    snprintf(text, sizeof text, "%lld", (long long)seconds);
+    if (!spec_has_stop(s->spec)) {
+        err_set(err, ERRC_INVALID, "nothing would stop %s: the spec has no server.stop",
+                v->address);
+        return -ERRC_INVALID;
+    }
+    int rc = ssh_command(s, list, v, NULL, rest, &argv, err);
+    if (rc < 0)
+        return rc;
+    execvp(argv[0], (char *const *)argv);
+    err_set_errno(err, ERRC_IO, errno, "start ssh");
+    err_hint(err, "install the OpenSSH client (apt-get install openssh-client)");
+    return -ERRC_IO;
+}
+
+static int run(struct cmd *cmd) {
+    struct err err = {0};
+    struct session s;
+    struct server_list list = {0};
+    int64_t seconds = 0;
+    session_init(&s, cmd);
+    int rc = cmd->args.positional_len < 1
+                 ? err_set(&err, ERRC_INVALID, "say for how long: berth keep 2h")
+                 : take_time(cmd->args.positional[0], &seconds, &err);
+    if (rc == 0)
+        rc = servers_recorded(&s, &list, &err);
+    const char *name = cmd->args.positional_len > 1 ? cmd->args.positional[1] : NULL;
+    const struct server_view *server = rc < 0 ? NULL : servers_find(&list, name, &err);
+    if (server != NULL)
+        keep(&s, &list, server, seconds, &err); /* returns only when it failed */
+    return session_fail(&s, &err);
+}
+
+const struct verb verb_keep = {
+    .name = "keep",
+    .args = "TIME [SERVER]",
+    .summary = "keep a server from stopping itself for a while",
+    .details = "With server.stop a server stops itself when it is idle, or has run for long\n"
+               "enough; berth status shows in how long. TIME from now it may again: 90min, 2h,\n"
+               "1d. SERVER is server[1] or 1; not needed for one server.",
+    .options = {&option_file},
+    .positional_max = 2,
+    .run = run,
+};
