@@ -149,6 +149,16 @@ static void add_texts(const struct live_texts *texts, const struct look *look, s
     }
 }
 
+/* It is there already: what a change does to it is to be said. */
+static bool stands_beside(const struct plan *plan, const struct change *c) {
+    for (size_t i = 0; i < plan->len; i++) {
+        const struct change *other = &plan->changes[i];
+        if (other->kind == c->kind->beside && cstr_eq(other->parent, c->parent))
+            return other->action != ACTION_CREATE;
+    }
+    return false;
+}
+
 /* What stands below the address; equal bodies of like nodes are shown once. */
 static void add_body(const struct plan *plan, const struct change *c, const struct look *look,
                      struct buf *out) {
@@ -162,6 +172,8 @@ static void add_body(const struct plan *plan, const struct change *c, const stru
         add_changed_fields(c, look, out);
     if (c->live != NULL && c->fields_len > 0)
         add_texts(&c->live->texts, look, out);
+    if (c->kind->besides != NULL && c->action == ACTION_UPDATE && stands_beside(plan, c))
+        add_line(look, c->kind->besides, BODY_INDENT, out);
     if (c->loses != NULL) {
         buf_addn(out, ' ', BODY_INDENT);
         text_paint(look, PAINT_RED, "! loses", out);

@@ -36,6 +36,7 @@ struct verb {
     X(logs)                                                                                        \
     X(tunnel)                                                                                      \
     X(cp)                                                                                          \
+    X(jupyter)                                                                                     \
     X(output)                                                                                      \
     X(show)                                                                                        \
     X(destroy)                                                                                     \

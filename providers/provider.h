@@ -332,6 +332,10 @@ struct kind {
      * key file"); or NULL. A forget then goes to world->apply, which removes it: `before` may be
      * NULL. What depended on it is gone by then. */
     const char *leaves;
+    /* What a change in place does besides, for the user ("Jupyter restarts"), where a node of kind
+     * `beside` has the same parent; or NULL. */
+    const char *besides;
+    const struct kind *beside;
     /* Kinds that others live in; else NULL. Strings live as long as the record. `project_dir` is
      * where a made private key lies. */
     int (*endpoint)(const void *record, const char *project_dir, struct arena *arena,

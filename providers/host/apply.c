@@ -312,7 +312,7 @@ int host_apply(void *session, struct batch *batch, const struct apply_ops *ops, 
                             .current = SIZE_MAX,
                             .stream = {.fd = -1},
                             .restarter = find_restarter(batch),
-                            .tail = BUF_INIT(BUF_SMALL)};
+                            .tail = BUF_INIT(BUF_MEDIUM)};
     for (size_t i = 0; i < batch->len; i++)
         ops->progress(ops->ctx, batch->changes[i], i == 0 ? "connecting" : "waiting");
     int rc = converge_connect(&x, BOOT_S, err);

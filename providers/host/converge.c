@@ -9,7 +9,7 @@
 
 /* Of a step's output: what is kept, what of it an error shows, and how much of a line progress
  * does. */
-enum { TAIL_MAX = 3000, TAIL_SHOWN = 800, PROGRESS_MAX = 60 };
+enum { TAIL_MAX = 32768, LINE_SHOWN = 1500, TAIL_SHOWN = 800, PROGRESS_MAX = 60 };
 
 /* ---- What the host says while it converges */
 
@@ -43,6 +43,22 @@ static bool on_run(struct convergence *x, struct str word, struct str rest) {
     else
         return false;
     return true;
+}
+
+/* What a step said, whole, where an error has room for its end only. */
+static void show_tail(const struct convergence *x, const char *address, struct str tail) {
+    const struct run *run = x->session->run;
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+    struct str line;
+    if (tail.len <= TAIL_SHOWN || run->note == NULL)
+        return;
+    buf_addf(&text, "%s said:", address);
+    run->note(run->note_ctx, buf_cstr(&text));
+    while (str_split(&tail, '\n', &line)) {
+        buf_reset(&text);
+        buf_addf(&text, "  | %.*s", STR_FMT(line));
+        run->note(run->note_ctx, buf_cstr(&text));
+    }
 }
 
 static void on_control(struct convergence *x, struct str line) {
@@ -101,6 +117,7 @@ static void on_control(struct convergence *x, struct str line) {
         struct err err;
         struct str tail = str_trim(buf_str(&x->tail));
         size_t skip = tail.len > TAIL_SHOWN ? tail.len - TAIL_SHOWN : 0;
+        show_tail(x, x->batch->changes[i]->address, tail);
         err_set(&err, ERRC_HOST, "exit %d:\n%s%.*s", (int)status, skip > 0 ? "…" : "",
                 (int)(tail.len - skip), tail.ptr + skip);
         err_hint(&err, "mend what it says and apply again; to look at the server: berth ssh");
@@ -123,8 +140,8 @@ static void on_line(void *ctx, struct str line) {
         memmove(x->tail.ptr, x->tail.ptr + drop, x->tail.len - drop);
         x->tail.len -= drop;
     }
-    if (line.len > TAIL_MAX / 2)
-        line.len = TAIL_MAX / 2;
+    if (line.len > LINE_SHOWN)
+        line.len = LINE_SHOWN;
     buf_addstr(&x->tail, line);
     buf_addc(&x->tail, '\n');
     if (x->current == SIZE_MAX) /* of the shell itself: why it stops */

@@ -47,6 +47,7 @@ struct host_python_record {
 struct host_python_packages_record {
     struct strmap packages; /* canonical name → specifier, "any" for none */
     const char *index_url;
+    struct strlist extra;    /* installed by hand, "scipy 1.11.4"; of an exact environment */
     const char *environment; /* the interpreter that they are installed for */
 };
 

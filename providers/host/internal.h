@@ -16,9 +16,11 @@
 #define HOST_CONFIG HOST_ETC "/jupyter_server_config.json"
 #define HOST_CERT HOST_ETC "/tls/cert.pem"
 #define HOST_KEY HOST_ETC "/tls/key.pem"
-#define HOST_ENV_CUT HOST_ENV ".cut" /* there while the environment is being made */
-#define HOST_RUN "/run/berth"        /* of the run that is going on; gone after a reboot */
+#define HOST_ENV_BUSY HOST_ENV "/.berth-installing" /* there while packages are */
+#define HOST_ENV_CUT HOST_ENV ".cut"                /* there while the environment is being made */
+#define HOST_RUN "/run/berth" /* of the run that is going on; gone after a reboot */
 #define HOST_LOCK HOST_RUN "/lock"
+#define HOST_RESTARTS "Jupyter restarts for it: its kernels end" /* struct kind.besides */
 #define HOST_STATE "/var/lib/berth"
 #define HOST_ADDED HOST_STATE "/packages" /* that berth installed, one a line */
 #define HOST_STALE HOST_ETC "/restart"    /* there while the service runs with older files */
@@ -111,6 +113,8 @@ struct host_kind {
     /* What in the live record is otherwise than wanted, as text for people. May be NULL. */
     int (*read_texts)(const struct host_node *node, const struct facts *facts, const void *record,
                       struct live_texts *ret);
+    /* What people should know of it in each plan, or NULL. May be NULL. */
+    const char *(*remark)(const struct host_node *node, const struct facts *facts);
     /* Append shell that makes it so; it runs under `set -e` as root with no input. NULL: local. */
     int (*step)(struct host_step *step, struct buf *script, struct err *err);
     /* What to know about what was read, for the user; or NULL. May be NULL itself. */

@@ -389,6 +389,8 @@ const struct kind host_jupyter_kind = {
     .ask = ask,
     .desire = desire,
     .resolve = resolve,
+    .besides = HOST_RESTARTS,
+    .beside = &host_service_kind,
     .batch = host_batch,
 };
 

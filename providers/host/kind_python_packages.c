@@ -8,7 +8,7 @@
 
 #define RECORD struct host_python_packages_record
 
-enum { F_PACKAGES, F_INDEX, F_ENVIRONMENT };
+enum { F_PACKAGES, F_INDEX, F_ENVIRONMENT, F_EXTRA };
 
 static const struct field fields[] = {
     [F_PACKAGES] = {.name = "packages",
@@ -25,6 +25,11 @@ static const struct field fields[] = {
                        .type = FIELD_STR,
                        .flags = FIELD_UNREADABLE,
                        .offset = offsetof(RECORD, environment)},
+    [F_EXTRA] = {.name = "extra",
+                 .doc = "Installed by hand, which `exact` removes.",
+                 .type = FIELD_LIST,
+                 .flags = FIELD_SET,
+                 .offset = offsetof(RECORD, extra)},
     FIELD_END,
 };
 
@@ -104,6 +109,7 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
     }
     strmap_sort(&r->packages);
     r->index_url = python->index_url;
+    node->extra = python; /* as long as the spec */
     node->unknown = 1u << F_ENVIRONMENT;
     return rc;
 }
@@ -132,8 +138,12 @@ static int resolve(const struct node *node, const struct lookup *lookup, struct 
 /* No program is started for it: the names of the folders say name and version. */
 static int probe(const struct host_node *node, struct buf *script) {
     (void)node;
-    buf_adds(script, "for d in " HOST_ENV "/lib/python3*/site-packages/*.dist-info; do "
-                     "d=${d##*/}; fact dist \"${d%.dist-info}\"; done\n");
+    /* An install that was cut by a reboot may have left halves: nothing counts as installed.
+     * REQUESTED marks what somebody asked for by name (PEP 627). */
+    buf_adds(script, "[ -e " HOST_ENV_BUSY " ] || for d in " HOST_ENV
+                     "/lib/python3*/site-packages/*.dist-info; do n=${d##*/}; "
+                     "fact dist \"${n%.dist-info}\"; [ ! -e \"$d/REQUESTED\" ] || "
+                     "fact asked \"${n%.dist-info}\"; done\n");
     return 0;
 }
 
@@ -181,6 +191,54 @@ static int read_packages(const struct host_node *node, const struct facts *facts
     return 0;
 }
 
+static bool is_named(const struct strmap *packages, struct str name) {
+    for (size_t i = 0; i < packages->len; i++)
+        if (is_name(name, packages->items[i].key, strcspn(packages->items[i].key, "[")))
+            return true;
+    return false;
+}
+
+/* What somebody asked for by name, and neither the spec nor an earlier apply did: "scipy 1.11.4".
+ */
+static int read_by_hand(const struct host_node *node, const struct facts *facts,
+                        struct strlist *ret) {
+    static const char *const tools[] = {"pip", "setuptools", "wheel", "packaging", "uv", NULL};
+    const RECORD *records[] = {node->desired, node->recorded};
+    for (size_t i = 0; i < facts->len; i++) {
+        const struct fact *f = &facts->items[i];
+        const char *dash = strchr(f->value, '-');
+        if (strcmp(f->key, "asked") != 0 || strcmp(f->node, node->address) != 0 || dash == NULL)
+            continue;
+        struct str name = {f->value, (size_t)(dash - f->value)};
+        bool known = false;
+        for (size_t k = 0; tools[k] != NULL; k++)
+            known |= is_name(name, tools[k], strlen(tools[k]));
+        for (size_t k = 0; k < 2; k++)
+            known |= records[k] != NULL && is_named(&records[k]->packages, name);
+        if (!known && strlist_addf(node->arena, ret, "%.*s %s", STR_FMT(name), dash + 1) < 0)
+            return -ERRC_NOMEM;
+    }
+    strlist_sort(ret);
+    return 0;
+}
+
+static bool is_exact(const struct host_node *node) {
+    const struct python_section *python = node->extra;
+    return python != NULL && python->exact;
+}
+
+static const char *remark(const struct host_node *node, const struct facts *facts) {
+    struct strlist list = {0};
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
+    if (node->desired == NULL || is_exact(node) || read_by_hand(node, facts, &list) < 0 ||
+        list.len == 0)
+        return NULL;
+    for (size_t i = 0; i < list.len; i++)
+        buf_addf(&text, "%s%s", i == 0 ? "" : ", ", list.items[i]);
+    buf_adds(&text, ": installed by hand, not in the spec: kept");
+    return text.failed ? NULL : arena_dup_str(node->arena, buf_str(&text));
+}
+
 static int read(const struct host_node *node, const struct facts *facts, void *record,
                 enum presence *ret, struct err *err) {
     (void)err;
@@ -196,6 +254,8 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     }
     if (rc == 0 && desired != NULL)
         rc = read_packages(node, facts, &desired->packages, &r->packages);
+    if (rc == 0 && desired != NULL && is_exact(node))
+        rc = read_by_hand(node, facts, &r->extra);
     strmap_sort(&r->packages);
     /* A run that was cut off from its host has done it, perhaps. */
     bool all = desired != NULL && desired->packages.len > 0 &&
@@ -244,6 +304,15 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
         any = true;
         shell_quote(script, bare);
     }
+    for (size_t i = 0; before != NULL && i < before->extra.len; i++) {
+        const char *name = before->extra.items[i];
+        const char *bare = arena_dup_str(s->node->arena, (struct str){name, strcspn(name, " ")});
+        if (bare == NULL)
+            return err_set(err, ERRC_NOMEM, "out of memory");
+        buf_adds(script, any ? " " : "pip_uninstall ");
+        any = true;
+        shell_quote(script, bare);
+    }
     /* What others need of what went comes back. */
     if (any) {
         buf_addc(script, '\n');
@@ -261,6 +330,8 @@ const struct kind host_python_packages_kind = {
     .ask = ask,
     .desire = desire,
     .resolve = resolve,
+    .besides = HOST_RESTARTS,
+    .beside = &host_service_kind,
     .batch = host_batch,
 };
 
@@ -269,5 +340,6 @@ const struct host_kind host_python_packages_host = {
     .restarts_jupyter = true,
     .probe = probe,
     .read = read,
+    .remark = remark,
     .step = step,
 };

@@ -149,6 +149,8 @@ const struct kind host_service_kind = {
     .size = sizeof(RECORD),
     .desire = desire,
     .resolve = resolve,
+    .besides = HOST_RESTARTS,
+    .beside = &host_service_kind,
     .batch = host_batch,
 };
 

@@ -149,6 +149,8 @@ const struct kind host_tls_kind = {
     .desire = desire,
     .resolve = resolve,
     .follows_address = true,
+    .besides = HOST_RESTARTS,
+    .beside = &host_service_kind,
     .batch = host_batch,
 };
 

@@ -230,10 +230,16 @@ static const char python[] =
     "  else \"$p\" -m venv " HOST_ENV "; fi\n"
     "  rm -f " HOST_ENV_CUT "\n"
     "}\n"
+    /* The mark stays when a reboot cuts it: what is half there is then installed anew. */
     "pip_install() {\n"
-    "  if [ -x " HOST_UV " ]; then " HOST_UV " pip install --python " HOST_ENV
-    "/bin/python \"$@\"\n"
-    "  else " HOST_ENV "/bin/python -m pip install \"$@\"; fi\n"
+    "  s=0; again=; force=\n"
+    "  if [ -e " HOST_ENV_BUSY " ]; then again=--reinstall; force=--force-reinstall; fi\n"
+    "  : >" HOST_ENV_BUSY "\n"
+    "  if [ -x " HOST_UV " ]; then " HOST_UV " pip install $again --python " HOST_ENV
+    "/bin/python \"$@\" || s=$?\n"
+    "  else " HOST_ENV "/bin/python -m pip install $force \"$@\" || s=$?; fi\n"
+    "  rm -f " HOST_ENV_BUSY "\n"
+    "  return \"$s\"\n"
     "}\n"
     "pip_uninstall() {\n"
     "  if [ -x " HOST_UV " ]; then " HOST_UV " pip uninstall --python " HOST_ENV

@@ -28,7 +28,12 @@ static const struct field python_fields[] = {
      .offset = offsetof(struct python_section, index_url),
      .check = check_http_url,
      .pattern = "^https?://[^/@]+(/.*)?$"},
-    {.name = "exact", .doc = "Remove what the spec does not name.", .flags = FIELD_LATER},
+    {.name = "exact",
+     .doc =
+         "true: packages that somebody installed by hand are removed; each is shown in the plan.",
+     .type = FIELD_BOOL,
+     .offset = offsetof(struct python_section, exact),
+     .def = "false"},
     FIELD_END,
 };
 

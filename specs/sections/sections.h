@@ -65,6 +65,7 @@ struct python_section {
     const char *requirements; /* local path or NULL */
     struct strlist packages;  /* PEP 508 requirement strings */
     const char *index_url;
+    bool exact; /* what was installed by hand is removed */
 };
 
 struct packages_section {

@@ -28,6 +28,10 @@ add_test(NAME interop.stop COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.stop PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600
   RESOURCE_LOCK sandbox)
+add_test(NAME interop.python COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/python_test.py
+  $<TARGET_FILE:berth>)
+set_tests_properties(interop.python PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 400
+  RESOURCE_LOCK sandbox)
 add_test(NAME interop.moto COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/moto_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.moto PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)

@@ -1,5 +1,6 @@
 /* What steps send to a host, and what is read of odd answers. */
 #include "providers/host/internal.h"
+#include "specs/sections/sections.h"
 #include "tests/unit/cm.h"
 
 #include <string.h>
@@ -113,12 +114,52 @@ static void test_names(void **state) {
     check_installed("n\tdist\tuvicorn-1\n", "uvicorn[standard]", "any");
 }
 
+/* What was asked for by name, and not by the spec: kept and said, or with `exact` a difference. */
+static void test_by_hand(void **state) {
+    (void)state;
+    static const char answer[] = "n\tdist\tpandas-2.0\nn\tasked\tpandas-2.0\n"
+                                 "n\tdist\tnumpy-1.9\n"
+                                 "n\tdist\tScikit_Learn-1.5\nn\tasked\tScikit_Learn-1.5\n"
+                                 "n\tdist\tpip-24\nn\tasked\tpip-24\n"
+                                 "n\tdist\told-1\nn\tasked\told-1\n";
+    _cleanup_arena_ struct arena arena = {0};
+    struct facts facts = {0};
+    struct err err = {0};
+    struct host_python_packages_record wish = {0}, past = {0};
+    struct python_section python = {0};
+    assert_int_equal(strmap_set(&arena, &wish.packages, "pandas[fast]", "any"), 0);
+    assert_int_equal(strmap_set(&arena, &past.packages, "old", "any"), 0);
+    const struct host_node node = {
+        .address = "n", .desired = &wish, .recorded = &past, .extra = &python, .arena = &arena};
+    assert_int_equal(facts_parse(str_of(answer), &facts, &err), 0);
+    for (int exact = 0; exact < 2; exact++) {
+        struct host_python_packages_record live = {0};
+        enum presence presence;
+        python.exact = exact == 1;
+        assert_int_equal(host_python_packages_host.read(&node, &facts, &live, &presence, &err), 0);
+        const char *said = host_python_packages_host.remark(&node, &facts);
+        assert_int_equal(live.extra.len, exact);
+        if (exact == 1) {
+            assert_string_equal(live.extra.items[0], "Scikit_Learn 1.5");
+            assert_null(said);
+            struct stepping s;
+            run_step(&s, &host_python_packages_host, &live, &wish, &python);
+            assert_non_null(strstr(buf_cstr(&s.script), "pip_uninstall 'old' 'Scikit_Learn'\n"));
+            done(&s);
+        } else {
+            assert_string_equal(said, "Scikit_Learn 1.5: installed by hand, not in the spec: kept");
+        }
+    }
+    facts_free(&facts);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_python_packages),
         cmocka_unit_test(test_index),
         cmocka_unit_test(test_marked_before),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
