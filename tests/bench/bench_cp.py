@@ -16,7 +16,7 @@ import time
 
 from bench_host import Bench, THERE, skip
 
-FILES, FILE_BYTES = 2000, 5000
+FILES, FILE_BYTES = 100, 20000
 
 
 def make_source(bench, megabytes):
