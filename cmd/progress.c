@@ -18,6 +18,7 @@ struct running {
     const char *doing, *done;    /* as it was begun; the engine may go on with another action */
     struct timespec since, said; /* started; last line in a pipe */
     char note[NOTE_SIZE];
+    size_t flush, line; /* its last line: in that flush, of v->joined */
 };
 
 /* What like changes say alike is one line: it waits for the next tick, and is said with all that
@@ -38,6 +39,7 @@ struct progress_view {
     size_t len, cap;
     struct joined joined[JOINED_MAX]; /* in the order of their first */
     size_t joined_len;
+    size_t flushes;
     size_t drawn; /* live lines on the screen now */
     bool ending;
     pthread_mutex_t mutex; /* all of the above */
@@ -174,6 +176,7 @@ static void add_joined(struct progress_view *v, struct buf *out) {
         groups_free(groups);
     }
     v->joined_len = 0;
+    v->flushes++;
 }
 
 /* Under the mutex: what waits and `line` stay, the live lines move below them. */
@@ -190,20 +193,32 @@ static void say(struct progress_view *v, const struct buf *line) {
 
 static const struct buf nothing = BUF_INIT(BUF_SMALL);
 
-/* One more says this. Lines keep the order in which the first of each came, so that nothing is done
- * before it is begun. */
+static struct running *find(struct progress_view *v, const struct change *c) {
+    for (size_t i = 0; i < v->len; i++)
+        if (v->running[i].change == c)
+            return &v->running[i];
+    return NULL;
+}
+
+/* One more says this. Lines stand in the order in which the first of each came: one that would put
+ * a change's later line before its earlier one has to wait for the next flush. */
 static void join(struct progress_view *v, const struct change *c, enum progress_event event,
                  const char *word, struct str text, double seconds) {
     char note[NOTE_SIZE];
+    struct running *r = find(v, c);
     size_t k = 0;
     snprintf(note, sizeof note, "%.*s", STR_FMT(text));
     while (k < v->joined_len &&
            (v->joined[k].event != event || strcmp(v->joined[k].word, word) != 0 ||
             strcmp(v->joined[k].text, note) != 0))
         k++;
-    if (k == JOINED_MAX) {
+    if (k == JOINED_MAX || (r != NULL && r->flush == v->flushes && k < r->line)) {
         say(v, &nothing);
         k = 0;
+    }
+    if (r != NULL) {
+        r->flush = v->flushes;
+        r->line = k;
     }
     struct joined *j = &v->joined[k];
     if (k == v->joined_len) {
@@ -242,13 +257,6 @@ static void *tick(void *arg) {
             say(v, &nothing);
     }
     pthread_mutex_unlock(&v->mutex);
-    return NULL;
-}
-
-static struct running *find(struct progress_view *v, const struct change *c) {
-    for (size_t i = 0; i < v->len; i++)
-        if (v->running[i].change == c)
-            return &v->running[i];
     return NULL;
 }
 
@@ -318,16 +326,16 @@ static void take(struct progress_view *v, enum progress_event event, const struc
         note(v, c, r, text);
         return;
     case PROGRESS_DONE:
-        drop(v, c);
         join(v, c, event, done, STR(""), seconds);
+        drop(v, c);
         return;
     case PROGRESS_FAILED:
-        drop(v, c);
         join(v, c, event, "failed", STR(""), seconds);
+        drop(v, c);
         return;
     case PROGRESS_SKIPPED:
-        drop(v, c);
         join(v, c, event, "not done", text, 0);
+        drop(v, c);
         return;
     }
 }
