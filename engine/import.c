@@ -88,6 +88,17 @@ static int with_entry(const struct state *state, const struct recorded *entry, s
     return 0;
 }
 
+/* All that does not live in something else: worlds may look at more than the one. */
+static int outer_nodes(const struct import_in *in, struct arena *arena, struct nodes *ret) {
+    const struct nodes *all = &in->desired->nodes;
+    struct node *items = arena_calloc(arena, all->len + 1, sizeof *items);
+    *ret = (struct nodes){.arena = arena, .items = items, .cap = all->len};
+    for (size_t i = 0; items != NULL && i < all->len; i++)
+        if (all->items[i].parent == NULL)
+            items[ret->len++] = all->items[i];
+    return items == NULL ? -ERRC_NOMEM : 0;
+}
+
 static int read_thing(const struct import_in *in, const struct node *node,
                       const struct found *found, struct state *state, struct arena *arena,
                       struct err *err) {
@@ -98,11 +109,10 @@ static int read_thing(const struct import_in *in, const struct node *node,
                              .status = RECORDED_OK,
                              .id = in->id,
                              .protect = node->protect};
-    struct node alone = *node;
-    const struct nodes nodes = {.arena = arena, .items = &alone, .len = 1, .cap = 1};
+    struct nodes nodes;
     struct state seen;
     struct live_world live;
-    if (with_entry(state, &entry, arena, &seen) < 0)
+    if (with_entry(state, &entry, arena, &seen) < 0 || outer_nodes(in, arena, &nodes) < 0)
         return no_memory(err);
     int rc = observe_all(in->sessions, &nodes, &seen, in->run, &live, err);
     if (rc < 0)
