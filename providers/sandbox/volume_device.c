@@ -213,7 +213,7 @@ static int volume_ready(struct sandbox *s, cJSON *volume, char *node, size_t siz
                         struct err *err) {
     char folder[PATH_SIZE * 2], path[PATH_SIZE * 2], sys[64];
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
-    unsigned major_number = 0, minor_number = 0;
+    int64_t major_number = 0, minor_number = 0;
     int rc = device_folder(s, text_of(volume, "instance"), folder, sizeof folder, err);
     volume_path(s, text_of(volume, "id"), path, sizeof path);
     if (rc == 0 && loop_number(volume) < 0) {
@@ -225,10 +225,15 @@ static int volume_ready(struct sandbox *s, cJSON *volume, char *node, size_t siz
     snprintf(sys, sizeof sys, "/sys/block/loop%d/dev", loop_number(volume));
     if (rc == 0)
         rc = fs_read(sys, &text, err);
-    if (rc == 0 && sscanf(buf_cstr(&text), "%u:%u", &major_number, &minor_number) != 2)
+    struct str rest = str_trim(buf_str(&text)), first = {NULL, 0};
+    if (rc == 0 &&
+        (!str_split(&rest, ':', &first) || !str_to_i64(first, 0, UINT32_MAX, &major_number) ||
+         !str_to_i64(rest, 0, UINT32_MAX, &minor_number)))
         rc = err_set(err, ERRC_IO, "%s says nothing", sys);
     snprintf(node, size, "%s/loop%d", folder, loop_number(volume));
-    return rc < 0 ? rc : node_make(node, S_IFBLK, makedev(major_number, minor_number), err);
+    return rc < 0 ? rc
+                  : node_make(node, S_IFBLK,
+                              makedev((unsigned)major_number, (unsigned)minor_number), err);
 }
 
 void volume_release(struct sandbox *s, cJSON *volume) {

@@ -190,6 +190,12 @@ def a_device(w, one, data):
     w.attach(data, one)
     refused("VolumeInUse", ec2.attach_volume, VolumeId=data, InstanceId=one, Device="/dev/sdg")
     refused("VolumeInUse", ec2.delete_volume, VolumeId=data)
+    zones = [z["ZoneName"] for z in ec2.describe_availability_zones()["AvailabilityZones"]]
+    elsewhere = ec2.create_volume(AvailabilityZone=next(z for z in zones if z != w.zone), Size=1)
+    w.await_volume(elsewhere["VolumeId"], "available")
+    refused("InvalidVolume.ZoneMismatch", ec2.attach_volume, VolumeId=elsewhere["VolumeId"],
+            InstanceId=one, Device="/dev/sdg")
+    ec2.delete_volume(VolumeId=elsewhere["VolumeId"])
     second = w.create()
     refused("InvalidParameterValue", ec2.attach_volume, VolumeId=second, InstanceId=one,
             Device="/dev/sdf")
