@@ -46,10 +46,12 @@ static void *ask(void *arg) {
 
 static const struct price *find(const struct prices *p, const struct world *world,
                                 const char *name) {
-    for (size_t i = 0; i < p->len; i++)
-        for (size_t n = 0; p->askings[i].world == world && n < p->askings[i].len; n++)
-            if (strcmp(p->askings[i].items[n].name, name) == 0)
-                return &p->askings[i].items[n];
+    for (size_t i = 0; i < p->len; i++) {
+        const struct asking *a = &p->askings[i];
+        for (size_t n = 0; a->world == world && a->items != NULL && n < a->len; n++)
+            if (strcmp(a->items[n].name, name) == 0)
+                return &a->items[n];
+    }
     return NULL;
 }
 

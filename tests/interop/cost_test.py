@@ -109,7 +109,6 @@ def sandbox(berth):
         "amazon-linux-2023", "debian-12")
     with Project(berth, spec) as p:
         step("the sandbox's price list")
-        p.env["BERTH_CACHE_DIR"] = str(p.root / "cache")
         cost = cost_of(p, "plan")["cost"]
         check(near(cost["after"]["usd_per_hour_running"], RUNNING), f"{RUNNING} an hour", cost)
         check(near(cost["after"]["usd_per_month_stopped"], STOPPED), f"{STOPPED} a month", cost)

@@ -43,7 +43,8 @@ add_test(NAME interop.ec2_fields COMMAND ${BERTH_TEST_PYTHON}
 set_tests_properties(interop.ec2_fields PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
 add_test(NAME interop.cost COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cost_test.py
   $<TARGET_FILE:berth>)
-set_tests_properties(interop.cost PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
+set_tests_properties(interop.cost PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180
+  RESOURCE_LOCK sandbox)
 # The sandbox's endpoint, by area; api: who asks, states, ends.
 foreach(area api network market faults volumes)
   add_test(NAME interop.sandbox_${area} COMMAND ${BERTH_TEST_PYTHON}
