@@ -24,6 +24,8 @@ static const struct sample samples[] = {
     {"server.stop", NULL, false},
     {"server.stop.idle", "60 min", false},
     {"server.stop.after", "12 h", false},
+    {"server.subnet", "subnet-0123456789abcdef0", false},
+    {"server.iam_profile", "notebooks", false},
     {"server.tags", "{ team: growth }", false},
     {"key_pair.public_key", "~/.ssh/id_ed25519.pub", false},
     {"access", NULL, true},

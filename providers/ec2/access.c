@@ -23,6 +23,12 @@ static const struct field fields[] = {
      .doc = "Carries the tags that berth finds it by.",
      .type = FIELD_BOOL,
      .offset = offsetof(RECORD, tagged)},
+    /* A group stays in its VPC: where the subnet is in another one, the plan says so. */
+    {.name = "subnet",
+     .doc = "Subnet whose VPC it was made in.",
+     .type = FIELD_STR,
+     .flags = FIELD_COMPUTED,
+     .offset = offsetof(RECORD, subnet)},
     {.name = "id",
      .doc = "Id in EC2.",
      .type = FIELD_STR,
@@ -98,6 +104,7 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
                        &record->rules);
     strmap_sort(&record->rules);
     record->tagged = true;
+    record->subnet = spec_server(in->spec)->subnet;
     if (rc == 0)
         rc = strmap_copy(out->arena, &record->tags, &spec_server(in->spec)->tags);
     return record->name == NULL ? -ERRC_NOMEM : rc;

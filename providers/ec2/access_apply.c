@@ -146,11 +146,15 @@ static int create(struct ec2_session *s, struct change *c, RECORD *record, struc
                   const struct apply_ops *ops, struct err *err) {
     struct query q;
     struct xml *xml;
-    const char *id = NULL;
+    const char *id = NULL, *vpc = NULL;
     int rc = ops->intent(ops->ctx, c, err);
     if (rc < 0)
         return rc;
+    rc = subnet_find_vpc(s, record->subnet, arena, &vpc, err);
+    if (rc < 0)
+        return rc;
     query_init(&q, "CreateSecurityGroup");
+    query_add(&q, "VpcId", vpc);
     query_add(&q, "GroupName", record->name);
     query_addf(&q, "GroupDescription", "Access to %s, kept by berth", s->run->name);
     ec2_add_tags(&q, 1, "security-group", s->run, "access", EC2_NO_INDEX, &record->tags);

@@ -162,6 +162,8 @@ static int read_kinds(struct ec2_session *s, const struct observe_in *in,
     if (rc == 0 && ami_is_missing(s, in, &why) &&
         add_unreadable(&server_kind, in, false, &why, out) < 0)
         rc = err_set(err, ERRC_NOMEM, "out of memory");
+    if (rc == 0)
+        rc = subnet_read(s, in, answers, out, err);
     return rc < 0 ? rc : zones_read(s, in, answers, out, err);
 }
 
@@ -172,6 +174,7 @@ static int observe(void *session, const struct observe_in *in, struct observed *
     _cleanup_buf_ struct buf body = BUF_INIT(BUF_SMALL);
     struct ec2_answers answers = {.arena = &arena};
     zones_begin(s, in);
+    subnet_begin(s, in);
     int rc = ami_begin(s, in, err);
     if (rc < 0)
         return rc;

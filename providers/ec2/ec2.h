@@ -23,6 +23,7 @@ struct access_record {
     struct strmap rules; /* "tcp 22 203.0.113.7/32": what describes it */
     struct strmap tags;  /* the user's own */
     bool tagged;
+    const char *subnet; /* whose VPC it is made in; NULL: the default one */
     const char *group_id;
 };
 
@@ -59,6 +60,8 @@ struct server_record {
     const char *power;      /* "running" */
     const char *elastic_ip; /* NULL: a dynamic one */
     bool tagged;
+    const char *subnet; /* NULL: the spec does not say */
+    const char *iam_profile;
     const char *user;     /* login user of the image */
     const char *key_file; /* private key of the login user; NULL: the project's own */
     /* computed: */

@@ -16,6 +16,8 @@ struct ec2_session {
     const char *ami_parameter; /* that SSM is asked for; NULL: nothing to ask */
     const char *ami;           /* newest of the spec's image; set by observe, "" when unknown */
     bool ami_cached;
+    const char *subnet; /* that the spec names, or NULL; and its VPC, where it was read */
+    const char *subnet_vpc;
     const char *type;     /* of the servers that the spec wants, or NULL */
     struct strlist zones; /* that offer it, sorted; `zones_known`: EC2 has said so */
     bool zones_known;
@@ -88,6 +90,7 @@ enum ec2_read_id {
     READ_GROUPS,
     READ_VOLUMES,   /* everything of this name, root disks too */
     READ_ADDRESSES, /* elastic ones: all of the account's */
+    READ_SUBNET,    /* the one that the spec names */
     READ_OFFERINGS, /* zones that offer the type of the servers */
     READ_COUNT
 };
@@ -205,8 +208,26 @@ struct volume_change {
 int volume_modify(struct ec2_session *s, struct change *c, const struct volume_change *change,
                   const struct apply_ops *ops, struct arena *arena, struct err *err);
 
+/* ---- The subnet that the spec names */
+
+bool subnet_is_needed(const struct observe_in *in);
+void subnet_ask_live(struct ec2_session *s, struct query *q);
+void subnet_begin(struct ec2_session *s, const struct observe_in *in);
+/* Servers that are to be made in one that there is not, or in another VPC than the group is in,
+ * are unreadable. */
+int subnet_read(struct ec2_session *s, const struct observe_in *in,
+                const struct ec2_answers *answers, struct observed *out, struct err *err);
+/* The VPC of the group that is to be made; NULL: the default one. */
+int subnet_find_vpc(struct ec2_session *s, const char *subnet, struct arena *arena,
+                    const char **ret, struct err *err);
+/* From one profile to the other, or to none. */
+int server_update_profile(struct ec2_session *s, const char *id, const char *profile,
+                          struct arena *arena, struct err *err);
+
 /* ---- Zones */
 
+/* Where the data volume of that server is; NULL: it has none yet. */
+const char *zones_of_data(struct observed *out, const char *server);
 bool zones_are_needed(const struct observe_in *in);
 void zones_ask_live(struct ec2_session *s, struct query *q);
 void zones_begin(struct ec2_session *s, const struct observe_in *in);
@@ -241,7 +262,8 @@ enum {
     SERVER_FIELD_DISK = 2,
     SERVER_FIELD_IMDS = 6,
     SERVER_FIELD_POWER = 7,
-    SERVER_FIELD_ELASTIC_IP = 8
+    SERVER_FIELD_ELASTIC_IP = 8,
+    SERVER_FIELD_SUBNET = 10
 };
 
 /* "server[3]" is 3 for the kind "server"; -1 for any other address. */

@@ -75,6 +75,15 @@ const struct permission_row permission_rows[] = {
     {"ec2:StopInstances", NEED_SERVER, PART_CHANGE, "instance", NULL, ON_SERVER, "stop servers"},
     {"ec2:TerminateInstances", NEED_ALWAYS, PART_CHANGE, "instance", NULL, ON_SERVER,
      "end servers"},
+    {"ec2:AssociateIamInstanceProfile", NEED_ROLE, PART_CHANGE, "instance", NULL, NULL,
+     "give the server its role"},
+    {"ec2:DescribeIamInstanceProfileAssociations", NEED_ROLE, PART_LOOK, NULL, NULL, "",
+     "see the server's role"},
+    {"ec2:ReplaceIamInstanceProfileAssociation", NEED_ROLE, PART_CHANGE, "instance", NULL, NULL,
+     "give the server another role"},
+    {"ec2:DisassociateIamInstanceProfile", NEED_ROLE, PART_CHANGE, "instance", NULL, NULL,
+     "take the server's role away"},
+    {"ec2:DescribeSubnets", NEED_SUBNET, PART_LOOK, NULL, NULL, "", "find the VPC of the subnet"},
     {"ec2:AttachVolume", NEED_DATA, PART_CHANGE, "instance volume", NULL,
      "InstanceId=$instance&VolumeId=$volume&Device=/dev/sdz", "attach the data volume"},
     {"ec2:DetachVolume", NEED_DATA, PART_CHANGE, "instance volume", NULL, "VolumeId=$volume",
@@ -121,6 +130,8 @@ unsigned permission_needs(const struct spec *spec) {
         needs |= NEED_SPOT;
     if (tree_get(spec->root, "server.iam_profile") != NULL)
         needs |= NEED_ROLE;
+    if (tree_get(spec->root, "server.subnet") != NULL)
+        needs |= NEED_SUBNET;
     return needs;
 }
 

@@ -14,6 +14,7 @@ enum need {
     NEED_DATA = 1 << 4,        /* server.data */
     NEED_SPOT = 1 << 5,        /* server.spot */
     NEED_ROLE = 1 << 6,        /* server.iam_profile */
+    NEED_SUBNET = 1 << 8,      /* server.subnet */
     NEED_LESS = 1 << 7,        /* beside the others: berth does without, and says less */
 };
 

@@ -35,7 +35,9 @@ enum {
     F_IMDS = SERVER_FIELD_IMDS,
     F_POWER = SERVER_FIELD_POWER,
     F_ELASTIC_IP = SERVER_FIELD_ELASTIC_IP,
-    F_TAGGED
+    F_TAGGED,
+    F_SUBNET = SERVER_FIELD_SUBNET,
+    F_IAM_PROFILE
 };
 
 /* What berth start and stop record. */
@@ -90,6 +92,15 @@ static const struct field fields[] = {
                   .doc = "It and its disk carry the tags that berth finds them by.",
                   .type = FIELD_BOOL,
                   .offset = offsetof(RECORD, tagged)},
+    [F_SUBNET] = {.name = "subnet",
+                  .doc = "Subnet that it is in, where the spec says one.",
+                  .type = FIELD_STR,
+                  .flags = FIELD_IMMUTABLE | FIELD_DESTROYS_DATA,
+                  .offset = offsetof(RECORD, subnet)},
+    [F_IAM_PROFILE] = {.name = "iam_profile",
+                       .doc = "IAM instance profile.",
+                       .type = FIELD_STR,
+                       .offset = offsetof(RECORD, iam_profile)},
     {.name = "user",
      .doc = "Login user of the image.",
      .type = FIELD_STR,
@@ -168,6 +179,8 @@ static int fill_desired(const struct desire *in, struct nodes *out, struct node 
     r->disk = (struct server_disk_record){server->disk.size_gib, server->disk.type,
                                           server->disk.encrypted};
     r->key_name = arena_printf(out->arena, "berth-%s", in->spec->name);
+    r->subnet = server->subnet;
+    r->iam_profile = server->iam_profile;
     r->imds = "required";
     r->power = "running";
     r->tagged = true;

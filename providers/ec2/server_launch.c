@@ -93,6 +93,8 @@ static int run_instances(struct ec2_session *s, struct launch *l, const char *am
     query_addf(&q, "MaxCount", "%zu", l->len);
     query_add(&q, "KeyName", r->key_name);
     query_add(&q, "SecurityGroupId.1", r->group_id);
+    query_add(&q, "SubnetId", r->subnet);
+    query_add(&q, "IamInstanceProfile.Name", r->iam_profile);
     query_add(&q, "ClientToken", l->token);
     query_add(&q, "Placement.AvailabilityZone", l->place);
     query_add(&q, "BlockDeviceMapping.1.DeviceName", device);

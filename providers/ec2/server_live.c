@@ -68,6 +68,13 @@ int64_t server_index_of(const struct xml *item) {
     return index < 0 ? -1 : index;
 }
 
+/* "arn:aws:iam::123456789012:instance-profile/path/name" */
+static const char *profile_of(const struct xml *item, struct arena *arena) {
+    const char *arn = xml_text(item, "iamInstanceProfile/arn");
+    const char *slash = arn == NULL ? NULL : strrchr(arn, '/');
+    return slash == NULL || slash[1] == '\0' ? NULL : arena_dup(arena, slash + 1);
+}
+
 static const char *root_volume_of(const struct xml *item, struct arena *arena) {
     const char *root = xml_text(item, "rootDeviceName");
     for (const struct xml *disk = xml_first_item(item, "blockDeviceMapping"); disk != NULL;
@@ -96,6 +103,7 @@ int server_record_of(const struct xml *item, struct arena *arena, RECORD *r) {
     r->zone = text_or_null(arena, item, "placement/availabilityZone");
     r->launch_index = launch_index_of(item);
     r->root_volume = root_volume_of(item, arena);
+    r->iam_profile = profile_of(item, arena);
     int rc = read_groups(item, arena, r);
     return rc < 0 ? rc : ec2_read_tags(item, arena, &r->tags);
 }
@@ -233,6 +241,9 @@ static int read_instance(const struct reader *reader, const struct xml *item) {
         live->unread |= UINT64_C(1) << SERVER_FIELD_DISK;
     if (!read_elastic_ip(reader->answers, &reader->addresses, live->id, &out->arena, r))
         live->unread |= UINT64_C(1) << SERVER_FIELD_ELASTIC_IP;
+    const struct node *node = nodes_find(reader->in->nodes, address);
+    if (node != NULL && ((const RECORD *)node->desired)->subnet != NULL)
+        r->subnet = text_or_null(&out->arena, item, "subnetId");
     carry(reader, live);
     if (has_stopped_itself(reader, item, address)) {
         live->accepted |= UINT64_C(1) << SERVER_FIELD_POWER;

@@ -89,6 +89,8 @@ static int update_running(struct one *o, struct err *err) {
     if (rc == 0 && !cstr_eq(before->imds, after->imds))
         rc = call_on(o->s, "ModifyInstanceMetadataOptions", o->id, "HttpTokens", after->imds,
                      o->arena, err);
+    if (rc == 0 && !cstr_eq(before->iam_profile, after->iam_profile))
+        rc = server_update_profile(o->s, o->id, after->iam_profile, o->arena, err);
     return rc < 0 ? rc : update_disk(o, err);
 }
 

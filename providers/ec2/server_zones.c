@@ -109,7 +109,7 @@ static const char *join(const struct strlist *zones, size_t from, struct arena *
 }
 
 /* The zone of the data volume that waits for a server of this address; NULL: none does. */
-static const char *zone_of_data(struct observed *out, const char *server) {
+const char *zones_of_data(struct observed *out, const char *server) {
     const char *address = volume_address(&out->arena, server_address_index(server));
     const struct live *live = address == NULL ? NULL : observed_find(out, address);
     return live == NULL || live->presence != LIVE_OURS || live->kind != &volume_kind
@@ -129,7 +129,7 @@ static bool is_kept_out(const struct ec2_session *s, const char *zone, const cha
 }
 
 static int note_first(struct ec2_session *s, const struct node *node, struct observed *out) {
-    const char *data = zone_of_data(out, node->address);
+    const char *data = zones_of_data(out, node->address);
     struct live *live = observed_add(out, node->kind, node->address, LIVE_NONE);
     if (live == NULL)
         return -ERRC_NOMEM;
@@ -178,9 +178,9 @@ int zones_read(struct ec2_session *s, const struct observe_in *in,
         else if (why.code == 0 && there && stays_without(s, live, &moved))
             rc = refuse(live, out, node, &moved);
         else if (why.code == 0 && !there &&
-                 is_kept_out(s, zone_of_data(out, node->address), node->address, &moved))
+                 is_kept_out(s, zones_of_data(out, node->address), node->address, &moved))
             rc = refuse(live, out, node, &moved);
-        else if (why.code == 0 && live == NULL && !noted)
+        else if (why.code == 0 && live == NULL && !noted && s->subnet == NULL)
             rc = note_first(s, node, out);
         noted |= live == NULL;
     }
@@ -234,7 +234,8 @@ int zones_of_launch(struct ec2_session *s, const RECORD *r, const char *token, b
     struct strlist offering = {0}, zones = {0};
     int rc = 0;
     *ret = zones;
-    if (resumed && begun == NULL) /* it was asked for without one, and is again */
+    /* It was asked for without one, and is again; or its subnet says where it goes. */
+    if ((resumed && begun == NULL) || (r->subnet != NULL && must == NULL))
         return 0;
     if (must == NULL && s->zones_known && cstr_eq(s->type, r->type))
         offering = s->zones;

@@ -76,6 +76,18 @@ const char *check_instance_type(struct str s) {
     return good ? NULL : "an instance type such as t3.small";
 }
 
+const char *check_subnet_id(struct str s) {
+    bool good = take_word(&s, STR("subnet-")) && (s.len == 8 || s.len == 17) &&
+                span(s, DIGIT "abcdef") == s.len;
+    return good ? NULL : "a subnet id such as subnet-0123456789abcdef0";
+}
+
+/* https://docs.aws.amazon.com/IAM/latest/APIReference/API_InstanceProfile.html */
+const char *check_iam_name(struct str s) {
+    bool good = s.len >= 1 && s.len <= 128 && span(s, ALNUM "+=,.@_-") == s.len;
+    return good ? NULL : "the name of an instance profile, not its ARN";
+}
+
 const char *check_image_id(struct str s) {
     bool good = take_word(&s, STR("ami-")) && (s.len == 8 || s.len == 17) &&
                 span(s, DIGIT "abcdef") == s.len;

@@ -11,6 +11,8 @@ const char *check_nonempty(struct str s);
 /* Bits behind the prefix are the access section's own check, which knows the corrected block. */
 const char *check_cidr_or_my_ip(struct str s);
 const char *check_rule_description(struct str s);
+const char *check_subnet_id(struct str s);
+const char *check_iam_name(struct str s);
 const char *check_instance_type(struct str s);
 const char *check_image_id(struct str s);
 const char *check_system_package(struct str s);

@@ -38,6 +38,8 @@ struct server_section {
     int64_t count;
     struct server_disk disk;
     const char *address; /* "dynamic" or "elastic" */
+    const char *subnet;  /* NULL: the default VPC's */
+    const char *iam_profile;
     struct server_data data;
     int64_t swap_gib; /* FIELD_UNSET: none is asked for */
     struct server_stop stop;

@@ -396,6 +396,74 @@ def zones(p, moto, proxy):
         q.run("destroy", "-auto-approve")
 
 
+def profile(p, moto, proxy):
+    step("an instance profile: given, changed, taken away, and its drift")
+    iam = moto.client("iam", moto.key, moto.secret)
+    for name in ("readers", "writers"):
+        iam.create_instance_profile(InstanceProfileName=name, Path="/team/")
+
+    def now():
+        return moto.instances()[0].get("IamInstanceProfile", {}).get("Arn", "").split("/")[-1]
+    p.edit_spec("  type: t3.small", "  type: t3.small\n  iam_profile: readers")
+    only(p, "server[0]", "iam_profile")
+    settle(p, proxy)
+    check(now() == "readers", "given", now())
+    p.edit_spec("readers", "writers")
+    only(p, "server[0]", "iam_profile")
+    proxy.take()
+    p.apply()
+    check("ReplaceIamInstanceProfileAssociation" in actions(proxy.take()), "in place of the other")
+    # moto keeps the old one with the instance then: its own list is asked.
+    [association] = moto.ec2.describe_iam_instance_profile_associations()["IamInstanceProfileAssociations"]
+    check(association["IamInstanceProfile"]["Arn"].endswith("/writers"), "changed", str(association))
+    moto.ec2.disassociate_iam_instance_profile(AssociationId=association["AssociationId"])
+    only(p, "server[0]", "iam_profile", why="drift")
+    settle(p, proxy)
+    check(now() == "writers", "mended", now())
+    p.edit_spec("\n  iam_profile: writers", "")
+    only(p, "server[0]", "iam_profile")
+    settle(p, proxy)
+    check(now() == "", "taken away", now())
+
+
+def subnet(p, moto, proxy):
+    step("a subnet: its VPC is the group's, an unknown one is said in the plan")
+    vpc = moto.ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
+    ours, other = [moto.ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.7.{i}.0/24")["Subnet"]["SubnetId"]
+                   for i in (1, 2)]
+    away = moto.ec2.describe_subnets(Filters=[dict(Name="default-for-az", Values=["true"])])["Subnets"][0]
+    iam = moto.client("iam", moto.key, moto.secret)
+    iam.create_instance_profile(InstanceProfileName="born")
+    spec = SPEC.replace("name: fields", "name: subnet").replace(
+        "  type: t3.small", f"  type: t3.small\n  iam_profile: born\n  subnet: {ours}")
+    with Project(sys.argv[1], spec.replace(ours, "subnet-00000000"), sandbox=False) as q:
+        q.env.update(p.env)
+        result = q.run("plan", check_code=None)
+        said = result.stdout + result.stderr
+        check("there is no subnet subnet-00000000 in us-east-1" in said, "at plan time", said)
+        q.write_spec(spec)
+        q.apply()
+        made = next(i for i in moto.instances() if tags(i)["berth:name"] == "subnet")
+        check(made["SubnetId"] == ours and made["VpcId"] == vpc, "there", str(made))
+        check(made["IamInstanceProfile"]["Arn"].endswith("/born"), "born with its profile", str(made))
+        check(q.plan() == {}, "nothing to do")
+        proxy.take()
+        q.plan()
+        check("DescribeSubnets" not in actions(proxy.take()), "nor to ask")
+        q.edit_spec(ours, other)
+        shown = only(q, "server[0]", "subnet", action="replace")
+        check("root disk and everything on it" in shown, "what is lost", shown)
+        settle(q, proxy)
+        q.edit_spec(other, away["SubnetId"])
+        result = q.run("plan", check_code=None)
+        said = " ".join((result.stdout + result.stderr).split())
+        check(f"{away['SubnetId']} is in {away['VpcId']}, and the security group" in said and vpc in said,
+              "another VPC", said)
+        q.edit_spec(away["SubnetId"], other)
+        check(q.plan() == {}, "nothing to do")
+        q.run("destroy", "-auto-approve")
+
+
 def main():
     with Moto() as moto, Proxy(moto.url, moto.secret) as proxy, \
             Project(sys.argv[1], SPEC, sandbox=False) as p:
@@ -409,6 +477,8 @@ def main():
         disk(p, moto, proxy)
         own_tags(p, moto, proxy)
         access(p, moto, proxy)
+        profile(p, moto, proxy)
+        subnet(p, moto, proxy)
         zones(p, moto, proxy)
         elastic(p, moto, proxy)
         elastic_faults(p, moto, proxy)
