@@ -62,7 +62,7 @@ const char script_storage[] =
     "  storage_unmount \"$2\"\n"
     "  s=0\n"
     "  { e2fsck -fp \"$1\" || [ $? -le 1 ]; } && resize2fs \"$1\" || s=$?\n"
-    "  mount \"$2\"\n"
+    "  mount -t \"$3\" \"$1\" \"$2\"\n"
     "  storage_resume\n"
     "  return \"$s\"\n"
     "}\n"
@@ -74,7 +74,7 @@ const char script_storage[] =
     "  case $3 in\n"
     "  xfs) xfs_growfs \"$2\";;\n"
     "  *) if [ \"$(findmnt -rno FSTYPE -M \"$2\" | tail -n 1)\" != \"$3\" ] || ! resize2fs \"$1\"; "
-    "then storage_grow_unmounted \"$1\" \"$2\"; fi;;\n"
+    "then storage_grow_unmounted \"$1\" \"$2\" \"$3\"; fi;;\n"
     "  esac\n"
     "}\n"
     "storage_await() {\n"
@@ -129,7 +129,8 @@ const char script_storage[] =
     "the volume\"; fi\n"
     "  fi\n"
     "  set_fstab x-berth.data \"UUID=$uuid $3 $type defaults,nofail,x-berth.data 0 2\"\n"
-    "  if [ -z \"$there\" ]; then mount \"$3\"; fi\n"
+    /* By the device: of a UUID that it does not find (yet), nofail makes mount(8) say nothing. */
+    "  if [ -z \"$there\" ]; then mount -t \"$type\" \"$device\" \"$3\"; fi\n"
     "  if [ -n \"$fresh\" ]; then chown \"$4:\" \"$3\"; fi\n"
     "  storage_grow \"$device\" \"$3\" \"$type\"\n"
     "}\n";
