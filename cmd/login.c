@@ -111,6 +111,11 @@ static const char *quote_path(struct session *s, const char *path, struct err *e
 int login_options(struct session *s, const struct server_view *v,
                   struct login_option ret[LOGIN_OPTIONS + 1], struct err *err) {
     struct arena *a = &s->arena;
+    if (v->recorded != NULL && v->recorded->id != NULL && !v->endpoint.running) {
+        err_set(err, ERRC_NOTFOUND, "%s was stopped when it was last recorded", v->address);
+        err_hint(err, "berth start brings it back");
+        return -ERRC_NOTFOUND;
+    }
     if (v->host == NULL || v->endpoint.key_path == NULL) {
         err_set(err, ERRC_NOTFOUND, "%s has no address now", v->address);
         err_hint(err, "berth status says how it is");

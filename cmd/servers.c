@@ -32,7 +32,9 @@ static int fill(struct session *s, struct server_view *v, const struct kind *kin
         v->endpoint = (struct endpoint){0};
         return 0;
     }
-    v->host = host_of(&v->endpoint);
+    /* One that is stopped has an address to be reached by only where that is elastic. */
+    if (v->endpoint.running || !cstr_eq(v->endpoint.address, v->endpoint.private_address))
+        v->host = host_of(&v->endpoint);
     if (v->host == NULL || s->spec == NULL || !spec_has(s->spec, &section_jupyter))
         return 0;
     if (spec_has_tunnel(s->spec)) {

@@ -333,6 +333,7 @@ int session_desire(struct session *s, struct err *err) {
 
 static void find_prices(struct session *s) {
     prices_fill(s->prices, &s->cost);
+    s->cost.rehearsed = s->glue.sandbox;
     if (!s->cmd->args.verbose)
         return;
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);

@@ -43,7 +43,7 @@ void show_cost(const struct cost *cost, const struct look *look, struct buf *out
     const char *now[] = {hourly(&before.hour_now, texts[2]), hourly(&after.hour_now, texts[3])};
     if (!cost_is_any(cost))
         return;
-    buf_adds(&line, "Cost: ");
+    buf_adds(&line, cost->rehearsed ? "Cost on AWS (nothing here): " : "Cost: ");
     if (strcmp(running[0], running[1]) == 0 && strcmp(now[0], now[1]) != 0) {
         add_change(now[0], now[1], look, &line); /* something starts or stops */
         buf_adds(&line, " an hour as it stands; ");
@@ -57,13 +57,17 @@ void show_cost(const struct cost *cost, const struct look *look, struct buf *out
     buf_addc(out, '\n');
 }
 
+static const char *costs(const struct cost *cost) {
+    return cost->rehearsed ? "Would cost on AWS" : "Costs";
+}
+
 void show_cost_now(const struct cost *cost, struct buf *out) {
     char texts[3][MONEY_SIZE];
     struct cost_sum sum = cost_sum(&cost->lines[COST_BEFORE]);
     if (cost->lines[COST_BEFORE].len == 0)
         return;
-    buf_addf(out, "\nCosts %s an hour as it stands: %s an hour running, %s a month stopped.\n",
-             hourly(&sum.hour_now, texts[0]), hourly(&sum.hour_running, texts[1]),
+    buf_addf(out, "\n%s %s an hour as it stands: %s an hour running, %s a month stopped.\n",
+             costs(cost), hourly(&sum.hour_now, texts[0]), hourly(&sum.hour_running, texts[1]),
              monthly(&sum.month_stopped, texts[2]));
 }
 
@@ -71,7 +75,7 @@ void show_cost_made(const struct cost *cost, struct buf *out) {
     char texts[2][MONEY_SIZE];
     struct cost_sum sum = cost_sum(&cost->lines[COST_AFTER]);
     if (cost->lines[COST_AFTER].len > 0)
-        buf_addf(out, "Costs %s an hour running, %s a month stopped.\n",
+        buf_addf(out, "%s %s an hour running, %s a month stopped.\n", costs(cost),
                  hourly(&sum.hour_running, texts[0]), monthly(&sum.month_stopped, texts[1]));
 }
 

@@ -246,10 +246,14 @@ static void show_servers(struct session *s, const struct server_list *list, cons
 
 /* Parts that are not as they should be, like ones as one entry; those that are only counted. */
 static void show_parts(const struct plan *plan, const struct look *look, struct buf *out) {
-    size_t good = 0;
-    for (size_t i = 0; i < plan->len; i++)
+    size_t good = 0, asleep = 0;
+    for (size_t i = 0; i < plan->len; i++) {
         good += plan->changes[i].action == ACTION_NOOP;
+        asleep += plan->changes[i].action == ACTION_NOOP && plan->changes[i].case_number == 18;
+    }
     buf_addf(out, "\n%zu of %zu parts are as the spec says", good, plan->len);
+    if (asleep > 0)
+        buf_addf(out, ", %zu of them asleep", asleep);
     buf_adds(out, good == plan->len ? ".\n" : ":\n");
     struct groups groups = {.each = look->each};
     for (size_t i = 0; i < plan->len; i++) {

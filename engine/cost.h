@@ -30,6 +30,7 @@ enum cost_when { COST_BEFORE, COST_AFTER, COST_WHENS };
 
 struct cost {
     struct arena arena;
+    bool rehearsed; /* nobody is charged: it is what the same would cost on AWS */
     struct cost_lines {
         struct cost_line *items; /* in the plan's order */
         size_t len, cap;

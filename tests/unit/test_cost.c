@@ -191,6 +191,9 @@ static void test_words(void **state) {
     const struct change size = CHANGE(ACTION_NOOP, .before = &unsized, .after = &unsized);
     struct cost cost = cost_of(&same, 1);
     assert_text(&cost, "Cost: $0.0291 an hour running, $2.40 a month stopped.\n");
+    cost.rehearsed = true;
+    assert_text(&cost,
+                "Cost on AWS (nothing here): $0.0291 an hour running, $2.40 a month stopped.\n");
     cost_free(&cost);
     cost = cost_of(&grow, 1);
     assert_text(&cost, "Cost: $0.0291 -> $0.0499 an hour running, $2.40 a month stopped.\n");
