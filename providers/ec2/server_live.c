@@ -217,6 +217,19 @@ static bool has_stopped_itself(const struct reader *reader, const struct xml *it
            stop != NULL && nodes_find(reader->in->nodes, stop) != NULL;
 }
 
+/* Where the spec never named one, any is as good: that it is in one is no news, nor drift when
+ * another is named. */
+static const char *subnet_of(const struct reader *reader, const struct xml *item,
+                             const char *address) {
+    const struct node *node = nodes_find(reader->in->nodes, address);
+    const struct recorded *known = recorded_find(reader->in->recorded, address);
+    const char *wanted = node == NULL ? NULL : ((const RECORD *)node->desired)->subnet;
+    const char *live = text_or_null(&reader->out->arena, item, "subnetId");
+    bool named =
+        known == NULL || known->record == NULL || ((const RECORD *)known->record)->subnet != NULL;
+    return wanted != NULL && (named || cstr_eq(live, wanted)) ? live : NULL;
+}
+
 static int read_instance(const struct reader *reader, const struct xml *item) {
     struct observed *out = reader->out;
     RECORD *r = ARENA_NEW(&out->arena, RECORD);
@@ -241,9 +254,7 @@ static int read_instance(const struct reader *reader, const struct xml *item) {
         live->unread |= UINT64_C(1) << SERVER_FIELD_DISK;
     if (!read_elastic_ip(reader->answers, &reader->addresses, live->id, &out->arena, r))
         live->unread |= UINT64_C(1) << SERVER_FIELD_ELASTIC_IP;
-    const struct node *node = nodes_find(reader->in->nodes, address);
-    if (node != NULL && ((const RECORD *)node->desired)->subnet != NULL)
-        r->subnet = text_or_null(&out->arena, item, "subnetId");
+    r->subnet = subnet_of(reader, item, address);
     carry(reader, live);
     if (has_stopped_itself(reader, item, address)) {
         live->accepted |= UINT64_C(1) << SERVER_FIELD_POWER;
