@@ -12,6 +12,7 @@ struct exec_batch {
     size_t len;
     struct edges after; /* batches that must be done before */
     enum batch_status status;
+    bool gathering;  /* intents and creations are not waited for until ops->sync */
     bool state_only; /* nothing to call: adopt without differences, forget what leaves nothing, with
                         the parent */
 };

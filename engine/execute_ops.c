@@ -50,11 +50,19 @@ struct recorded executor_entry(const struct change *c, enum recorded_status stat
     };
 }
 
+/* Of the batch that the change is in. Only its own threads look at it. */
+static bool *gathering(struct executor *x, const struct change *c) {
+    size_t batch = x->batches.of_change[executor_index_of(x, c)];
+    return &x->batches.items[batch].gathering;
+}
+
 /* Journal first, then memory. Not under the mutex: it waits for the disk. Entries of one address
  * are written by one thread, so that the order on disk is the order in memory without holding the
  * mutex over the disk. */
-static int put_entry(struct executor *x, const struct recorded *entry, struct err *err) {
+static int put_entry(struct executor *x, const struct recorded *entry, bool sync, struct err *err) {
     int rc = journal_put(x->journal, entry, err);
+    if (rc == 0 && sync)
+        rc = journal_sync(x->journal, err);
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&x->mutex);
@@ -78,7 +86,7 @@ static bool known_entry(struct executor *x, const char *address, struct recorded
 static int op_intent(void *ctx, struct change *c, struct err *err) {
     struct recorded entry = executor_entry(c, RECORDED_PENDING);
     entry.token = c->token;
-    return put_entry(ctx, &entry, err);
+    return put_entry(ctx, &entry, !*gathering(ctx, c), err);
 }
 
 static int op_created(void *ctx, struct change *c, const char *id, const void *record,
@@ -90,9 +98,19 @@ static int op_created(void *ctx, struct change *c, const char *id, const void *r
     entry.id = id != NULL ? id : known.id;
     entry.token = c->token != NULL ? c->token : known.token;
     entry.record = record != NULL ? (void *)record : known.record;
-    return put_entry(x, &entry, err);
+    return put_entry(x, &entry, !*gathering(x, c), err);
 }
 
+static void op_gather(void *ctx, struct change *c) { *gathering(ctx, c) = true; }
+
+static int op_sync(void *ctx, struct change *c, struct err *err) {
+    struct executor *x = ctx;
+    *gathering(x, c) = false;
+    return journal_sync(x->journal, err);
+}
+
+/* That it is done may be forgotten by a crash of the machine: the next run looks at it and finds it
+ * so. */
 static int record_done(struct executor *x, struct change *c, const void *record, struct err *err) {
     struct recorded known = {0};
     struct recorded entry = executor_entry(c, RECORDED_OK);
@@ -100,7 +118,7 @@ static int record_done(struct executor *x, struct change *c, const void *record,
     entry.id = known.id != NULL ? known.id : c->live != NULL ? c->live->id : NULL;
     entry.token = known.address == NULL ? c->token : known.token;
     entry.record = (void *)record;
-    return put_entry(x, &entry, err);
+    return put_entry(x, &entry, false, err);
 }
 
 static int record_gone(struct executor *x, const struct change *c, struct err *err) {
@@ -132,7 +150,7 @@ static void op_failed(void *ctx, struct change *c, const struct err *err) {
     if (known_entry(x, c->address, &known) && known.status == RECORDED_OK) {
         struct err ignored = {0}; /* the first error is the one to show */
         known.status = RECORDED_FAILED;
-        put_entry(x, &known, &ignored);
+        put_entry(x, &known, true, &ignored);
     }
     pthread_mutex_lock(&x->mutex);
     x->status[executor_index_of(x, c)] = CHANGE_FAILED;
@@ -226,7 +244,7 @@ static int adopt(struct executor *x, struct change *c, struct err *err) {
     entry.token = c->live->token;
     /* What the world cannot tell is taken to be as the spec wants it. */
     entry.record = (void *)c->after;
-    int rc = put_entry(x, &entry, err);
+    int rc = put_entry(x, &entry, true, err);
     for (size_t i = 0; i < c->fields_len; i++)
         if (c->fields[i].field->flags & FIELD_NEEDS_STOP)
             action = ACTION_STOP_UPDATE_START;
@@ -255,6 +273,8 @@ void executor_apply_batch(struct executor *x, struct exec_batch *batch) {
     const struct apply_ops ops = {.ctx = x,
                                   .intent = op_intent,
                                   .created = op_created,
+                                  .gather = op_gather,
+                                  .sync = op_sync,
                                   .done = op_done,
                                   .failed = op_failed,
                                   .not_begun = op_not_begun,

@@ -61,10 +61,12 @@ static int write_line(struct journal *journal, struct str line, struct err *err)
             line.len -= (size_t)n;
         }
     }
-    if (rc == 0 && fsync(journal->fd) < 0)
-        rc = err_set_errno(err, ERRC_IO, errno, "write the journal");
     pthread_mutex_unlock(&journal->mutex);
     return rc;
+}
+
+int journal_sync(struct journal *journal, struct err *err) {
+    return fsync(journal->fd) < 0 ? err_set_errno(err, ERRC_IO, errno, "write the journal") : 0;
 }
 
 /* A line starts with a newline too, so that a torn one before it spoils only itself. */

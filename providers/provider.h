@@ -402,6 +402,10 @@ struct apply_ops {
      * any wait. Also for steps of one node that must not be forgotten (a new host key). */
     int (*created)(void *ctx, struct change *c, const char *id, const void *record,
                    struct err *err);
+    /* For many at once: between the two, intents and creations of the change's batch are written
+     * and not waited for; they are on disk when `sync` returns. */
+    void (*gather)(void *ctx, struct change *c);
+    int (*sync)(void *ctx, struct change *c, struct err *err);
     /* Converged; `record` as read back, NULL when it is gone. */
     int (*done)(void *ctx, struct change *c, const void *record, struct err *err);
     /* This change failed; what depends on it will not start. Others of the batch may go on. */

@@ -136,17 +136,29 @@ static int read_ids(struct launch *l, const struct xml *xml, struct arena *arena
                          found, l->len);
 }
 
+/* The end of what `gather` began, also where something failed in between. */
+static int sync_all(const struct launch *l, const struct apply_ops *ops, int rc, struct err *err) {
+    struct err unsynced;
+    int synced = ops->sync(ops->ctx, l->changes[0], &unsynced);
+    if (rc == 0 && synced < 0) {
+        *err = unsynced;
+        rc = synced;
+    }
+    return rc;
+}
+
 /* Intents first, for a run that ends before the answer: one launch, one token. */
 static int send_launch(struct ec2_session *s, struct launch *l, const char *ami, const char *device,
                        struct arena *arena, const struct apply_ops *ops, struct xml **ret,
                        struct err *err) {
-    for (size_t i = 0; i < l->len; i++) {
+    int rc = 0;
+    ops->gather(ops->ctx, l->changes[0]);
+    for (size_t i = 0; rc == 0 && i < l->len; i++) {
         l->changes[i]->token = l->token;
-        int rc = ops->intent(ops->ctx, l->changes[i], err);
-        if (rc < 0)
-            return rc;
+        rc = ops->intent(ops->ctx, l->changes[i], err);
     }
-    return run_instances(s, l, ami, device, arena, ret, err);
+    rc = sync_all(l, ops, rc, err);
+    return rc < 0 ? rc : run_instances(s, l, ami, device, arena, ret, err);
 }
 
 /* Is this one of the servers of the launch? They carry its token; by tag and launch index they are
@@ -251,6 +263,7 @@ static int start(struct ec2_session *s, struct launch *l, struct arena *arena,
         rc = try_zones(s, l, ami, device, arena, ops, &xml, err);
     if (rc == 0)
         rc = read_ids(l, xml, arena, err);
+    ops->gather(ops->ctx, l->changes[0]);
     for (size_t i = 0; rc == 0 && i < l->len; i++) {
         RECORD record = *(const RECORD *)l->changes[i]->after;
         record.host_key = l->host_key;
@@ -260,7 +273,7 @@ static int start(struct ec2_session *s, struct launch *l, struct arena *arena,
         record.launch_index = (int64_t)i;
         rc = ops->created(ops->ctx, l->changes[i], l->ids[i], &record, err);
     }
-    return rc;
+    return sync_all(l, ops, rc, err);
 }
 
 RECORD server_merge(const RECORD *wanted, const RECORD *seen) {

@@ -262,6 +262,7 @@ static int apply_cloud(void *session, struct batch *batch, const struct apply_op
     struct sim *sim = session;
     int rc = 0;
     enter(sim);
+    ops->gather(ops->ctx, batch->changes[0]);
     for (size_t i = 0; rc == 0 && i < batch->len; i++) {
         struct change *c = batch->changes[i];
         if (c->action == ACTION_CREATE || c->action == ACTION_RESUME) {
@@ -272,6 +273,8 @@ static int apply_cloud(void *session, struct batch *batch, const struct apply_op
                 rc = step(sim, c->address, err);
         }
     }
+    if (rc == 0)
+        rc = ops->sync(ops->ctx, batch->changes[0], err);
     for (size_t i = 0; rc == 0 && i < batch->len; i++) {
         struct err one = {0};
         answer(batch->changes[i], ops,
