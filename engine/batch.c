@@ -13,13 +13,13 @@ static bool is_state_only(const struct change *c) {
            (c->action == ACTION_ADOPT && c->fields_len == 0);
 }
 
-/* How the needs and batches are made. Where removals and what stays wait for each other in a
- * circle, the next mode gives something up: first the order that is only kinder to the world, then
- * doing much with one call. */
+/* How the needs and batches are made. Where changes wait for each other in a circle, the next mode
+ * gives something up: doing much with one call before the order that a world may insist on, since
+ * slow is better than refused. */
 static const struct mode {
     bool kind; /* also wait where the world might refuse otherwise */
     bool grouped;
-} modes[] = {{true, true}, {false, true}, {false, false}};
+} modes[] = {{true, true}, {true, false}, {false, true}, {false, false}};
 
 struct maker {
     struct plan *plan;
@@ -39,6 +39,11 @@ static int add_need(struct maker *m, size_t i, size_t to, bool wanted, bool is_p
     const struct change *on = &m->plan->changes[to];
     if (c->with_parent)
         return is_parent ? need(m, i, to) : 0;
+    /* What is only written down is in the world already, or gone from it: it waits for no others,
+     * who would have to be cut out of their batches for it. */
+    const struct change *waits = is_removal(on) ? on : c;
+    if (!is_parent && is_state_only(waits) && waits->after_unknown == 0)
+        return 0;
     if (is_removal(on)) /* what was made upon it lets go first */
         return need(m, to, i);
     if (!is_removal(c))

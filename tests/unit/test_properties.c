@@ -1,6 +1,7 @@
 /* What holds of every world, over random ones: apply then plan is empty; the order of the input
  * does not matter; steps respect dependencies; a run killed at any step and started again ends as
  * an undisturbed one. BERTH_SEED picks another start, BERTH_ROUNDS more rounds. */
+#include "engine/batch.h"
 #include "tests/scenario/sim_run.h"
 #include "tests/unit/cm.h"
 
@@ -298,9 +299,7 @@ static void test_kill_at_every_step(void **state) {
 }
 
 /* As above, but the state is lost too: what carries the tags is found again, nothing is doubled. */
-static void test_lost_state(void **state) {
-    (void)state;
-    uint64_t seed = first_seed() + 4;
+static void lose_state(uint64_t seed) {
     for (unsigned round = rounds(30); round > 0; round--) {
         struct sim *sim = sim_new();
         char dir[64], other[64];
@@ -319,6 +318,51 @@ static void test_lost_state(void **state) {
         sim_dir_remove(other);
         sim_free(sim);
     }
+}
+
+/* Always those seeds too that once found something. */
+static void test_lost_state(void **state) {
+    (void)state;
+    const uint64_t seeds[] = {first_seed(), 11};
+    for (size_t i = 0; i < sizeof seeds / sizeof seeds[0]; i++)
+        lose_state(seeds[i] + 4);
+}
+
+/* What is taken over is only written down: between steps that are made by one call, it does not cut
+ * them apart, and an orphan that is still in use waits for its users. */
+static void test_taken_over_amid_others(void **state) {
+    (void)state;
+    struct sim *sim = sim_new();
+    struct sim_run run;
+    struct batches batches = {0};
+    struct outcome outcome = {0};
+    struct err err = {0};
+    char dir[64], other[64];
+    sim_dir_make(dir);
+    sim_dir_make(other);
+    struct wants w = {
+        .group = {true, true}, .box = {true}, .group_of = {1}, .part = {{[1] = true}}};
+    const struct sim_wish wish = {fill, &w, NULL};
+    assert_int_equal(sim_apply(sim, dir, &wish, false), 0);
+    w = (struct wants){.group = {true}, .box = {true}, .part = {{true, true, true}}};
+    assert_int_equal(sim_run_plan(&run, sim, other, &wish, false, &err), 0);
+    assert_int_equal(batches_make(&run.plan, sim_kinds, &run.arena, &batches, &err), 0);
+    size_t inside = 0, taken_over = 0;
+    for (size_t i = 0; i < batches.len; i++) {
+        const struct exec_batch *b = &batches.items[i];
+        bool is_inside = cstr_eq(b->changes[0]->parent, "box[0]");
+        inside += is_inside && !b->state_only;
+        taken_over += is_inside && b->state_only;
+    }
+    assert_int_equal(inside, 1);
+    assert_int_equal(taken_over, 1);
+    assert_int_equal(sim_run_execute(&run, &outcome, &err), 0);
+    assert_true(sim_call_at(sim, "update", "box[0]") < sim_call_at(sim, "destroy", "group1"));
+    outcome_free(&outcome);
+    sim_run_end(&run);
+    sim_dir_remove(dir);
+    sim_dir_remove(other);
+    sim_free(sim);
 }
 
 /* What vanished and still has something on this machine is forgotten by its world, after all that
@@ -586,6 +630,7 @@ int main(void) {
         cmocka_unit_test(test_steps_respect_dependencies),
         cmocka_unit_test(test_kill_at_every_step),
         cmocka_unit_test(test_lost_state),
+        cmocka_unit_test(test_taken_over_amid_others),
         cmocka_unit_test(test_forget_after_users),
         cmocka_unit_test(test_part_of_a_plan),
         cmocka_unit_test(test_stop_and_start),
