@@ -83,3 +83,14 @@ add_test(NAME interop.cp COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.cp PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600
   RESOURCE_LOCK sandbox)
+# The same life of a server on an EC2 that others wrote, by each sort of credentials, and on ours.
+foreach(credentials static session role)
+  add_test(NAME interop.life_moto_${credentials} COMMAND ${BERTH_TEST_PYTHON}
+    ${CMAKE_CURRENT_LIST_DIR}/life_test.py $<TARGET_FILE:berth> moto ${credentials})
+  set_tests_properties(interop.life_moto_${credentials} PROPERTIES
+    SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600)
+endforeach()
+add_test(NAME interop.life_sandbox COMMAND ${BERTH_TEST_PYTHON}
+  ${CMAKE_CURRENT_LIST_DIR}/life_test.py $<TARGET_FILE:berth> sandbox)
+set_tests_properties(interop.life_sandbox PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600
+  RESOURCE_LOCK sandbox)
