@@ -295,19 +295,27 @@ static void add_stopped(const struct plan *plan, const struct look *look, struct
     add_line(look, buf_cstr(&line), 0, out);
 }
 
+/* Those that say the same of like nodes are one. */
 static void add_notices(const struct plan_warning *items, size_t len, const char *word,
                         enum paint paint, const struct look *look, struct buf *out) {
-    for (size_t i = 0; i < len; i++) {
+    struct groups groups = {.each = look->each};
+    for (size_t i = 0; i < len; i++)
+        if (groups_add(&groups, items[i].address == NULL ? "" : items[i].address, items[i].note,
+                       str_of(items[i].text)) < 0)
+            out->failed = true;
+    for (size_t i = 0; i < groups.len; i++) {
+        const struct group *g = &groups.items[i];
+        const char *shown = g->tag != 0 ? "note:" : word;
         _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
-        if (items[i].address != NULL)
-            buf_addf(&text, "%s: ", items[i].address);
-        buf_adds(&text, items[i].text);
+        group_label(g, look, &text);
+        buf_addf(&text, "%s%.*s", text.len > 0 ? ": " : "", STR_FMT(g->body));
         buf_addc(out, '\n');
-        text_paint(look, paint, word, out);
+        text_paint(look, g->tag != 0 ? PAINT_DIM : paint, shown, out);
         buf_addc(out, ' ');
-        text_wrap(look, buf_str(&text), strlen(word) + 1, 2, out);
+        text_wrap(look, buf_str(&text), strlen(shown) + 1, 2, out);
         buf_addc(out, '\n');
     }
+    groups_free(&groups);
 }
 
 void show_losses(const struct plan *plan, const struct look *look, struct buf *out) {

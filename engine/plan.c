@@ -84,20 +84,22 @@ static const void *stable_record(void *ctx, const char *address, const struct ki
 }
 
 static int add_notice(struct plan *plan, struct plan_warning **list, size_t *len,
-                      const char *address, const char *text) {
-    struct plan_warning *items = arena_calloc(&plan->arena, *len + 1, sizeof *items);
-    if (items == NULL)
-        return -ERRC_NOMEM;
-    if (*len > 0)
-        memcpy(items, *list, *len * sizeof *items);
-    items[(*len)++] =
-        (struct plan_warning){arena_dup(&plan->arena, address), arena_dup(&plan->arena, text)};
-    *list = items;
+                      const char *address, const char *text, bool note) {
+    if ((*len & (*len - 1)) == 0) { /* the capacity is the next power of two */
+        struct plan_warning *items = arena_calloc(&plan->arena, *len * 2 + 1, sizeof *items);
+        if (items == NULL)
+            return -ERRC_NOMEM;
+        if (*len > 0)
+            memcpy(items, *list, *len * sizeof *items);
+        *list = items;
+    }
+    (*list)[(*len)++] = (struct plan_warning){arena_dup(&plan->arena, address),
+                                              arena_dup(&plan->arena, text), note};
     return 0;
 }
 
 int plan_warn(struct plan *plan, const char *address, const char *text) {
-    return add_notice(plan, &plan->warnings, &plan->warnings_len, address, text);
+    return add_notice(plan, &plan->warnings, &plan->warnings_len, address, text, false);
 }
 
 static const char *foreign_text(struct arena *arena, const struct change *c) {
@@ -129,9 +131,9 @@ static int block(struct plan *plan, const struct change *c) {
         if (rows[i].number != c->case_number || c->action == ACTION_KEEP)
             continue;
         const char *text = rows[i].text(&plan->arena, c);
-        return text == NULL
-                   ? -ERRC_NOMEM
-                   : add_notice(plan, &plan->blockers, &plan->blockers_len, c->address, text);
+        return text == NULL ? -ERRC_NOMEM
+                            : add_notice(plan, &plan->blockers, &plan->blockers_len, c->address,
+                                         text, false);
     }
     return 0;
 }
@@ -384,7 +386,8 @@ static int finish(struct planner *p, struct err *err) {
         if (rc == 0)
             rc = block(plan, c);
         if (rc == 0 && c->live != NULL && c->live->note != NULL)
-            rc = plan_warn(plan, c->address, c->live->note);
+            rc = add_notice(plan, &plan->warnings, &plan->warnings_len, c->address, c->live->note,
+                            true);
     }
     for (size_t w = 0; rc == 0 && w < p->live->len; w++)
         for (size_t i = 0; rc == 0 && i < p->live->worlds[w].warnings.len; i++)

@@ -13,6 +13,7 @@
 struct plan_warning {
     const char *address; /* or NULL */
     const char *text;
+    bool note; /* nothing to worry about */
 };
 
 /* What is asked of a plan beside the spec. Zeroed: make the spec true. */

@@ -64,7 +64,9 @@ static bool add_warnings(cJSON *out, const char *name, const struct plan_warning
     for (size_t i = 0; good && i < len; i++) {
         cJSON *item = cJSON_CreateObject();
         good = item != NULL && add_text(item, "address", items[i].address) &&
-               add_text(item, "text", items[i].text) && cJSON_AddItemToArray(list, item);
+               add_text(item, "text", items[i].text) &&
+               (!items[i].note || cJSON_AddTrueToObject(item, "note") != NULL) &&
+               cJSON_AddItemToArray(list, item);
         if (!good)
             cJSON_Delete(item);
     }

@@ -124,12 +124,15 @@ static int wait_all(struct waiter *w, bool *skip, struct arena *arena, struct er
                                         [WAIT_TERMINATED] = "waiting for it to end"};
     _Static_assert(sizeof words / sizeof words[0] == WAIT_TERMINATED + 1, "one word a wait");
     double pause = 0.1;
-    for (size_t i = 0; i < w->len; i++)
-        w->ops->progress(w->ops->ctx, w->changes[i], words[w->want]);
+    bool said = false;
     for (;;) {
         int rc = count_open(w, skip) == 0 ? 0 : poll_once(w, skip, arena, err);
         if (rc < 0 || count_open(w, skip) == 0)
             return rc;
+        for (size_t i = 0; !said && i < w->len; i++)
+            if (!w->ready[i] && !skip[i])
+                w->ops->progress(w->ops->ctx, w->changes[i], words[w->want]);
+        said = true;
         if (w->waited_s > WAIT_MAX_S) {
             err_set(err, ERRC_TIMEOUT, "%s: not done after %d minutes", words[w->want],
                     WAIT_MAX_S / 60);

@@ -128,16 +128,22 @@ static struct change same[] = {
 };
 
 static struct plan_warning warnings[] = {
-    {"server[0]", "a newer image is there: ami-0123456789abcdef0; it is taken when the server is "
-                  "next replaced"}};
+    {"server[0]",
+     "a newer image is there: ami-0123456789abcdef0; it is taken when the server is "
+     "next replaced",
+     true},
+    {"server[1]", "its disk may be too small", false},
+    {"server[2]", "its disk may be too small", false},
+    {NULL, "no address of its own", false}};
 static struct plan_warning blockers[] = {
-    {"access", "security group sg-0123 is named churn, without tags exists and is not berth's"}};
+    {"access", "security group sg-0123 is named churn, without tags exists and is not berth's",
+     false}};
 
 static struct {
     const char *name;
     struct plan plan;
 } cases[] = {
-    {"mixed", {.changes = mixed, .len = 8, .warnings = warnings, .warnings_len = 1}},
+    {"mixed", {.changes = mixed, .len = 8, .warnings = warnings, .warnings_len = 4}},
     {"create", {.changes = create, .len = 5}},
     {"drift", {.changes = drift, .len = 2}},
     {"blocked", {.changes = blocked, .len = 1, .blockers = blockers, .blockers_len = 1}},
