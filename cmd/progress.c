@@ -278,19 +278,18 @@ static bool note_is_due(const struct progress_view *v, struct running *r) {
     return true;
 }
 
-static struct running *start(struct progress_view *v, const struct change *c) {
+static void start(struct progress_view *v, const struct change *c) {
     if (v->len == v->cap) {
         size_t cap = v->cap == 0 ? 64 : v->cap * 2;
         struct running *grown = realloc(v->running, cap * sizeof *grown);
         if (grown == NULL)
-            return NULL; /* it has no live line, then */
+            return; /* it has no live line, then */
         v->running = grown;
         v->cap = cap;
     }
     struct running *r = &v->running[v->len++];
     *r = (struct running){.change = c, .doing = word_of(c, false), .done = word_of(c, true)};
     clock_gettime(CLOCK_MONOTONIC, &r->since);
-    return r;
 }
 
 static void note(struct progress_view *v, const struct change *c, struct running *r,
@@ -312,7 +311,7 @@ static void take(struct progress_view *v, enum progress_event event, const struc
     switch (event) {
     case PROGRESS_START:
         if (r == NULL)
-            r = start(v, c);
+            start(v, c);
         if (!v->cmd->err_look.tty)
             join(v, c, event, word_of(c, false), STR(""), 0);
         return;

@@ -44,7 +44,7 @@ static void show_failures(const struct cmd *cmd, const struct outcome *o) {
         if (groups_add_at(&groups, o->errors[i].address, 0, buf_str(&body), &at) == 0)
             errs[at] = &o->errors[i].err;
     }
-    for (size_t i = 0; i < groups.len; i++) {
+    for (size_t i = 0; errs != NULL && i < groups.len; i++) {
         _cleanup_buf_ struct buf address = BUF_INIT(BUF_SMALL);
         group_label(&groups.items[i], &cmd->err_look, &address);
         show_error_at(buf_cstr(&address), errs[i], &cmd->err_look, &text);

@@ -171,7 +171,8 @@ static int make(struct ec2_session *s, struct change *c, struct arena *arena,
     int rc = lost ? 0 : allocate(s, c, arena, ret, err);
     if (!lost && (rc == 0 || err->aws_code[0] != '\0'))
         return rc;
-    first = *err;
+    if (!lost)
+        first = *err;
     for (int i = 0; i < TRIES; i++) {
         rc = find_allocated(s, c, arena, ret, err);
         if (rc < 0)

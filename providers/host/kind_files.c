@@ -199,7 +199,8 @@ static int probe(const struct host_node *node, struct buf *script) {
         }
     }
     buf_adds(script, "BERTH_END\n");
-    return extra != NULL && extra->mirror ? probe_extra(node, node->desired, extra, script) : 0;
+    bool mirrors = records[0] != NULL && extra != NULL && extra->mirror;
+    return mirrors ? probe_extra(node, records[0], extra, script) : 0;
 }
 
 /* A fact about the file at `path`, or NULL. */
