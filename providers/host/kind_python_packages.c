@@ -139,11 +139,14 @@ static int resolve(const struct node *node, const struct lookup *lookup, struct 
 static int probe(const struct host_node *node, struct buf *script) {
     (void)node;
     /* An install that was cut by a reboot may have left halves: nothing counts as installed.
-     * REQUESTED marks what somebody asked for by name (PEP 627). */
-    buf_adds(script, "[ -e " HOST_ENV_BUSY " ] || for d in " HOST_ENV
+     * REQUESTED marks what somebody asked for by name (PEP 627); uv marks all, so what berth
+     * brought is told from the rest by the list that is kept of it. */
+    buf_adds(script, "[ -e " HOST_ENV_BUSY " ] || { own=; [ ! -e " HOST_ENV_OWN " ] || "
+                     "own=\" $(tr '\\n' ' ' <" HOST_ENV_OWN ") \"; for d in " HOST_ENV
                      "/lib/python3*/site-packages/*.dist-info; do n=${d##*/}; "
-                     "fact dist \"${n%.dist-info}\"; [ ! -e \"$d/REQUESTED\" ] || "
-                     "fact asked \"${n%.dist-info}\"; done\n");
+                     "n=${n%.dist-info}; fact dist \"$n\"; "
+                     "[ -z \"$own\" ] || [ ! -e \"$d/REQUESTED\" ] || case \"$own\" in "
+                     "*\" ${n%%-*} \"*) ;; *) fact asked \"$n\";; esac; done; }\n");
     return 0;
 }
 

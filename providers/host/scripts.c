@@ -230,14 +230,22 @@ static const char python[] =
     "  else \"$p\" -m venv " HOST_ENV "; fi\n"
     "  rm -f " HOST_ENV_CUT "\n"
     "}\n"
+    /* What an install brings is berth's, what lay there before is not: uv marks all that it
+     * installs as asked for by name. Of an install that was cut, what lay there before it counts.
+     */
+    "pip_names() { for d in " HOST_ENV "/lib/python3*/site-packages/*.dist-info; do\n"
+    "  n=${d##*/}; [ ! -e \"$d\" ] || echo \"${n%%-*}\"; done; }\n"
+    "pip_own() { cat >" HOST_ENV_OWN ".new; mv " HOST_ENV_OWN ".new " HOST_ENV_OWN "; }\n"
     /* The mark stays when a reboot cuts it: what is half there is then installed anew. */
     "pip_install() {\n"
     "  s=0; again=; force=\n"
-    "  if [ -e " HOST_ENV_BUSY " ]; then again=--reinstall; force=--force-reinstall; fi\n"
-    "  : >" HOST_ENV_BUSY "\n"
+    "  if [ -e " HOST_ENV_BUSY " ]; then again=--reinstall; force=--force-reinstall\n"
+    "  else pip_names >" HOST_ENV_BUSY ".new; mv " HOST_ENV_BUSY ".new " HOST_ENV_BUSY "; fi\n"
     "  if [ -x " HOST_UV " ]; then " HOST_UV " pip install $again --python " HOST_ENV
     "/bin/python \"$@\" || s=$?\n"
     "  else " HOST_ENV "/bin/python -m pip install $force \"$@\" || s=$?; fi\n"
+    "  touch " HOST_ENV_OWN "\n"
+    "  { cat " HOST_ENV_OWN "; pip_names | grep -vxFf " HOST_ENV_BUSY "; } | sort -u | pip_own\n"
     "  rm -f " HOST_ENV_BUSY "\n"
     "  return \"$s\"\n"
     "}\n"
@@ -245,6 +253,7 @@ static const char python[] =
     "  if [ -x " HOST_UV " ]; then " HOST_UV " pip uninstall --python " HOST_ENV
     "/bin/python \"$@\"\n"
     "  else " HOST_ENV "/bin/python -m pip uninstall -y \"$@\"; fi\n"
+    "  [ ! -e " HOST_ENV_OWN " ] || { pip_names | grep -xFf " HOST_ENV_OWN " || :; } | pip_own\n"
     "}\n"
     /* So that %pip works in a notebook. */
     "own_environment() { find " HOST_ENV " ! -user \"$1\" -exec chown -h \"$1:\" {} +; }\n";

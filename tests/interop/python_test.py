@@ -19,7 +19,7 @@ provider: sandbox
 server: { image: debian-12, type: t3.small }
 packages:
   python:
-    packages: [humanize, "tabulate==0.9.*"]
+    packages: [humanize, "tabulate==0.9.*", python-dateutil]
 """
 PLACE = "server[0].python.packages"
 UV = "sudo /opt/berth/uv/bin/uv pip %s --python /opt/berth/env/bin/python %s"
