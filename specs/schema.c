@@ -47,7 +47,14 @@ static void put_choices(struct schema *s, cJSON *out, const struct field *f) {
 
 /* One text: a choice, or what the pattern says. */
 static void put_string(struct schema *s, cJSON *out, const struct field *f) {
-    put_text(s, out, "type", "string");
+    if (f->flags & FIELD_NUMBER) {
+        cJSON *types = put(s, out, "type", cJSON_CreateArray());
+        put_text(s, types, NULL, "number");
+        put_text(s, types, NULL, "string");
+        put(s, out, "exclusiveMinimum", cJSON_CreateNumber(0));
+    } else {
+        put_text(s, out, "type", "string");
+    }
     if (f->choices != NULL && f->pattern != NULL) {
         cJSON *any = put(s, out, "anyOf", cJSON_CreateArray());
         put_choices(s, put_object(s, any, NULL), f);

@@ -26,6 +26,8 @@ static const struct sample samples[] = {
     {"server.stop.after", "12 h", false},
     {"server.subnet", "subnet-0123456789abcdef0", false},
     {"server.iam_profile", "notebooks", false},
+    {"server.spot.enabled", "true", false},
+    {"server.spot.max_price", "0.01", false},
     {"server.tags", "{ team: growth }", false},
     {"key_pair.public_key", "~/.ssh/id_ed25519.pub", false},
     {"access", NULL, true},

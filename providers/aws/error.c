@@ -34,6 +34,10 @@ static const struct {
     {"VcpuLimitExceeded", "ask AWS for a higher vCPU quota, or choose a smaller type"},
     {"InstanceLimitExceeded", "ask AWS for a higher quota, or run fewer servers"},
     {"InsufficientInstanceCapacity", "AWS has none of this type here now; wait, or choose another"},
+    {"SpotMaxPriceTooLow", "raise server.spot.max_price, or leave it out: then it is the price on "
+                           "demand"},
+    {"MaxSpotInstanceCountExceeded",
+     "ask AWS for a higher quota of spot requests, or say server.spot: false"},
     {"Unsupported", "this type is not offered here; choose another type or region"},
     {"InvalidKeyPair.Duplicate", "a key pair of that name exists; rename the spec or delete it"},
     {"InvalidGroup.Duplicate",

@@ -3,16 +3,24 @@
  * https://aws.amazon.com/vpc/pricing/ (public IPv4 addresses) */
 #include "providers/ec2/prices.h"
 
+#include "providers/aws/pricing.h"
 #include "providers/ec2/internal.h"
 
 #include <stdio.h>
 
 static int add_instance(const struct server_record *r, struct cost_items *ret) {
     char what[128], price[128];
-    snprintf(what, sizeof what, "instance %s", r->type);
-    snprintf(price, sizeof price, PRICE_INSTANCE "%s", r->type);
+    double most_usd = 0;
+    snprintf(what, sizeof what, "%sinstance %s", r->spot.enabled ? "spot " : "", r->type);
+    if (r->spot.enabled)
+        snprintf(price, sizeof price, PRICE_SPOT "%s%s%s", r->type, r->zone == NULL ? "" : " ",
+                 r->zone == NULL ? "" : r->zone);
+    else
+        snprintf(price, sizeof price, PRICE_INSTANCE "%s", r->type);
+    if (r->spot.max_price != NULL && !pricing_amount(str_of(r->spot.max_price), &most_usd))
+        most_usd = 0;
     const struct cost_item item = {
-        .what = what, .price = price, .quantity = 1, .while_running = true};
+        .what = what, .price = price, .quantity = 1, .most_usd = most_usd, .while_running = true};
     return cost_items_add(ret, &item);
 }
 

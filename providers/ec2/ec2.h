@@ -50,6 +50,12 @@ struct server_disk_record {
     bool encrypted;
 };
 
+struct server_spot_record {
+    bool enabled;
+    const char *max_price;    /* US dollars an hour; NULL: the price on demand */
+    const char *interruption; /* "stop" or "terminate"; NULL: on demand */
+};
+
 struct server_record {
     const char *image, *type;
     struct server_disk_record disk;
@@ -62,14 +68,16 @@ struct server_record {
     bool tagged;
     const char *subnet; /* NULL: the spec does not say */
     const char *iam_profile;
+    struct server_spot_record spot;
     const char *user;     /* login user of the image */
     const char *key_file; /* private key of the login user; NULL: the project's own */
     /* computed: */
     const char *instance_id;
     const char *ami;
     const char *public_ip, *private_ip, *public_dns, *zone;
-    const char *root_volume; /* id of its root disk */
-    const char *host_key;    /* one-time public host key line */
-    const char *key_type;    /* of the key in the project folder that it was made with */
+    const char *root_volume;  /* id of its root disk */
+    const char *host_key;     /* one-time public host key line */
+    const char *key_type;     /* of the key in the project folder that it was made with */
+    const char *spot_request; /* behind one of the spot market */
     int64_t launch_index;
 };

@@ -224,6 +224,32 @@ int subnet_find_vpc(struct ec2_session *s, const char *subnet, struct arena *are
 int server_update_profile(struct ec2_session *s, const char *id, const char *profile,
                           struct arena *arena, struct err *err);
 
+/* ---- The spot market */
+
+struct server_spot;
+extern const struct field server_spot_fields[]; /* of struct server_spot_record */
+/* What the spec says, as it is recorded and sent; nothing of it where it is not enabled. 0 or
+ * -ERRC_NOMEM. */
+int server_spot_desire(const struct server_spot *spec, struct arena *arena,
+                       struct server_spot_record *ret);
+/* What EC2 tells of it: enabled or not, and the request. */
+void server_spot_read(const struct xml *item, struct arena *arena, struct server_record *r);
+/* Its price and interruption are not told with an instance: as recorded, else as wanted. Both may
+ * be NULL. */
+void server_spot_carry(struct server_record *r, const struct server_record *old,
+                       const struct server_record *wanted);
+/* Parameters of RunInstances. */
+void server_spot_ask(struct query *q, const struct server_spot_record *spot);
+/* That EC2 took it back, for the user; NULL: it did not, or there is no memory. */
+const char *server_spot_note(const struct xml *item, struct arena *arena);
+/* EC2 stops none whose request is for once: those are answered for and marked. */
+void server_spot_refuse_stop(struct change **changes, const char *const *ids, size_t len,
+                             bool *skip, const struct apply_ops *ops);
+/* Ends the requests behind them, by one call for all; what is gone already counts as ended. Before
+ * their instances end: an open request launches another. */
+int server_spot_cancel(struct ec2_session *s, struct change *const *changes, size_t len,
+                       struct arena *arena, struct err *err);
+
 /* ---- Zones */
 
 /* Where the data volume of that server is; NULL: it has none yet. */

@@ -37,7 +37,8 @@ enum {
     F_ELASTIC_IP = SERVER_FIELD_ELASTIC_IP,
     F_TAGGED,
     F_SUBNET = SERVER_FIELD_SUBNET,
-    F_IAM_PROFILE
+    F_IAM_PROFILE,
+    F_SPOT
 };
 
 /* What berth start and stop record. */
@@ -52,7 +53,7 @@ static const struct field fields[] = {
     [F_TYPE] = {.name = "type",
                 .doc = "Instance type.",
                 .type = FIELD_STR,
-                .flags = FIELD_NEEDS_STOP,
+                .flags = FIELD_NEEDS_STOP | FIELD_IMMUTABLE | FIELD_DESTROYS_DATA,
                 .offset = offsetof(RECORD, type)},
     [F_DISK] = {.name = "disk",
                 .doc = "Root disk.",
@@ -101,6 +102,12 @@ static const struct field fields[] = {
                        .doc = "IAM instance profile.",
                        .type = FIELD_STR,
                        .offset = offsetof(RECORD, iam_profile)},
+    [F_SPOT] = {.name = "spot",
+                .doc = "Capacity of the spot market.",
+                .type = FIELD_GROUP,
+                .flags = FIELD_IMMUTABLE | FIELD_DESTROYS_DATA,
+                .offset = offsetof(RECORD, spot),
+                .sub = server_spot_fields},
     {.name = "user",
      .doc = "Login user of the image.",
      .type = FIELD_STR,
@@ -157,6 +164,11 @@ static const struct field fields[] = {
      .type = FIELD_STR,
      .flags = FIELD_COMPUTED,
      .offset = offsetof(RECORD, key_type)},
+    {.name = "spot_request",
+     .doc = "Spot request behind it.",
+     .type = FIELD_STR,
+     .flags = FIELD_COMPUTED,
+     .offset = offsetof(RECORD, spot_request)},
     {.name = "launch_index",
      .doc = "Index within its launch.",
      .type = FIELD_INT,
@@ -181,6 +193,8 @@ static int fill_desired(const struct desire *in, struct nodes *out, struct node 
     r->key_name = arena_printf(out->arena, "berth-%s", in->spec->name);
     r->subnet = server->subnet;
     r->iam_profile = server->iam_profile;
+    if (server_spot_desire(&server->spot, out->arena, &r->spot) < 0)
+        return -ERRC_NOMEM;
     r->imds = "required";
     r->power = "running";
     r->tagged = true;
@@ -271,8 +285,12 @@ static int endpoint(const void *record, const char *project_dir, struct arena *a
 
 /* A root disk grows and changes its type while it is in use; it never shrinks, and is encrypted or
  * not from its making on. EC2 does not modify magnetic ones.
- * https://docs.aws.amazon.com/ebs/latest/userguide/modify-volume-requirements.html */
+ * https://docs.aws.amazon.com/ebs/latest/userguide/modify-volume-requirements.html
+ * A server is resized where it is, unless it is of the spot market.
+ * https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-resize.html */
 static bool in_place(const struct field *field, const void *before, const void *after) {
+    if (field == &fields[F_TYPE])
+        return !((const RECORD *)before)->spot.enabled;
     const struct server_disk_record *was = &((const RECORD *)before)->disk;
     const struct server_disk_record *will = &((const RECORD *)after)->disk;
     return field == &fields[F_DISK] && was->encrypted == will->encrypted &&

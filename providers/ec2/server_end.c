@@ -31,7 +31,9 @@ int server_terminate(struct ec2_session *s, struct change **changes, size_t len,
         ids[i] = change_id(changes[i]);
         gone[i] = ids[i] == NULL;
     }
-    int rc = send_terminate(s, ids, len, gone, arena, err);
+    int rc = server_spot_cancel(s, changes, len, arena, err);
+    if (rc == 0)
+        rc = send_terminate(s, ids, len, gone, arena, err);
     return rc < 0
                ? rc
                : server_await(s, WAIT_TERMINATED, changes, ids, len, NULL, gone, ops, arena, err);

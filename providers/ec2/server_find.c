@@ -22,6 +22,23 @@ static bool has_instance(const struct ec2_answer *answer, const char *id) {
     return false;
 }
 
+/* Of one that is there no more: whether EC2 took it back. */
+static int note_end(const struct ec2_answer *answer, const struct recorded *r, struct observed *out,
+                    struct err *err) {
+    for (size_t i = 0; i < answer->len; i++) {
+        const char *note = cstr_eq(xml_text(answer->items[i], "instanceId"), r->id)
+                               ? server_spot_note(answer->items[i], &out->arena)
+                               : NULL;
+        if (note == NULL || observed_find(out, r->address) != NULL)
+            continue;
+        struct live *live = observed_add(out, &server_kind, r->address, LIVE_NONE);
+        if (live == NULL)
+            return err_set(err, ERRC_NOMEM, "out of memory");
+        live->note = note;
+    }
+    return 0;
+}
+
 /* Those that have ended are asked for too: EC2 shows them for a while, and then they are certainly
  * gone. */
 static int ask(struct ec2_session *s, const struct observe_in *in, const struct request *asked,
@@ -39,6 +56,8 @@ static int ask(struct ec2_session *s, const struct observe_in *in, const struct 
         rc = err_set(err, ERRC_NOMEM, "out of memory");
     if (rc == 0)
         rc = server_read_live(s, in, &a->all, out, err);
+    for (size_t i = 0; rc == 0 && i < asked->len; i++)
+        rc = note_end(&a->all.of[READ_INSTANCES], asked->servers[i], out, err);
     for (size_t i = 0; rc == 0 && i < asked->len; i++)
         a->unseen |= asked->servers[i]->status == RECORDED_FAILED &&
                      !has_instance(&a->all.of[READ_INSTANCES], ids[i]);

@@ -104,9 +104,12 @@ static int run_instances(struct ec2_session *s, struct launch *l, const char *am
     query_add(&q, "BlockDeviceMapping.1.Ebs.DeleteOnTermination", "true");
     query_add(&q, "MetadataOptions.HttpTokens", "required");
     query_add(&q, "MetadataOptions.HttpPutResponseHopLimit", "1");
-    query_add(&q, "InstanceInitiatedShutdownBehavior", "stop");
-    static const char *const resources[] = {"instance", "volume", "network-interface"};
-    for (size_t i = 0; i < 3; i++)
+    /* What becomes of a spot server, its request says. */
+    query_add(&q, "InstanceInitiatedShutdownBehavior", r->spot.enabled ? NULL : "stop");
+    server_spot_ask(&q, &r->spot);
+    static const char *const resources[] = {"instance", "volume", "network-interface",
+                                            "spot-instances-request"};
+    for (size_t i = 0; i < (r->spot.enabled ? 4 : 3); i++)
         ec2_add_tags(&q, i + 1, resources[i], s->run, "server",
                      server_address_index(l->changes[0]->address), &r->tags);
     int rc = add_user_data(s, &q, l->token, arena, &l->host_key, err);
@@ -285,6 +288,7 @@ RECORD server_merge(const RECORD *wanted, const RECORD *seen) {
     r.public_dns = seen->public_dns;
     r.zone = seen->zone;
     r.root_volume = seen->root_volume;
+    r.spot_request = seen->spot_request;
     r.launch_index = seen->launch_index;
     return r;
 }

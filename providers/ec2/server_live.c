@@ -104,6 +104,7 @@ int server_record_of(const struct xml *item, struct arena *arena, RECORD *r) {
     r->launch_index = launch_index_of(item);
     r->root_volume = root_volume_of(item, arena);
     r->iam_profile = profile_of(item, arena);
+    server_spot_read(item, arena, r);
     int rc = read_groups(item, arena, r);
     return rc < 0 ? rc : ec2_read_tags(item, arena, &r->tags);
 }
@@ -153,6 +154,9 @@ static void carry(const struct reader *reader, struct live *live) {
     const struct recorded *known = recorded_find(reader->in->recorded, live->address);
     const RECORD *old = known == NULL ? NULL : known->record;
     RECORD *r = live->record;
+    const struct node *node = nodes_find(reader->in->nodes, live->address);
+    const RECORD *wanted = node == NULL ? NULL : node->desired;
+    server_spot_carry(r, old, wanted);
     if (old != NULL) {
         r->image = old->image;
         r->user = old->user;
@@ -165,8 +169,6 @@ static void carry(const struct reader *reader, struct live *live) {
             r->elastic_ip = old->elastic_ip;
         return;
     }
-    const struct node *node = nodes_find(reader->in->nodes, live->address);
-    const RECORD *wanted = node == NULL ? NULL : node->desired;
     r->user = wanted == NULL ? NULL : wanted->user;
     r->key_file = wanted == NULL ? NULL : wanted->key_file;
     r->key_type = wanted == NULL ? NULL : wanted->key_type;
@@ -261,6 +263,8 @@ static int read_instance(const struct reader *reader, const struct xml *item) {
         live->note = arena_printf(&out->arena,
                                   "it stopped itself, as server.stop says; berth start brings it "
                                   "back");
+    } else if ((live->note = server_spot_note(item, &out->arena)) != NULL) {
+        return 0;
     } else if (has_newer_ami(reader->s, reader->in, r))
         live->note = arena_printf(&out->arena, "a newer image exists: %s (it runs %s)",
                                   reader->s->ami, r->ami);

@@ -63,6 +63,7 @@ static int send(struct ec2_session *s, const char *action, struct change **chang
 int server_stop_all(struct ec2_session *s, struct change **changes, const char **ids, size_t len,
                     RECORD *seen, bool *skip, const struct apply_ops *ops, struct arena *arena,
                     struct err *err) {
+    server_spot_refuse_stop(changes, ids, len, skip, ops);
     int rc = send(s, "StopInstances", changes, ids, len, skip, ops, arena, err);
     return rc < 0 ? rc
                   : server_await(s, WAIT_STOPPED, changes, ids, len, seen, skip, ops, arena, err);

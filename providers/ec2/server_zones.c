@@ -258,5 +258,7 @@ void zones_add_tried(const struct strlist *zones, struct arena *arena, struct er
     if (text == NULL || zones->len == 0)
         return;
     snprintf(err->msg + len, sizeof err->msg - len, " (tried %s)", text);
+    if (ec2_is(err, "SpotMaxPriceTooLow"))
+        return; /* its own hint is the better one */
     err_hint(err, "wait, or choose another type");
 }

@@ -152,6 +152,20 @@ const char *check_python_version(struct str s) {
     return good ? NULL : "a Python version such as \"3.12\"";
 }
 
+/* So that EC2 takes it as it is, and that it says the same however it is written. */
+const char *check_price(struct str s) {
+    struct str rest = s;
+    size_t whole = span(rest, DIGIT);
+    rest = (struct str){rest.ptr + whole, rest.len - whole};
+    bool good = whole > 0 && whole <= 4;
+    if (good && rest.len > 0) {
+        rest = (struct str){rest.ptr + 1, rest.len - 1};
+        good =
+            s.ptr[whole] == '.' && rest.len > 0 && rest.len <= 6 && span(rest, DIGIT) == rest.len;
+    }
+    return good && span(s, "0.") < s.len ? NULL : "US dollars an hour, such as 0.01";
+}
+
 const char *check_http_url(struct str s) {
     bool good = s.len <= 2000 &&
                 (take_word(&s, STR("https://")) || take_word(&s, STR("http://"))) && s.len > 0 &&

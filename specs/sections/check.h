@@ -14,6 +14,8 @@ const char *check_rule_description(struct str s);
 const char *check_subnet_id(struct str s);
 const char *check_iam_name(struct str s);
 const char *check_instance_type(struct str s);
+/* US dollars an hour. */
+const char *check_price(struct str s);
 const char *check_image_id(struct str s);
 const char *check_system_package(struct str s);
 const char *check_requirement(struct str s);

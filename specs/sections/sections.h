@@ -32,6 +32,12 @@ struct server_stop { /* seconds; FIELD_UNSET: never */
     int64_t idle_s, after_s;
 };
 
+struct server_spot {
+    bool enabled;
+    const char *max_price;    /* US dollars an hour; NULL: what it costs on demand */
+    const char *interruption; /* "stop" or "terminate" */
+};
+
 struct server_section {
     const char *image; /* a name from the image table, or ami-… */
     const char *type;
@@ -43,6 +49,7 @@ struct server_section {
     struct server_data data;
     int64_t swap_gib; /* FIELD_UNSET: none is asked for */
     struct server_stop stop;
+    struct server_spot spot;
     struct strmap tags;
     bool protect;
 };

@@ -83,8 +83,32 @@ static const struct field stop_fields[] = {
     FIELD_END,
 };
 
-#define LATER(field_name, text)                                                                    \
-    { .name = (field_name), .doc = (text), .type = FIELD_STR, .flags = FIELD_LATER }
+static const char *const interruptions[] = {"stop", "terminate", NULL};
+static const char *const later_interruptions[] = {"hibernate", NULL};
+
+static const struct field spot_fields[] = {
+    {.name = "enabled",
+     .doc = "Take spot capacity; a map without it means true.",
+     .type = FIELD_BOOL,
+     .offset = offsetof(struct server_spot, enabled),
+     .def = "false"},
+    {.name = "max_price",
+     .doc = "At most so many US dollars an hour; without it, what the type costs on demand.",
+     .type = FIELD_STR,
+     .flags = FIELD_NUMBER,
+     .offset = offsetof(struct server_spot, max_price),
+     .check = check_price,
+     .pattern = "^[0-9]{1,4}(\\.[0-9]{1,6})?$"},
+    {.name = "interruption",
+     .doc = "What EC2 does when it takes the capacity back. stop: the disk is kept, and the server "
+            "starts again when there is capacity. terminate: it ends, and its root disk with it.",
+     .type = FIELD_STR,
+     .offset = offsetof(struct server_spot, interruption),
+     .choices = interruptions,
+     .later = later_interruptions,
+     .def = "stop"},
+    FIELD_END,
+};
 
 static const struct field server_fields[] = {
     {.name = "image",
@@ -159,7 +183,12 @@ static const struct field server_fields[] = {
      .type = FIELD_BOOL,
      .offset = offsetof(struct server_section, protect),
      .def = "false"},
-    LATER("spot", "Use spot capacity."),
+    {.name = "spot",
+     .doc = "Capacity of the spot market: cheaper, and EC2 may take it back.",
+     .type = FIELD_GROUP,
+     .flags = FIELD_SHORT,
+     .offset = offsetof(struct server_section, spot),
+     .sub = spot_fields},
     FIELD_END,
 };
 
@@ -191,6 +220,16 @@ static void check_swap(const struct server_section *server, struct tree *tree,
              (long long)server->swap_gib, (long long)server->disk.size_gib);
 }
 
+/* EC2 stops no server of a one-time request, whoever asks: it would be ended with its disk.
+ * https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-spot-instances-request.html */
+static void check_spot(const struct server_section *server, struct tree *tree,
+                       struct diags *diags) {
+    const struct tree *stop = tree_get(tree, "stop");
+    if (server->spot.enabled && stop != NULL && cstr_eq(server->spot.interruption, "terminate"))
+        diag_add(diags, stop->mark, "take `interruption: stop`, or leave `stop` out",
+                 "a spot server of `interruption: terminate` cannot be stopped");
+}
+
 static void check_server(const struct spec *spec, const void *record, struct tree *tree,
                          struct diags *diags) {
     const struct server_section *server = record;
@@ -210,6 +249,7 @@ static void check_server(const struct spec *spec, const void *record, struct tre
                  "the sandbox has no root file system for `%s` yet", server->image);
     check_data(&server->data, tree_get(tree, "data"), diags);
     check_swap(server, tree, diags);
+    check_spot(server, tree, diags);
     struct tree *tags = tree_get(tree, "tags");
     for (size_t i = 0; tags != NULL && tags->type == TREE_MAP && i < tags->len; i++) {
         struct str key = tags->keys[i];

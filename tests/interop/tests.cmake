@@ -41,6 +41,10 @@ set_tests_properties(interop.fleet PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE
 add_test(NAME interop.ec2_fields COMMAND ${BERTH_TEST_PYTHON}
   ${CMAKE_CURRENT_LIST_DIR}/ec2_fields_test.py $<TARGET_FILE:berth>)
 set_tests_properties(interop.ec2_fields PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600)
+add_test(NAME interop.spot COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/spot_test.py
+  $<TARGET_FILE:berth>)
+set_tests_properties(interop.spot PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300
+  RESOURCE_LOCK sandbox)
 add_test(NAME interop.cost COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cost_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.cost PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180

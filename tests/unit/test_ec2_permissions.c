@@ -113,6 +113,28 @@ static bool has(const cJSON *object, const char *member, const char *text) {
     return false;
 }
 
+/* The request behind a spot server is tagged when it is made, and ended by its tag. */
+static void test_spot(void **state) {
+    (void)state;
+    struct compiled c;
+    compile(&c, "berth: 1\nname: small\nprovider: ec2\nserver: { image: debian-12, type: t3.micro, "
+                "spot: { max_price: 0.01 } }\n");
+    assert_true(permission_needs(c.spec) & NEED_SPOT);
+    cJSON *policy = ec2_policy(c.spec, "eu-west-1", "arn:aws:iam::123456789012:user/me");
+    const char *requests = "arn:aws:ec2:eu-west-1:123456789012:spot-instances-request/*";
+    assert_true(has(statement(policy, "MakeWithTag"), "Resource", requests));
+    assert_false(has(statement(policy, "MakeFrom"), "Resource", requests));
+    assert_true(has(statement(policy, "TagWhatIsMade"), "Resource", requests));
+    const cJSON *change = statement(policy, "ChangeWhatIsTagged");
+    assert_true(has(change, "Action", "ec2:CancelSpotInstanceRequests"));
+    assert_true(has(change, "Resource", requests));
+    cJSON_Delete(policy);
+    arena_free(&c.arena);
+    compile(&c, PLAIN);
+    assert_false(permission_needs(c.spec) & NEED_SPOT);
+    arena_free(&c.arena);
+}
+
 static void test_plain(void **state) {
     (void)state;
     struct compiled c;
@@ -181,6 +203,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_call_without_row),
         cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_spot),
         cmocka_unit_test(test_less),
         cmocka_unit_test(test_more),
     };

@@ -1,5 +1,7 @@
 /* What EC2 says of an instance, as a record. */
 #include "providers/ec2/internal.h"
+#include "providers/ec2/prices.h"
+#include "specs/sections/sections.h"
 #include "tests/unit/cm.h"
 
 static struct server_record record_of(struct arena *arena, const char *state, const char *rest) {
@@ -143,6 +145,10 @@ static void test_in_place(void **state) {
         {{10, "gp3", true}, {10, "standard", true}, false},
         {{FIELD_UNSET, NULL, false}, {10, "gp3", false}, false},
     };
+    const struct field *type = &server_kind.fields[1];
+    const struct server_record demand = {.type = "a"}, spot = {.type = "a", .spot = {true}};
+    assert_true(server_kind.in_place(type, &demand, &spot));
+    assert_false(server_kind.in_place(type, &spot, &demand)); /* EC2 resizes none of these */
     const struct field *image = &server_kind.fields[0];
     const struct field *disk = &server_kind.fields[SERVER_FIELD_DISK];
     assert_string_equal(disk->name, "disk");
@@ -154,11 +160,133 @@ static void test_in_place(void **state) {
     }
 }
 
+/* What the market says of it, and what only the state and the spec know. */
+static void test_spot(void **state) {
+    (void)state;
+    _cleanup_arena_ struct arena arena = {0};
+    const struct server_record old = {.spot = {true, "0.01", "terminate"}};
+    const struct server_record wanted = {.spot = {true, NULL, "stop"}}, demand = {0};
+    struct server_record r = record_of(&arena, "running", "<spotInstanceRequestId/>");
+    assert_false(r.spot.enabled);
+    assert_null(r.spot_request);
+    server_spot_carry(&r, &old, &wanted);
+    assert_null(r.spot.interruption); /* it is none: drift */
+    const char *rest = "<instanceLifecycle>spot</instanceLifecycle><spotInstanceRequestId>sir-1"
+                       "</spotInstanceRequestId>";
+    r = record_of(&arena, "running", rest);
+    assert_true(r.spot.enabled);
+    assert_string_equal(r.spot_request, "sir-1");
+    server_spot_carry(&r, &old, &wanted);
+    assert_string_equal(r.spot.max_price, "0.01");
+    assert_string_equal(r.spot.interruption, "terminate");
+    r = record_of(&arena, "running", rest);
+    server_spot_carry(&r, &demand, &wanted);
+    assert_null(r.spot.max_price);
+    assert_string_equal(r.spot.interruption, "stop");
+    r = record_of(&arena, "running", rest);
+    server_spot_carry(&r, NULL, NULL);
+    assert_true(r.spot.enabled && r.spot.interruption == NULL);
+}
+
+static void test_spot_price(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {{"0.01", "0.01"}, {"0.0100", "0.01"}, {"00.5", "0.5"},
+                                           {"2", "2"},       {"2.0", "2"},       {"10", "10"},
+                                           {"0010", "10"},   {"100.10", "100.1"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        _cleanup_arena_ struct arena arena = {0};
+        const struct server_spot spec = {true, cases[i][0], "stop"};
+        struct server_spot_record r = {0};
+        assert_int_equal(server_spot_desire(&spec, &arena, &r), 0);
+        assert_string_equal(r.max_price, cases[i][1]);
+        const struct server_spot off = {false, cases[i][0], "stop"};
+        assert_int_equal(server_spot_desire(&off, &arena, &r), 0);
+        assert_true(!r.enabled && r.max_price == NULL && r.interruption == NULL);
+    }
+}
+
+/* What it is launched with: a request that starts it again, or one that ends with it. */
+static void test_spot_launch(void **state) {
+    (void)state;
+    static const struct {
+        struct server_spot_record spot;
+        const char *form;
+    } cases[] = {
+        {{false, NULL, NULL}, "Action=RunInstances&Version=2016-11-15"},
+        {{true, NULL, "stop"},
+         "Action=RunInstances&Version=2016-11-15&InstanceMarketOptions.MarketType=spot"
+         "&InstanceMarketOptions.SpotOptions.SpotInstanceType=persistent"
+         "&InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior=stop"},
+        {{true, "0.01", "terminate"},
+         "Action=RunInstances&Version=2016-11-15&InstanceMarketOptions.MarketType=spot"
+         "&InstanceMarketOptions.SpotOptions.MaxPrice=0.01"
+         "&InstanceMarketOptions.SpotOptions.SpotInstanceType=one-time"
+         "&InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior=terminate"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct query q;
+        query_init(&q, "RunInstances");
+        server_spot_ask(&q, &cases[i].spot);
+        assert_string_equal(buf_cstr(&q.body), cases[i].form);
+        query_free(&q);
+    }
+}
+
+static const char *note_of(struct arena *arena, const char *state, const char *code) {
+    struct err err = {0};
+    const char *text = arena_printf(arena,
+                                    "<item><instanceId>i-1</instanceId><instanceState><name>%s"
+                                    "</name></instanceState><stateReason><code>%s</code>"
+                                    "</stateReason></item>",
+                                    state, code);
+    const struct xml *item = xml_parse(arena, str_of(text), &err);
+    assert_non_null(item);
+    return server_spot_note(item, arena);
+}
+
+static void test_spot_note(void **state) {
+    (void)state;
+    _cleanup_arena_ struct arena a = {0};
+    assert_string_equal(note_of(&a, "stopped", "Server.SpotInstanceShutdown"),
+                        "EC2 took i-1 back: spot capacity (Server.SpotInstanceShutdown); it starts "
+                        "again when there is some");
+    assert_string_equal(note_of(&a, "terminated", "Server.SpotInstanceTermination"),
+                        "EC2 took i-1 back: spot capacity (Server.SpotInstanceTermination)");
+    assert_null(note_of(&a, "stopped", "Client.UserInitiatedShutdown"));
+    assert_null(note_of(&a, "running", "Server.SpotInstanceShutdown"));
+    assert_null(note_of(&a, "stopped", ""));
+}
+
+static void test_spot_cost(void **state) {
+    (void)state;
+    static const struct {
+        struct server_spot_record spot;
+        const char *zone, *what, *price;
+        double most_usd;
+    } cases[] = {
+        {{false, NULL, NULL}, "z-1a", "instance t3.small", "instance t3.small", 0},
+        {{true, NULL, "stop"}, NULL, "spot instance t3.small", "spot t3.small", 0},
+        {{true, "0.01", "stop"}, "z-1a", "spot instance t3.small", "spot t3.small z-1a", 0.01},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        _cleanup_arena_ struct arena arena = {0};
+        struct cost_items items = {.arena = &arena};
+        const struct server_record r = {
+            .type = "t3.small", .power = "running", .spot = cases[i].spot, .zone = cases[i].zone};
+        assert_int_equal(server_costs(&r, 0, &items), 0);
+        assert_string_equal(items.items[0].what, cases[i].what);
+        assert_string_equal(items.items[0].price, cases[i].price);
+        assert_true(items.items[0].while_running && items.items[0].most_usd == cases[i].most_usd);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_power),    cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_key_path), cmocka_unit_test(test_tagged),
-        cmocka_unit_test(test_in_place),
+        cmocka_unit_test(test_power),      cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_key_path),   cmocka_unit_test(test_tagged),
+        cmocka_unit_test(test_in_place),   cmocka_unit_test(test_spot),
+        cmocka_unit_test(test_spot_price), cmocka_unit_test(test_spot_launch),
+        cmocka_unit_test(test_spot_note),  cmocka_unit_test(test_spot_cost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,6 +86,39 @@ static void test_values(void **state) {
     assert_same(spec, compile(&a, buf_str(&print)));
 }
 
+/* A word, or a map: what it says, and that it says the same when it is printed. */
+static void test_spot(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool enabled;
+        const char *max_price, *interruption;
+    } cases[] = {
+        {"", false, NULL, "stop"},
+        {", spot: false", false, NULL, "stop"},
+        {", spot: true", true, NULL, "stop"},
+        {", spot: {}", true, NULL, "stop"},
+        {", spot: {max_price: 0.010}", true, "0.010", "stop"},
+        {", spot: {max_price: 2, interruption: terminate}", true, "2", "terminate"},
+        {", spot: {enabled: false, max_price: 1.5}", false, "1.5", "stop"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        _cleanup_arena_ struct arena a = {0};
+        _cleanup_buf_ struct buf print = BUF_INIT(BUF_MEDIUM);
+        const char *text = arena_printf(&a,
+                                        "berth: 1\nname: a\nprovider: ec2\nserver: {image: "
+                                        "debian-12, type: t3.small%s}\n",
+                                        cases[i].text);
+        const struct spec *spec = compile(&a, str_of(text));
+        const struct server_spot *spot = &spec_server(spec)->spot;
+        assert_int_equal(spot->enabled, cases[i].enabled);
+        assert_true(cstr_eq(spot->max_price, cases[i].max_price));
+        assert_string_equal(spot->interruption, cases[i].interruption);
+        spec_print(spec, &print);
+        assert_same(spec, compile(&a, buf_str(&print)));
+    }
+}
+
 static void test_round_trip(void **state) {
     (void)state;
     for (size_t i = 0; i < EXAMPLES; i++) {
@@ -198,8 +231,9 @@ static void test_no_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_values),
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_order),
-        cmocka_unit_test(test_template),   cmocka_unit_test(test_no_memory)};
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_values),
+        cmocka_unit_test(test_spot),     cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_order),    cmocka_unit_test(test_template),
+        cmocka_unit_test(test_no_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
