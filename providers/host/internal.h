@@ -16,10 +16,11 @@
 #define HOST_CONFIG HOST_ETC "/jupyter_server_config.json"
 #define HOST_CERT HOST_ETC "/tls/cert.pem"
 #define HOST_KEY HOST_ETC "/tls/key.pem"
-#define HOST_ENV_BUSY HOST_ENV "/.berth-installing" /* while packages are: what was there before   \
-                                                     */
-#define HOST_ENV_OWN HOST_ENV "/.berth-installed"   /* what berth's installs brought, by name */
-#define HOST_ENV_CUT HOST_ENV ".cut"                /* there while the environment is being made */
+#define HOST_ENV_BUSY                                                                              \
+    HOST_ENV "/.berth-installing"                 /* while packages are: what was there before     \
+                                                   */
+#define HOST_ENV_OWN HOST_ENV "/.berth-installed" /* what berth's installs brought, by name */
+#define HOST_ENV_CUT HOST_ENV ".cut"              /* there while the environment is being made */
 #define HOST_RUN "/run/berth" /* of the run that is going on; gone after a reboot */
 #define HOST_LOCK HOST_RUN "/lock"
 #define HOST_RESTARTS "Jupyter restarts for it: its kernels end" /* struct kind.besides */
