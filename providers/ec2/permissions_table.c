@@ -27,6 +27,8 @@ const struct permission_row permission_rows[] = {
      "find the zones that offer the type"},
     {"ec2:DescribeNetworkInterfaces", NEED_ALWAYS | NEED_LESS, PART_LOOK, NULL, NULL, "",
      "say what still uses the firewall"},
+    {"ec2:DescribeSpotInstanceRequests", NEED_SPOT, PART_LOOK, NULL, NULL, "",
+     "see whether a request outlived its server"},
     {"ec2:DescribeSpotPriceHistory", NEED_SPOT | NEED_LESS, PART_LOOK, NULL, NULL, "",
      "say what the spot market asks now"},
     {"ssm:GetParameters", NEED_NAMED_IMAGE, PART_IMAGES, NULL, NULL, "{\"Names\":[\"$parameter\"]}",

@@ -259,6 +259,8 @@ static bool protects(const struct spec *spec) { return spec_server(spec)->protec
 
 static const char *loses(const void *record, struct arena *arena) {
     const RECORD *r = record;
+    if (r->type == NULL) /* a spot request that has launched nothing */
+        return NULL;
     return r->disk.size_gib == FIELD_UNSET || r->disk.size_gib == 0
                ? "its root disk and everything on it"
                : arena_printf(arena, "its %lld GiB root disk and everything on it",

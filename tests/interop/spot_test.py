@@ -248,11 +248,27 @@ def in_sandbox():
         step("somebody ends it and not its request, which launches another: both go")
         w.ec2.terminate_instances(InstanceIds=[one["InstanceId"]])
         wait_for(lambda: [i["InstanceId"] for i in live()] not in ([], [one["InstanceId"]]), "another one")
+        # The sandbox gives it the tags of the first.
+        w.ec2.delete_tags(Resources=[i["InstanceId"] for i in live()])
+        plan = p.plan()
+        check(plan.pop("server[0]")["action"] == "create" and
+              [(a.startswith("orphan.i-"), c["action"]) for a, c in plan.items() if a != "access"] ==
+              [(True, "destroy")], "the other is nobody's but ours", plan)
         p.apply()
         check(p.plan() == {}, "nothing is left to do", p.plan())
         two, = live()
         active, = requests("open", "active", "disabled")
         check(active["InstanceId"] == two["InstanceId"], "one of each", str(active))
+
+        step("the same, but there is no capacity: the request that waits for it goes too")
+        w.faults({"kind": "capacity", "count": 0, "zones": [f"sandbox-1{z}" for z in "abc"]})
+        w.ec2.terminate_instances(InstanceIds=[two["InstanceId"]])
+        wait_for(lambda: requests("open") and not live(), "it waits")
+        check(p.plan()[f"orphan.{active['SpotInstanceRequestId']}"]["action"] == "destroy", "ours", p.plan())
+        p.run("destroy", "-auto-approve")
+        check(not requests("open", "active", "disabled") and not live(), "neither", str(requests()))
+        w.faults()
+        p.apply()
 
         step("a price that is too low, and a one-time request that is interrupted")
         p.edit_spec("spot: true", "spot: { max_price: 0.0001, interruption: terminate }")
