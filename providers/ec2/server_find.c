@@ -40,23 +40,28 @@ static int note_end(const struct ec2_answer *answer, const struct recorded *r, s
     return 0;
 }
 
-/* Those that have ended are asked for too: EC2 shows them for a while, and then they are certainly
- * gone. */
-static int ask(struct ec2_session *s, const struct observe_in *in, const struct request *asked,
-               struct answer *a, struct observed *out, struct err *err) {
-    const char *ids[FILTER_VALUES_MAX + 1] = {NULL};
+/* `ids` ends with NULL. The answer stays in `a`. */
+static int read_by_id(struct ec2_session *s, const struct observe_in *in, const char *const *ids,
+                      struct answer *a, struct observed *out, struct err *err) {
     struct query q;
     struct xml *xml = NULL;
-    for (size_t i = 0; i < asked->len; i++)
-        ids[i] = asked->servers[i]->id;
     query_init(&q, "DescribeInstances");
     query_add_filter(&q, 1, "instance-id", ids);
     int rc = ec2_call(s, &q, "DescribeInstances", false, a->all.arena, &xml, err);
     a->all.of[READ_INSTANCES] = (struct ec2_answer){0};
     if (rc == 0 && ec2_add_page(&a->all, READ_INSTANCES, xml) < 0)
         rc = err_set(err, ERRC_NOMEM, "out of memory");
-    if (rc == 0)
-        rc = server_read_live(s, in, &a->all, out, err);
+    return rc < 0 ? rc : server_read_live(s, in, &a->all, out, err);
+}
+
+/* Those that have ended are asked for too: EC2 shows them for a while, and then they are certainly
+ * gone. */
+static int ask(struct ec2_session *s, const struct observe_in *in, const struct request *asked,
+               struct answer *a, struct observed *out, struct err *err) {
+    const char *ids[FILTER_VALUES_MAX + 1] = {NULL};
+    for (size_t i = 0; i < asked->len; i++)
+        ids[i] = asked->servers[i]->id;
+    int rc = read_by_id(s, in, ids, a, out, err);
     for (size_t i = 0; rc == 0 && i < asked->len; i++)
         rc = note_end(&a->all.of[READ_INSTANCES], asked->servers[i], out, err);
     for (size_t i = 0; rc == 0 && i < asked->len; i++)
@@ -100,19 +105,6 @@ static int add_request(const char *id, struct observed *out) {
     return r->spot_request == NULL ? -ERRC_NOMEM : 0;
 }
 
-static int read_launched(struct ec2_session *s, const struct observe_in *in, const char *const *ids,
-                         struct answer *a, struct observed *out, struct err *err) {
-    struct query q;
-    struct xml *xml = NULL;
-    query_init(&q, "DescribeInstances");
-    query_add_filter(&q, 1, "instance-id", ids);
-    int rc = ec2_call(s, &q, "DescribeInstances", false, a->all.arena, &xml, err);
-    a->all.of[READ_INSTANCES] = (struct ec2_answer){0};
-    if (rc == 0 && ec2_add_page(&a->all, READ_INSTANCES, xml) < 0)
-        rc = err_set(err, ERRC_NOMEM, "out of memory");
-    return rc < 0 ? rc : server_read_live(s, in, &a->all, out, err);
-}
-
 /* https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSpotInstanceRequests.html */
 static int ask_requests(struct ec2_session *s, const struct observe_in *in,
                         const char *const *requests, struct answer *a, struct observed *out,
@@ -136,7 +128,7 @@ static int ask_requests(struct ec2_session *s, const struct observe_in *in,
         else if (open && id != NULL && add_request(id, out) < 0)
             rc = err_set(err, ERRC_NOMEM, "out of memory");
     }
-    return rc < 0 || n == 0 ? rc : read_launched(s, in, launched, a, out, err);
+    return rc < 0 || n == 0 ? rc : read_by_id(s, in, launched, a, out, err);
 }
 
 static bool is_there(const struct observed *out, const struct recorded *r) {
