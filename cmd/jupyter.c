@@ -1,5 +1,5 @@
-/* berth jupyter rotate: another login token. It takes the path of an apply of Jupyter's
- * configuration alone; when that is not agreed to, the old token stays. */
+/* berth jupyter rotate: another login token, or another certificate. Each takes the path of an
+ * apply of one part of Jupyter alone; when that is not agreed to, the old one stays. */
 #include "cmd/run_plan.h"
 #include "cmd/servers.h"
 #include "cmd/verbs.h"
@@ -7,16 +7,15 @@
 #include "specs/sections/sections.h"
 
 #include <openssl/crypto.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum { TOKEN_BYTES = 32 };
 
-static const char *token_path(struct session *s) {
-    return arena_printf(&s->arena, "%s/token", s->project_dir);
-}
-
-static int make_token(struct buf *out, struct err *err) {
+static int make_token(struct session *s, struct buf *out, struct err *err) {
     unsigned char bytes[TOKEN_BYTES];
+    (void)s;
     if (session_random(bytes, sizeof bytes) < 0)
         return err_set(err, ERRC_INTERNAL, "no random numbers to be had");
     buf_add_hex(out, bytes, sizeof bytes);
@@ -24,29 +23,85 @@ static int make_token(struct buf *out, struct err *err) {
     return 0;
 }
 
-static int find_jupyter(struct session *s, struct err *err) {
+/* The mark of a certificate says when it was asked for. */
+static int make_mark(struct session *s, struct buf *out, struct err *err) {
+    struct timespec now;
+    struct tm tm;
+    char text[32] = "";
+    if (!spec_has_tls(s->spec) || spec_has_own_tls(s->spec)) {
+        bool own = spec_has_own_tls(s->spec);
+        err_set(err, ERRC_INVALID,
+                own ? "the certificate is yours: berth does not make another"
+                    : "the spec says jupyter.tls: none: there is no certificate");
+        if (own)
+            err_hint(err, "renew %s where it comes from; berth apply then sends it",
+                     spec_jupyter(s->spec)->tls.cert);
+        return -ERRC_INVALID;
+    }
+    if (clock_gettime(CLOCK_REALTIME, &now) < 0 || gmtime_r(&now.tv_sec, &tm) == NULL)
+        return err_set(err, ERRC_INTERNAL, "no clock to be had");
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+    buf_addf(out, "%s.%03ldZ", text, now.tv_nsec / 1000000);
+    return 0;
+}
+
+/* One row a thing that can be had anew: the file that says which one it is now. */
+static const struct rotation {
+    const char *word, *file;
+    const char *node; /* its part of a server */
+    int (*make)(struct session *s, struct buf *out, struct err *err);
+    bool is_there; /* the file: apply makes the first one */
+    const char *question, *done;
+} rotations[] = {
+    {"token", "token", "jupyter", make_token, true,
+     "\nGive Jupyter this token? Who is logged in by the old one is logged out. [y/N]",
+     "the new token: berth output token; logged in with it: berth open"},
+    {"certificate", "certificate", "tls", make_mark, false,
+     "\nMake another key and certificate? Browsers that trust the project go on without a word. "
+     "[y/N]",
+     "Jupyter has another certificate, by the same authority"},
+};
+
+struct rotating {
+    const struct rotation *what;
+    const char *path;
+    struct buf old;
+    bool was_there;
+};
+
+static int find_nodes(struct session *s, const struct rotation *what, struct err *err) {
     if (!spec_has(s->spec, &section_jupyter))
         return err_set(err, ERRC_INVALID, "the spec has no jupyter");
+    /* The service restarts with it, which the plan then says. */
     for (int64_t i = 0; i < spec_server(s->spec)->count; i++)
-        if (strlist_addf(&s->arena, &s->targets, "server[%lld].jupyter", (long long)i) < 0)
+        if (strlist_addf(&s->arena, &s->targets, "server[%lld].%s", (long long)i, what->node) < 0 ||
+            strlist_addf(&s->arena, &s->targets, "server[%lld].jupyter.service", (long long)i) < 0)
             return err_set(err, ERRC_NOMEM, "out of memory");
     s->options.targets = &s->targets;
     return 0;
 }
 
-/* The plan is made with the new token in place, under the lock. */
-static int plan_with(struct session *s, struct buf *old, struct err *err) {
-    _cleanup_secret_buf_ struct buf token = BUF_INIT(BUF_SMALL);
-    const char *path = token_path(s);
-    int rc = path == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : fs_read(path, old, err);
-    if (rc == -ERRC_NOTFOUND) {
-        err_set(err, ERRC_NOTFOUND, "there is no token yet");
-        err_hint(err, "berth apply makes one");
+/* The plan is made with the new one in place, under the lock. */
+static int plan_with(struct session *s, struct rotating *r, struct err *err) {
+    _cleanup_secret_buf_ struct buf made = BUF_INIT(BUF_SMALL);
+    struct err why;
+    r->path = arena_printf(&s->arena, "%s/%s", s->project_dir, r->what->file);
+    if (r->path == NULL)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    int rc = r->what->make(s, &made, err);
+    if (rc < 0)
+        return rc;
+    rc = fs_read(r->path, &r->old, &why);
+    if (rc == -ERRC_NOTFOUND && r->what->is_there) {
+        err_set(&why, ERRC_NOTFOUND, "there is no %s yet", r->what->word);
+        err_hint(&why, "berth apply makes one");
     }
-    if (rc == 0)
-        rc = make_token(&token, err);
-    if (rc == 0)
-        rc = fs_write(path, buf_str(&token), 0600, err);
+    if (rc < 0 && (rc != -ERRC_NOTFOUND || r->what->is_there)) {
+        *err = why;
+        return rc;
+    }
+    r->was_there = rc == 0;
+    rc = fs_write(r->path, buf_str(&made), 0600, err);
     if (rc == 0)
         rc = session_open_worlds(s, err);
     if (rc == 0)
@@ -54,59 +109,77 @@ static int plan_with(struct session *s, struct buf *old, struct err *err) {
     return rc < 0 ? rc : session_plan(s, err);
 }
 
-static void put_back(struct session *s, const struct buf *old) {
+static void put_back(struct session *s, const struct rotating *r) {
     struct err err = {0};
-    if (old->len > 0 && fs_write(token_path(s), buf_str(old), 0600, &err) < 0)
-        cmd_note(s->cmd, "warning: the old token could not be put back: %s", err.msg);
+    int rc = 0;
+    if (r->was_there)
+        rc = fs_write(r->path, buf_str(&r->old), 0600, &err);
+    else if (r->path != NULL && !r->what->is_there && remove(r->path) < 0 && fs_exists(r->path))
+        rc = err_set(&err, ERRC_IO, "remove %s", r->path);
+    if (rc < 0)
+        cmd_note(s->cmd, "warning: the old %s could not be put back: %s", r->what->word, err.msg);
 }
 
-static int rotate(struct session *s, struct buf *old) {
+static int rotate(struct session *s, struct rotating *r) {
     static const char *const yes[] = {"y", "yes", NULL};
     struct err err = {0};
-    int rc = find_jupyter(s, &err);
+    int rc = find_nodes(s, r->what, &err);
     if (rc == 0)
         rc = session_open_state(s, true, &err);
     if (rc == 0)
-        rc = plan_with(s, old, &err);
+        rc = plan_with(s, r, &err);
     if (rc < 0) {
-        put_back(s, old);
-        return cmd_fail(s->cmd, &err);
+        put_back(s, r);
+        return err.msg[0] == '\0' ? EXIT_FAILED : cmd_fail(s->cmd, &err);
     }
-    int code = run_plan_approve(
-        s, "\nGive Jupyter this token? Who is logged in by the old one is logged out. [y/N]", yes);
+    int code = run_plan_approve(s, r->what->question, yes);
     if (code != EXIT_OK) {
-        put_back(s, old);
+        put_back(s, r);
         return code;
     }
     code = run_plan_execute(s);
     if (code == EXIT_OK)
-        cmd_note(s->cmd, "the new token: berth output token; logged in with it: berth open");
+        cmd_note(s->cmd, "%s", r->what->done);
     return code;
+}
+
+static const struct rotation *find_rotation(const struct args *args) {
+    const char *word = args->positional_len > 1 ? args->positional[1] : rotations[0].word;
+    for (size_t i = 0; i < sizeof rotations / sizeof rotations[0]; i++)
+        if (strcmp(rotations[i].word, word) == 0)
+            return &rotations[i];
+    return NULL;
 }
 
 static int run(struct cmd *cmd) {
     struct err err = {0};
     struct session s;
-    _cleanup_secret_buf_ struct buf old = BUF_INIT(BUF_SMALL);
-    const char *word = cmd->args.positional_len > 0 ? cmd->args.positional[0] : "";
-    if (strcmp(word, "rotate") != 0)
+    const struct args *args = &cmd->args;
+    struct rotating r = {.what = find_rotation(args), .old = BUF_INIT(BUF_SMALL)};
+    if (args->positional_len == 0 || strcmp(args->positional[0], "rotate") != 0)
         return cmd_usage(cmd, "say what to do with it: berth jupyter rotate");
+    if (r.what == NULL)
+        return cmd_usage(cmd, "rotate takes token or certificate, not %s", args->positional[1]);
     session_init(&s, cmd);
     if (session_load_spec(&s, NULL, &err) < 0)
         return session_fail(&s, &err);
-    int code = rotate(&s, &old);
+    int code = rotate(&s, &r);
+    buf_wipe(&r.old);
     session_free(&s);
     return code;
 }
 
 const struct verb verb_jupyter = {
     .name = "jupyter",
-    .args = "rotate",
-    .summary = "give Jupyter another login token",
-    .details = "rotate makes a new token, shows the change, asks, and restarts Jupyter with it:\n"
-               "addresses with the old one log nobody in any more, and kernels end. The password\n"
-               "of the spec is not touched; change it where the spec says that it stands.",
+    .args = "rotate [token | certificate]",
+    .summary = "give Jupyter another login token, or another certificate",
+    .details = "rotate token (as without a word) makes a new token, shows the change, asks, and\n"
+               "restarts Jupyter with it: addresses with the old one log nobody in any more, and\n"
+               "kernels end. The password of the spec is not touched; change it where the spec\n"
+               "says that it stands. rotate certificate makes another key and certificate by the\n"
+               "project's authority, which also restarts Jupyter; one that would end within 30\n"
+               "days is made anew by every apply. Files of yours (jupyter.tls) are yours to renew.",
     .options = {&option_file, &option_auto_approve},
-    .positional_max = 1,
+    .positional_max = 2,
     .run = run,
 };

@@ -44,7 +44,7 @@ static const char *project_output(struct session *s, const struct server_list *l
                                   const char *name, struct err *err) {
     if (strcmp(name, "ca") == 0) {
         const char *path = arena_printf(&s->arena, "%s/ca.pem", s->project_dir);
-        return path != NULL && fs_exists(path) ? path : NULL;
+        return path != NULL && servers_trusts_ca(s) && fs_exists(path) ? path : NULL;
     }
     if (strcmp(name, "key") == 0)
         return list->len == 0 ? NULL : list->items[0].endpoint.key_path;

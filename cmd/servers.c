@@ -1,6 +1,7 @@
 #include "cmd/servers.h"
 
 #include "cmd/text.h"
+#include "providers/host/host.h"
 #include "specs/fs.h"
 #include "specs/sections/sections.h"
 
@@ -19,11 +20,24 @@ static const char *host_of(const struct endpoint *e) {
     return is_set(e->address) ? e->address : NULL;
 }
 
+static const char *page_of(const struct session *s) {
+    return strcmp(spec_jupyter(s->spec)->interface, "notebook") == 0 ? "tree" : "lab";
+}
+
 void servers_add_url(const struct session *s, const char *host, int64_t port, struct buf *out) {
     bool bare = strchr(host, ':') != NULL; /* an IPv6 number stands in brackets */
-    const char *page = strcmp(spec_jupyter(s->spec)->interface, "notebook") == 0 ? "tree" : "lab";
     buf_addf(out, "%s://%s%s%s:%lld/%s", spec_has_tls(s->spec) ? "https" : "http", bare ? "[" : "",
-             host, bare ? "]" : "", (long long)port, page);
+             host, bare ? "]" : "", (long long)port, page_of(s));
+}
+
+const struct host_health_record *servers_health(struct session *s, const struct server_view *v) {
+    const char *address = arena_printf(&s->arena, "%s.jupyter.health", v->address);
+    const struct recorded *r = address == NULL ? NULL : recorded_find(&s->state.nodes, address);
+    return r == NULL || r->kind != &host_health_kind ? NULL : r->record;
+}
+
+bool servers_trusts_ca(const struct session *s) {
+    return spec_has_tls(s->spec) && !spec_has_own_tls(s->spec);
 }
 
 static int fill(struct session *s, struct server_view *v, const struct kind *kind,
@@ -42,7 +56,11 @@ static int fill(struct session *s, struct server_view *v, const struct kind *kin
         return 0;
     }
     _cleanup_buf_ struct buf url = BUF_INIT(BUF_SMALL);
-    servers_add_url(s, v->host, spec_jupyter(s->spec)->port, &url);
+    const struct host_health_record *health = servers_health(s, v);
+    if (spec_has_own_tls(s->spec) && health != NULL && health->certificate != NULL)
+        buf_addf(&url, "%s/%s", health->url, page_of(s)); /* by a name in the certificate */
+    else
+        servers_add_url(s, v->host, spec_jupyter(s->spec)->port, &url);
     v->url = arena_dup(&s->arena, buf_cstr(&url));
     return v->url == NULL ? no_memory(err) : 0;
 }
@@ -199,7 +217,7 @@ int servers_outputs(struct session *s, struct buf *out, struct err *err) {
     buf_addf(out, "\nLog in:   berth open%s   %sprints the address with its token%s\n", file,
              spec_has_tunnel(s->spec) ? "opens a tunnel and " : "",
              password ? "; or use your password" : "");
-    if (spec_has_tls(s->spec))
+    if (servers_trusts_ca(s))
         buf_addf(out, "Trust:    import %s/ca.pem into the browser, once\n", s->project_dir);
     return 0;
 }

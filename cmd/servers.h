@@ -31,6 +31,11 @@ const struct server_view *servers_find(const struct server_list *list, const cha
                                        struct err *err);
 /* Append the URL of Jupyter at that host and port, without a token; the spec has a `jupyter`. */
 void servers_add_url(const struct session *s, const char *host, int64_t port, struct buf *out);
+/* What was recorded of Jupyter's health on that server, or NULL. */
+struct host_health_record;
+const struct host_health_record *servers_health(struct session *s, const struct server_view *v);
+/* Is it the project's own authority that a browser has to trust? */
+bool servers_trusts_ca(const struct session *s);
 /* Append the URL with the login token behind it; the token is read from the project folder. */
 int servers_login_url(const struct session *s, const struct server_view *server, struct buf *out,
                       struct err *err);

@@ -313,7 +313,8 @@ int session_desire(struct session *s, struct err *err) {
                                          .project_dir = s->project_dir,
                                          .env = get_env,
                                          .my_ip = provider_glue_my_ip,
-                                         .my_ip_ctx = &s->glue};
+                                         .my_ip_ctx = &s->glue,
+                                         .now = get_time};
     if (rc == 0)
         rc = inputs_load(&s->inputs, &source, err);
     if (rc < 0)

@@ -18,8 +18,9 @@ static void diagnose_missing(const struct spec *spec, const struct inputs *input
                                         [INPUT_TREE] = "file or folder",
                                         [INPUT_ENV] = "environment variable",
                                         [INPUT_LOCAL] = "file",
-                                        [INPUT_MY_IP] = "address of this machine"};
-    _Static_assert(sizeof words / sizeof words[0] == INPUT_MY_IP + 1, "one word a type of input");
+                                        [INPUT_MY_IP] = "address of this machine",
+                                        [INPUT_CLOCK] = "clock of this machine"};
+    _Static_assert(sizeof words / sizeof words[0] == INPUT_CLOCK + 1, "one word a type of input");
     for (size_t i = 0; i < inputs->len; i++) {
         const struct input *in = &inputs->items[i];
         if (in->required && !in->found)

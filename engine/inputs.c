@@ -249,6 +249,14 @@ static int load_one(struct inputs *inputs, struct input *in, const struct inputs
         in->found = true;
         return secret_set(&in->content, str_of(cidr));
     }
+    case INPUT_CLOCK: {
+        char text[32];
+        in->found = source->now != NULL;
+        if (!in->found)
+            return 0;
+        snprintf(text, sizeof text, "%lld", (long long)source->now(source->clock_ctx));
+        return secret_set(&in->content, str_of(text));
+    }
     }
     return err_set(err, ERRC_INTERNAL, "input %s has no type", in->name);
 }

@@ -11,6 +11,8 @@ struct inputs_source {
     /* Writes a CIDR such as "203.0.113.7/32". */
     int (*my_ip)(void *my_ip_ctx, char *ret, size_t size, struct err *err);
     void *my_ip_ctx;
+    time_t (*now)(void *clock_ctx); /* NULL: there is no clock, and INPUT_CLOCK is not found */
+    void *clock_ctx;
 };
 
 /* Absent files and variables are left not found (compile_nodes diagnoses the required ones);

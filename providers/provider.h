@@ -31,6 +31,7 @@ enum input_type {
     INPUT_ENV,   /* an environment variable */
     INPUT_LOCAL, /* a file in the project folder that may not exist yet (a made key, a token) */
     INPUT_MY_IP, /* this machine's public address as the provider sees it, a CIDR */
+    INPUT_CLOCK, /* the wall clock: seconds since 1970 UTC, decimal */
 };
 
 struct input_entry {
@@ -43,11 +44,11 @@ struct input_entry {
 
 struct input {
     enum input_type type;
-    const char *name;            /* path or variable; "" for INPUT_MY_IP */
+    const char *name;            /* path or variable; "" for INPUT_MY_IP and INPUT_CLOCK */
     const char *spec_path;       /* where the spec asked for it, for diagnostics: "files[0].from" */
     bool required;               /* absence is a diagnostic at spec_path */
     bool found;                  /* filled by the loader, as all below */
-    struct secret content;       /* FILE, ENV, LOCAL, MY_IP: the bytes */
+    struct secret content;       /* FILE, ENV, LOCAL, MY_IP, CLOCK: the bytes */
     const char *sha256;          /* hex, FILE and LOCAL */
     struct input_entry *entries; /* TREE, sorted by path */
     size_t entries_len;

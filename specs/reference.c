@@ -47,9 +47,17 @@ static void add_type(const struct field *f, struct buf *out) {
         return;
     }
     bool many = (f->flags & FIELD_ONE_OR_MANY) != 0, is_short = (f->flags & FIELD_SHORT) != 0;
+    if (is_short && f->type == FIELD_GROUP) { /* the first member alone, or all */
+        if (f->sub->type == FIELD_BOOL)
+            buf_adds(out, "true, false or map");
+        else
+            add_type(f->sub, out);
+        buf_adds(out, f->sub->type == FIELD_BOOL ? "" : ", or map");
+        return;
+    }
     buf_adds(out, many && is_short ? "text, map, or a list of them"
                   : many           ? "text or list of texts"
-                  : is_short       ? "true, false or map"
+                  : is_short       ? "list of texts or maps"
                                    : type_words[f->type]);
     add_bounds(f, out);
 }

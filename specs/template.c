@@ -50,6 +50,10 @@ static const struct sample samples[] = {
     {"server.swap", "2 GiB", false},
     {"jupyter.interface", "lab", true},
     {"jupyter.root_dir", "\"~\"", false},
+    {"jupyter.tls.mode", "files", false},
+    {"jupyter.tls.cert", "~/tls/fullchain.pem", false},
+    {"jupyter.tls.key", "~/tls/privkey.pem", false},
+    {"jupyter.tls.host", "jupyter.example.org", false},
     {"jupyter.password", "{ env: JUPYTER_PASSWORD }", false},
     {"jupyter.settings", "{ ServerApp: { shutdown_no_activity_timeout: 3600 } }", false},
 };

@@ -127,7 +127,7 @@ static void await_jupyter(struct convergence *x) {
     int rc = 0;
     if (health != NULL && health->url != NULL) {
         x->ops->progress(x->ops->ctx, c, "waiting for Jupyter to answer");
-        rc = health_wait(x->session->run, x->connection, health->url, arena, &err);
+        rc = health_wait(x->session->run, x->connection, health, arena, &err);
     }
     if (rc < 0)
         converge_fail(x, x->restarter, &err);

@@ -60,8 +60,14 @@ struct host_files_record {
 
 struct host_tls_record {
     struct strlist names; /* DNS names and addresses that the certificate is good for */
-    const char *ca;       /* SHA-256 of the project CA's certificate */
-    bool valid;           /* signed by that CA, key there, more than 30 days left */
+    const char *ca;       /* SHA-256 of the project CA's certificate; NULL: files of the user's */
+    const char *issue;    /* of the project CA: the mark of the last asked renewal, or NULL */
+    /* Of files of the user's, else NULL. */
+    const char *subject, *issuer, *not_after;
+    const char *fingerprint; /* SHA-256 of the certificate, hex */
+    const char *chain;       /* SHA-256 of all certificates that are sent */
+    const char *key_tag;     /* keyed hash of the private key */
+    bool valid; /* signed by that CA with more than 30 days left; the key there, private */
     const char *expires;
 };
 
@@ -82,6 +88,9 @@ struct host_service_record {
 struct host_health_record {
     bool answering;
     const char *url;
+    const char
+        *via; /* an address to connect to whatever DNS says, or "ssh"; NULL: as the URL says */
+    const char *certificate; /* SHA-256 of the one that is to be shown; NULL: by the project CA */
 };
 
 struct host_stop_record {

@@ -30,7 +30,7 @@
 #define HOST_UNIT "/etc/systemd/system/" HOST_SERVICE
 
 enum { RUN_SIZE = 16 };
-enum { CA_DAYS = 3650, LEAF_DAYS = 825, LEAF_DAYS_LEFT = 30, TOKEN_SIZE = 64 };
+enum { TOKEN_SIZE = 64 };
 
 struct host_session {
     const struct run *run;
@@ -185,17 +185,9 @@ const char *host_batch(const struct change *change, struct arena *arena);
 const char *host_secret_tag(struct arena *arena, struct str secret_file, const char *label,
                             struct str text);
 
-/* Certificates, made here (tls_cert.c). */
-int tls_ca_ensure(const struct run *run, struct buf *ca_pem, struct err *err);
-int tls_leaf_make(const struct run *run, const struct strlist *names, struct buf *cert_pem,
-                  struct buf *key_pem, struct err *err);
-/* Names, whether the CA signed it, days left, and the end as text. */
-int tls_leaf_read(struct arena *arena, struct str cert_pem, struct str ca_pem,
-                  struct strlist *names, bool *ret_signed, int *ret_days, const char **ret_expires);
-
-/* Wait until Jupyter answers, or say why it does not. */
-int health_wait(const struct run *run, struct host_connection *connection, const char *url,
-                struct arena *arena, struct err *err);
+/* Wait until Jupyter answers as that record says, or say why it does not. */
+int health_wait(const struct run *run, struct host_connection *connection,
+                const struct host_health_record *health, struct arena *arena, struct err *err);
 
 /* Is `version` what `specifier` ("==1.5.*,>=1" or "any") asks for? PEP 440, enough of it. */
 bool pep440_matches(const char *version, const char *specifier);

@@ -1,8 +1,9 @@
 /* server[N].jupyter.health: does Jupyter answer, asked from here over HTTPS with only the project
- * CA trusted? GET /api needs no login and does not count as activity. With `access.jupyter: tunnel`
- * the same is asked through the SSH connection, of the host's own "localhost". */
+ * CA trusted, or with the very certificate of the user's shown? GET /api needs no login and does
+ * not count as activity. With `access.jupyter: tunnel` the same is asked through the SSH
+ * connection. */
 #define _GNU_SOURCE /* struct ucred */
-#include "providers/host/internal.h"
+#include "providers/host/tls.h"
 #include "providers/host/tunnel.h"
 #include "specs/sections/sections.h"
 
@@ -16,10 +17,10 @@
 
 #define RECORD struct host_health_record
 
-enum { F_ANSWERING, F_URL };
+enum { F_ANSWERING, F_URL, F_VIA };
 enum { FIRST_START_S = 90 };
 #define PLAN_TIMEOUT_S 4.0
-#define THROUGH_SSH "://localhost:"
+#define THROUGH_SSH "ssh"
 
 static const struct field fields[] = {
     [F_ANSWERING] = {.name = "answering",
@@ -27,59 +28,94 @@ static const struct field fields[] = {
                      .type = FIELD_BOOL,
                      .offset = offsetof(RECORD, answering)},
     [F_URL] = {.name = "url", .doc = "Where.", .type = FIELD_STR, .offset = offsetof(RECORD, url)},
+    [F_VIA] = {.name = "via",
+               .doc = "What is connected to for that, whatever DNS says: an address, or ssh.",
+               .type = FIELD_STR,
+               .offset = offsetof(RECORD, via)},
+    {.name = "certificate",
+     .doc = "SHA-256 of the certificate that it has to show, when that is yours.",
+     .type = FIELD_STR,
+     .offset = offsetof(RECORD, certificate)},
     FIELD_END,
 };
 
 struct extra {
     int64_t port;
     bool tunnel, tls;
+    const char *host;        /* a name in the user's certificate, or NULL */
+    const char *fingerprint; /* of that certificate */
 };
 
 static int fill(const struct desire *in, struct node *node, struct arena *arena, void *ctx) {
-    (void)ctx;
     RECORD *r = node->desired;
+    const struct tls_own *own = ctx;
     struct extra *extra = ARENA_NEW(arena, struct extra);
+    int64_t n = 0;
     if (extra == NULL)
         return -ERRC_NOMEM;
     extra->port = spec_jupyter(in->spec)->port;
     extra->tunnel = spec_has_tunnel(in->spec);
     extra->tls = spec_has_tls(in->spec);
+    if (own != NULL) {
+        struct str number = str_of(node->parent), head;
+        str_split(&number, '[', &head); /* "server[1]" */
+        number.len--;
+        str_to_i64(number, 0, INT32_MAX, &n);
+        extra->fingerprint = own->leaf.fingerprint;
+        extra->host = tls_own_host(in->spec, own, n, arena);
+        if (extra->host == NULL)
+            return -ERRC_NOMEM;
+    }
     r->answering = true;
+    r->certificate = extra->fingerprint;
     node->extra = extra;
-    node->unknown = 1u << F_URL;
+    r->via = extra->tunnel ? THROUGH_SSH : NULL;
+    node->unknown = 1u << F_URL | (own != NULL && !extra->tunnel ? 1u << F_VIA : 0);
     return 0;
+}
+
+static bool is_own(const struct spec *spec) {
+    return spec_has(spec, &section_jupyter) && spec_has_own_tls(spec);
+}
+
+static int ask(const struct spec *spec, struct inputs *inputs) {
+    return is_own(spec) ? tls_own_ask(spec, inputs) : 0;
 }
 
 static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
     (void)diags;
     static const char *const deps[] = {"jupyter.service", NULL};
-    return spec_has(in->spec, &section_jupyter)
-               ? host_desire_each(in, out, &host_health_kind, "jupyter.health", deps, fill, NULL)
-               : 0;
+    struct tls_own own;
+    bool good = true;
+    int rc = is_own(in->spec) ? tls_own_read(in, out->arena, NULL, &own, &good) : 0;
+    if (rc < 0 || !good || !spec_has(in->spec, &section_jupyter))
+        return rc; /* what is wrong with the files is told where they are sent */
+    return host_desire_each(in, out, &host_health_kind, "jupyter.health", deps, fill,
+                            is_own(in->spec) ? &own : NULL);
 }
 
-static const char *make_url(struct arena *arena, const char *address, const struct extra *extra) {
+/* Where and how it is asked at that address. */
+static int locate(struct arena *arena, const char *address, const struct extra *extra, RECORD *r) {
     const char *scheme = extra->tls ? "https" : "http";
-    if (extra->tunnel)
-        return arena_printf(arena, "%s" THROUGH_SSH "%lld", scheme, (long long)extra->port);
-    bool six = strchr(address, ':') != NULL;
-    return arena_printf(arena, "%s://%s%s%s:%lld", scheme, six ? "[" : "", address, six ? "]" : "",
-                        (long long)extra->port);
+    const char *host = extra->host != NULL ? extra->host : extra->tunnel ? "localhost" : address;
+    bool six = strchr(host, ':') != NULL;
+    r->url = arena_printf(arena, "%s://%s%s%s:%lld", scheme, six ? "[" : "", host, six ? "]" : "",
+                          (long long)extra->port);
+    r->via = extra->tunnel ? THROUGH_SSH : extra->host == NULL ? NULL : arena_dup(arena, address);
+    r->certificate = extra->fingerprint;
+    return r->url == NULL || (extra->host != NULL && r->via == NULL) ? -ERRC_NOMEM : 0;
 }
 
 static int resolve(const struct node *node, const struct lookup *lookup, struct arena *arena,
                    void *record, uint64_t *unknown) {
-    RECORD *r = record;
-    const struct extra *extra = node->extra;
     const struct kind *kind = NULL;
     const void *parent = lookup->record(lookup->ctx, node->parent, &kind);
     struct endpoint e = {0};
     if (parent == NULL || kind->endpoint == NULL || kind->endpoint(parent, "", arena, &e) < 0 ||
         e.address == NULL)
         return 0;
-    r->url = make_url(arena, e.address, extra);
-    *unknown &= ~(UINT64_C(1) << F_URL);
-    return r->url == NULL ? -ERRC_NOMEM : 0;
+    *unknown &= ~(UINT64_C(1) << F_URL | UINT64_C(1) << F_VIA);
+    return locate(arena, e.address, node->extra, record);
 }
 
 static size_t ignore_body(const void *data, size_t size, size_t n, void *ctx) {
@@ -138,15 +174,56 @@ static void end_carrier(struct carrier *c) {
         close(c->listener);
 }
 
-/* GET with only this CA trusted; 0 and the status, or an error. */
-static int get(const char *url, const char *ca_path, struct carrier *carrier, double timeout_s,
-               long *ret_status) {
+/* Is the certificate that the other side showed first the one with that SHA-256? CURLINFO_CERTINFO:
+ * lines "NAME:VALUE", of which Cert is it in PEM. */
+static bool is_pinned(CURL *e, const char *fingerprint) {
+    _cleanup_arena_ struct arena arena = {0};
+    struct curl_certinfo *info = NULL;
+    struct tls_leaf leaf;
+    if (curl_easy_getinfo(e, CURLINFO_CERTINFO, &info) != CURLE_OK || info == NULL ||
+        info->num_of_certs < 1)
+        return false;
+    for (const struct curl_slist *line = info->certinfo[0]; line != NULL; line = line->next)
+        if (strncmp(line->data, "Cert:", 5) == 0)
+            return tls_leaf_read(&arena, str_of(line->data + 5), (struct str){NULL, 0}, 0, &leaf) ==
+                       0 &&
+                   strcmp(leaf.fingerprint, fingerprint) == 0;
+    return false;
+}
+
+/* What is trusted: the project CA, or one certificate, whoever signed it; then only that it is good
+ * for the name is curl's to judge. */
+static void trust(CURL *e, const RECORD *r, const char *ca_path) {
+    curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
+    if (r->certificate == NULL) {
+        curl_easy_setopt(e, CURLOPT_CAINFO, ca_path);
+    } else {
+        curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(e, CURLOPT_CERTINFO, 1L);
+    }
+}
+
+/* To `via` instead of the URL's host, where that is an address. */
+static struct curl_slist *redirect(CURL *e, const RECORD *r) {
+    char line[128];
+    if (r->via == NULL || strcmp(r->via, THROUGH_SSH) == 0)
+        return NULL;
+    bool six = strchr(r->via, ':') != NULL;
+    snprintf(line, sizeof line, "::%s%s%s:", six ? "[" : "", r->via, six ? "]" : "");
+    struct curl_slist *list = curl_slist_append(NULL, line);
+    curl_easy_setopt(e, CURLOPT_CONNECT_TO, list);
+    return list;
+}
+
+/* GET /api of it; 0 and the status, or an error. */
+static int get(const RECORD *r, const char *url, const char *ca_path, struct carrier *carrier,
+               double timeout_s, long *ret_status) {
     CURL *e = curl_easy_init();
     if (e == NULL)
         return -ERRC_NOMEM;
     curl_easy_setopt(e, CURLOPT_URL, url);
-    curl_easy_setopt(e, CURLOPT_CAINFO, ca_path);
-    curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
+    trust(e, r, ca_path);
+    struct curl_slist *to = redirect(e, r);
     curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)(timeout_s * 1000));
@@ -156,30 +233,31 @@ static int get(const char *url, const char *ca_path, struct carrier *carrier, do
         code = curl_easy_perform(e);
     if (code == CURLE_OK)
         curl_easy_getinfo(e, CURLINFO_RESPONSE_CODE, ret_status);
+    bool good = code == CURLE_OK && (r->certificate == NULL || is_pinned(e, r->certificate));
     curl_easy_cleanup(e);
+    curl_slist_free_all(to);
     if (carrier != NULL)
         end_carrier(carrier);
-    return code == CURLE_OK ? 0 : -ERRC_NET;
+    return good ? 0 : -ERRC_NET;
 }
 
-/* `c` is the connection to go through, where the URL says so; nothing else uses it meanwhile. */
+/* `c` is the connection to go through, where the record says so; nothing else uses it meanwhile. */
 static bool answers(const struct run *run, const struct host_connection *c, struct arena *arena,
-                    const char *url, double timeout_s) {
+                    const RECORD *r, double timeout_s) {
     const char *ca = arena_printf(arena, "%s/ca.pem", run->project_dir);
-    const char *api = arena_printf(arena, "%s/api", url);
-    const char *mark = strstr(url, THROUGH_SSH);
+    const char *api = arena_printf(arena, "%s/api", r->url);
     struct carrier carrier = {.listener = -1, .until_s = monotonic_s() + timeout_s};
     int64_t port = 0;
     long status = 0;
     if (ca == NULL || api == NULL)
         return false;
-    if (mark == NULL)
-        return get(api, ca, NULL, timeout_s, &status) == 0 && status == 200;
-    if (c->ssh == NULL || !str_to_i64(str_of(mark + strlen(THROUGH_SSH)), 1, 65535, &port))
+    if (!cstr_eq(r->via, THROUGH_SSH))
+        return get(r, api, ca, NULL, timeout_s, &status) == 0 && status == 200;
+    if (c->ssh == NULL || !str_to_i64(str_of(strrchr(r->url, ':') + 1), 1, 65535, &port))
         return false;
     carrier.ssh = c->ssh;
     carrier.port = (int)port;
-    return get(api, ca, &carrier, timeout_s, &status) == 0 && status == 200;
+    return get(r, api, ca, &carrier, timeout_s, &status) == 0 && status == 200;
 }
 
 static bool is_local(const struct host_node *node) {
@@ -195,11 +273,9 @@ static int ask_it(const struct host_node *node, void *record, enum presence *ret
     *ret = recorded == NULL ? LIVE_NONE : LIVE_OURS;
     if (extra == NULL || recorded == NULL)
         return 0;
-    r->url = make_url(node->arena, node->connection->endpoint.address, extra);
-    if (r->url == NULL)
+    if (locate(node->arena, node->connection->endpoint.address, extra, r) < 0)
         return -ERRC_NOMEM;
-    r->answering =
-        answers(node->session->run, node->connection, node->arena, r->url, PLAN_TIMEOUT_S);
+    r->answering = answers(node->session->run, node->connection, node->arena, r, PLAN_TIMEOUT_S);
     return 0;
 }
 
@@ -209,11 +285,11 @@ static int read_there(const struct host_node *node, const struct facts *facts, v
     return ask_it(node, record, ret);
 }
 
-int health_wait(const struct run *run, struct host_connection *c, const char *url,
+int health_wait(const struct run *run, struct host_connection *c, const RECORD *health,
                 struct arena *arena, struct err *err) {
     double until_s = monotonic_s() + FIRST_START_S;
     do {
-        if (answers(run, c, arena, url, PLAN_TIMEOUT_S))
+        if (answers(run, c, arena, health, PLAN_TIMEOUT_S))
             return 0;
         if (atomic_load(run->cancel) > 1)
             return err_set(err, ERRC_CANCELLED, "interrupted");
@@ -225,8 +301,8 @@ int health_wait(const struct run *run, struct host_connection *c, const char *ur
     int status = 0;
     ssh_run(c->ssh, "sudo -n journalctl -u " HOST_SERVICE " -n 12 --no-pager -o cat",
             (struct str){"", 0}, &log, NULL, &status, &ignored);
-    err_set(err, ERRC_HOST, "Jupyter does not answer at %s. Its log ends with:\n%.600s", url,
-            buf_cstr(&log));
+    err_set(err, ERRC_HOST, "Jupyter does not answer at %s. Its log ends with:\n%.600s",
+            health->url, buf_cstr(&log));
     err_hint(err, "look at it: berth ssh -- sudo journalctl -u " HOST_SERVICE);
     return -ERRC_HOST;
 }
@@ -237,7 +313,7 @@ static int local(struct host_step *s, struct host_connection *c, const struct ap
     if (after == NULL)
         return 0;
     ops->progress(ops->ctx, (struct change *)s->change, "waiting for Jupyter to answer");
-    return health_wait(s->node->session->run, c, after->url, s->node->arena, err);
+    return health_wait(s->node->session->run, c, after, s->node->arena, err);
 }
 
 const struct kind host_health_kind = {
@@ -245,6 +321,7 @@ const struct kind host_health_kind = {
     .world = &host_world,
     .fields = fields,
     .size = sizeof(RECORD),
+    .ask = ask,
     .desire = desire,
     .resolve = resolve,
     .follows_address = true,

@@ -1,6 +1,7 @@
 /* A project CA and its leafs, made here by OpenSSL. The CA's key never leaves this machine. */
-#include "providers/host/internal.h"
+#include "providers/host/tls_x509.h"
 #include "specs/fs.h"
+#include "specs/hash.h"
 
 #include <arpa/inet.h>
 #include <openssl/bn.h>
@@ -53,7 +54,7 @@ static X509 *make_cert(EVP_PKEY *key, const char *name, time_t now, int days) {
     return cert;
 }
 
-static bool cert_to_pem(X509 *cert, struct buf *out) {
+bool tls_cert_to_pem(X509 *cert, struct buf *out) {
     BIO *bio = BIO_new(BIO_s_mem());
     char *bytes;
     bool good = bio != NULL && PEM_write_bio_X509(bio, cert) == 1;
@@ -64,7 +65,7 @@ static bool cert_to_pem(X509 *cert, struct buf *out) {
     return good && !out->failed;
 }
 
-static bool key_to_pem(EVP_PKEY *key, struct buf *out) {
+bool tls_key_to_pem(EVP_PKEY *key, struct buf *out) {
     BIO *bio = BIO_new(BIO_s_secmem());
     char *bytes;
     bool good = bio != NULL && PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1;
@@ -73,6 +74,14 @@ static bool key_to_pem(EVP_PKEY *key, struct buf *out) {
         buf_add(out, bytes, (size_t)len);
     BIO_free(bio);
     return good && !out->failed;
+}
+
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is OpenSSL's. */
+int tls_no_passphrase(char *buffer, int size, int writing, void *asked) {
+    (void)buffer, (void)size, (void)writing;
+    if (asked != NULL)
+        *(bool *)asked = true;
+    return -1;
 }
 
 static void ca_path(const struct run *run, const char *name, char *ret, size_t size) {
@@ -89,8 +98,8 @@ static int make_ca(const struct run *run, struct buf *ca_pem, struct err *err) {
                 add_extension(cert, cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
                 add_extension(cert, cert, NID_key_usage, "critical,keyCertSign,cRLSign") &&
                 add_extension(cert, cert, NID_subject_key_identifier, "hash") &&
-                X509_sign(cert, key, EVP_sha256()) > 0 && cert_to_pem(cert, ca_pem) &&
-                key_to_pem(key, &key_pem);
+                X509_sign(cert, key, EVP_sha256()) > 0 && tls_cert_to_pem(cert, ca_pem) &&
+                tls_key_to_pem(key, &key_pem);
     X509_free(cert);
     EVP_PKEY_free(key);
     int rc = good ? 0 : failed(err);
@@ -118,7 +127,7 @@ int tls_ca_ensure(const struct run *run, struct buf *ca_pem, struct err *err) {
 
 static X509 *read_cert(struct str pem) {
     BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
-    X509 *cert = bio == NULL ? NULL : PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    X509 *cert = bio == NULL ? NULL : PEM_read_bio_X509(bio, NULL, tls_no_passphrase, NULL);
     BIO_free(bio);
     return cert;
 }
@@ -135,7 +144,7 @@ static int read_ca(const struct run *run, X509 **ret_cert, EVP_PKEY **ret_key, s
         return rc;
     BIO *bio = BIO_new_mem_buf(key.ptr, (int)key.len);
     *ret_cert = read_cert(buf_str(&cert));
-    *ret_key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    *ret_key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, tls_no_passphrase, NULL);
     BIO_free(bio);
     if (*ret_cert == NULL || *ret_key == NULL) {
         X509_free(*ret_cert);
@@ -163,19 +172,22 @@ int tls_leaf_make(const struct run *run, const struct strlist *names, struct buf
     if (rc < 0)
         return rc;
     alt_names(names, &san);
+    const ASN1_TIME *end = X509_get0_notAfter(ca);
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *cert = key == NULL ? NULL
                              : make_cert(key, names->len > 0 ? names->items[0] : run->name,
                                          run->now(run->clock_ctx), LEAF_DAYS);
     bool good = cert != NULL && X509_set_issuer_name(cert, X509_get_subject_name(ca)) == 1 &&
+                (ASN1_TIME_compare(X509_get0_notAfter(cert), end) <= 0 ||
+                 X509_set1_notAfter(cert, end) == 1) &&
                 add_extension(cert, ca, NID_basic_constraints, "critical,CA:FALSE") &&
                 add_extension(cert, ca, NID_key_usage, "critical,digitalSignature") &&
                 add_extension(cert, ca, NID_ext_key_usage, "serverAuth") &&
                 add_extension(cert, ca, NID_subject_key_identifier, "hash") &&
                 add_extension(cert, ca, NID_authority_key_identifier, "keyid") &&
                 add_extension(cert, ca, NID_subject_alt_name, buf_cstr(&san)) &&
-                X509_sign(cert, ca_key, EVP_sha256()) > 0 && cert_to_pem(cert, cert_pem) &&
-                key_to_pem(key, key_pem);
+                X509_sign(cert, ca_key, EVP_sha256()) > 0 && tls_cert_to_pem(cert, cert_pem) &&
+                tls_key_to_pem(key, key_pem);
     X509_free(cert);
     EVP_PKEY_free(key);
     X509_free(ca);
@@ -208,25 +220,68 @@ static const char *end_text(struct arena *arena, X509 *cert) {
     struct tm tm;
     char text[32] = "";
     if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1)
-        strftime(text, sizeof text, "%Y-%m-%d", &tm);
+        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
     return arena_dup(arena, text);
 }
 
-int tls_leaf_read(struct arena *arena, struct str cert_pem, struct str ca_pem,
-                  struct strlist *names, bool *ret_signed, int *ret_days,
-                  const char **ret_expires) {
+/* RFC 4514: control characters and such are escaped. */
+static const char *name_text(struct arena *arena, const X509_NAME *name) {
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *bytes = NULL;
+    const char *text = NULL;
+    if (bio != NULL &&
+        X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) >= 0) {
+        long len = BIO_get_mem_data(bio, &bytes);
+        text = arena_dup_str(arena, (struct str){bytes, len > 0 ? (size_t)len : 0});
+    }
+    BIO_free(bio);
+    return text;
+}
+
+static const char *fingerprint(struct arena *arena, X509 *cert) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    _cleanup_buf_ struct buf hex = BUF_INIT(BUF_SMALL);
+    if (X509_digest(cert, EVP_sha256(), digest, &len) != 1)
+        return NULL;
+    buf_add_hex(&hex, digest, len);
+    return arena_dup(arena, buf_cstr(&hex));
+}
+
+/* Days from `now` to then, rounded down. */
+static int days_to(const ASN1_TIME *then, time_t now) {
+    int days = 0, seconds = 0;
+    ASN1_TIME *from = ASN1_TIME_set(NULL, now);
+    if (from != NULL && ASN1_TIME_diff(&days, &seconds, from, then) == 1 && seconds < 0)
+        days--;
+    ASN1_TIME_free(from);
+    return days;
+}
+
+int tls_leaf_of(struct arena *arena, X509 *cert, X509 *ca, time_t now, struct tls_leaf *ret) {
+    EVP_PKEY *key = ca == NULL ? NULL : X509_get0_pubkey(ca);
+    struct tls_leaf leaf = {
+        .subject = name_text(arena, X509_get_subject_name(cert)),
+        .issuer = name_text(arena, X509_get_issuer_name(cert)),
+        .not_after = end_text(arena, cert),
+        .fingerprint = fingerprint(arena, cert),
+        .is_signed = key != NULL && X509_verify(cert, key) == 1,
+        .ends_with_ca =
+            ca != NULL && ASN1_TIME_compare(X509_get0_notAfter(cert), X509_get0_notAfter(ca)) >= 0,
+        .days = days_to(X509_get0_notAfter(cert), now),
+    };
+    if (leaf.subject == NULL || leaf.issuer == NULL || leaf.not_after == NULL ||
+        leaf.fingerprint == NULL || read_names(arena, cert, &leaf.names) < 0)
+        return -ERRC_NOMEM;
+    *ret = leaf;
+    return 0;
+}
+
+int tls_leaf_read(struct arena *arena, struct str cert_pem, struct str ca_pem, time_t now,
+                  struct tls_leaf *ret) {
     X509 *cert = read_cert(cert_pem);
     X509 *ca = ca_pem.len == 0 ? NULL : read_cert(ca_pem);
-    int rc = cert == NULL ? -ERRC_INVALID : 0;
-    if (rc == 0) {
-        int days = 0, seconds = 0;
-        EVP_PKEY *key = ca == NULL ? NULL : X509_get0_pubkey(ca);
-        ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(cert));
-        *ret_days = days;
-        *ret_signed = key != NULL && X509_verify(cert, key) == 1;
-        *ret_expires = end_text(arena, cert);
-        rc = read_names(arena, cert, names);
-    }
+    int rc = cert == NULL ? -ERRC_INVALID : tls_leaf_of(arena, cert, ca, now, ret);
     X509_free(cert);
     X509_free(ca);
     return rc;

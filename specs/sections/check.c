@@ -234,6 +234,22 @@ const char *check_file_mode(struct str s) {
     return good ? NULL : "an octal mode such as \"0644\"";
 }
 
+/* RFC 1123, section 2.1; a number at its end would be an address. */
+const char *check_host_name(struct str s) {
+    enum { NAME_MAX_LEN = 253, LABEL_MAX = 63 };
+    static const char *const expected = "a DNS name, such as jupyter.example.org";
+    struct str label = {NULL, 0};
+    bool good = s.len > 0 && s.len <= NAME_MAX_LEN && one_of(s.ptr[s.len - 1], ALNUM "}");
+    while (good && str_split(&s, '.', &label)) {
+        struct str rest = label;
+        good = label.len > 0 && label.len <= LABEL_MAX && label.ptr[0] != '-' &&
+               label.ptr[label.len - 1] != '-';
+        while (good && rest.len > 0)
+            good = take_word(&rest, STR("{n}")) || take(&rest, ALNUM "-") > 0;
+    }
+    return good && span(label, DIGIT) < label.len ? NULL : expected;
+}
+
 const char *check_user(struct str s) {
     enum { USER_MAX = 32 };
     static const char *const expected = "the name of a user, such as www-data";

@@ -25,6 +25,8 @@ const char *check_remote_path(struct str s);
 /* Where a volume may be mounted: nothing that is needed may vanish below it. */
 const char *check_mount(struct str s);
 const char *check_file_mode(struct str s);
+/* A DNS name, which may have "{n}" in it for a number. */
+const char *check_host_name(struct str s);
 /* Of a user on a host: useradd(8). */
 const char *check_user(struct str s);
 const char *check_region(struct str s);

@@ -4,8 +4,35 @@
 #include <stdio.h>
 
 static const char *const interfaces[] = {"lab", "notebook", NULL};
-static const char *const tls[] = {"self-signed", "none", NULL};
-static const char *const later_tls[] = {"{}", NULL};
+static const char *const tls_modes[] = {"self-signed", "none", "files", NULL};
+
+static const struct field tls_fields[] = {
+    {.name = "mode",
+     .doc = "self-signed (as without it): a certificate by a project CA that you trust once; none: "
+            "only with access.jupyter: tunnel; files: yours, as `cert` and `key` say.",
+     .type = FIELD_STR,
+     .offset = offsetof(struct jupyter_tls, mode),
+     .choices = tls_modes},
+    {.name = "cert",
+     .doc = "Your own certificate, a PEM file here, with those between it and its authority.",
+     .type = FIELD_STR,
+     .offset = offsetof(struct jupyter_tls, cert),
+     .check = check_nonempty},
+    {.name = "key",
+     .doc = "The private key of `cert`, a PEM file here without a passphrase.",
+     .type = FIELD_STR,
+     .offset = offsetof(struct jupyter_tls, key),
+     .check = check_nonempty},
+    {.name = "host",
+     .doc =
+         "The name in `cert` that Jupyter is opened by, {n} for the number of the server; without "
+         "it the first one that is no wildcard.",
+     .type = FIELD_STR,
+     .offset = offsetof(struct jupyter_tls, host),
+     .check = check_host_name,
+     .pattern = "^([A-Za-z0-9-]|\\{n\\})+(\\.([A-Za-z0-9-]|\\{n\\})+)*$"},
+    FIELD_END,
+};
 
 static const struct field jupyter_fields[] = {
     {.name = "interface",
@@ -29,13 +56,11 @@ static const struct field jupyter_fields[] = {
      .pattern = "^(~|~/.*|/.*)$",
      .def = "~"},
     {.name = "tls",
-     .doc = "self-signed: a certificate by a project CA that you trust once; or none, with "
-            "access.jupyter: tunnel.",
-     .type = FIELD_STR,
+     .doc = "Where the certificate comes from: self-signed, none, or files of yours.",
+     .type = FIELD_GROUP,
+     .flags = FIELD_SHORT,
      .offset = offsetof(struct jupyter_section, tls),
-     .choices = tls,
-     .later = later_tls,
-     .def = "self-signed"},
+     .sub = tls_fields},
     {.name = "password",
      .doc = "Where the password is: { env: NAME } or { file: PATH }; without it a token is made.",
      .type = FIELD_SECRET_REF,
@@ -70,13 +95,32 @@ static const struct {
     {"PasswordIdentityProvider.password_required", "jupyter.password"},
 };
 
+static void check_tls(const struct spec *spec, const struct jupyter_tls *tls, struct tree *tree,
+                      struct diags *diags) {
+    const struct tree *mode = tree->type == TREE_MAP ? tree_get(tree, "mode") : tree;
+    bool files = tls->mode == NULL || cstr_eq(tls->mode, "files");
+    if (cstr_eq(tls->mode, "none") && !spec_has_tunnel(spec))
+        diag_add(diags, mode->mark, "write `access: { jupyter: tunnel }`, or take self-signed",
+                 "without TLS, the token would travel open to all in between");
+    if (cstr_eq(tls->mode, "files") ? tls->cert == NULL || tls->key == NULL
+                                    : (tls->cert == NULL) != (tls->key == NULL))
+        diag_add(diags, tree->mark, "write both: tls: { cert: FILE, key: FILE }",
+                 "`%s` is missing in `tls`", tls->cert == NULL ? "cert" : "key");
+    else if (!files && tls->cert != NULL)
+        diag_add(diags, mode->mark, "leave `mode` out, or write files",
+                 "`mode: %s` has no use for files of yours", tls->mode);
+    else if (tls->host != NULL && tls->cert == NULL)
+        diag_add(diags, tree_get(tree, "host")->mark,
+                 "give it by cert and key, or leave `host` out",
+                 "`host` is a name in a certificate of yours");
+}
+
 static void check_jupyter(const struct spec *spec, const void *record, struct tree *tree,
                           struct diags *diags) {
     const struct jupyter_section *jupyter = record;
-    const struct tree *cert = tree_get(tree, "tls");
-    if (cert != NULL && cstr_eq(jupyter->tls, "none") && !spec_has_tunnel(spec))
-        diag_add(diags, cert->mark, "write `access: { jupyter: tunnel }`, or take self-signed",
-                 "without TLS, the token would travel open to all in between");
+    struct tree *tls = tree_get(tree, "tls");
+    if (tls != NULL)
+        check_tls(spec, &jupyter->tls, tls, diags);
     struct tree *settings = tree_get(tree, "settings");
     for (size_t i = 0; settings != NULL && settings->type == TREE_MAP && i < settings->len; i++) {
         if (settings->items[i]->type != TREE_MAP)
@@ -102,7 +146,11 @@ const struct section section_jupyter = {
     .check = check_jupyter,
 };
 
-bool spec_has_tls(const struct spec *spec) { return !cstr_eq(spec_jupyter(spec)->tls, "none"); }
+bool spec_has_tls(const struct spec *spec) {
+    return !cstr_eq(spec_jupyter(spec)->tls.mode, "none");
+}
+
+bool spec_has_own_tls(const struct spec *spec) { return spec_jupyter(spec)->tls.cert != NULL; }
 
 const struct jupyter_section *spec_jupyter(const struct spec *spec) {
     return spec_record(spec, &section_jupyter);

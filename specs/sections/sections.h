@@ -90,11 +90,17 @@ struct file_item {     /* `files` is a struct reclist of these */
     bool mirror;       /* what is there and not here is deleted */
 };
 
+struct jupyter_tls {
+    const char *mode;       /* "self-signed", "none", "files"; NULL: the last, else the first */
+    const char *cert, *key; /* local paths, or NULL both */
+    const char *host;       /* a name in it, "{n}" for the server's number; NULL: the first */
+};
+
 struct jupyter_section {
     const char *interface; /* "lab" or "notebook" */
     int64_t port;
     const char *root_dir;
-    const char *tls;      /* "self-signed" or "none" */
+    struct jupyter_tls tls;
     const char *password; /* secret reference "env:NAME" or "file:PATH"; NULL: a token is made */
     const char *settings; /* canonical JSON object, NULL when none */
 };
@@ -115,4 +121,5 @@ const struct packages_section *spec_packages(const struct spec *spec);
 bool spec_has_python(const struct spec *spec); /* packages.python was written */
 const struct reclist *spec_files(const struct spec *spec);
 const struct jupyter_section *spec_jupyter(const struct spec *spec);
-bool spec_has_tls(const struct spec *spec); /* jupyter.tls is not `none` */
+bool spec_has_tls(const struct spec *spec);     /* jupyter.tls is not `none` */
+bool spec_has_own_tls(const struct spec *spec); /* it is files of the user's */

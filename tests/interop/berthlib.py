@@ -45,6 +45,13 @@ def check(condition, text, *details):
         raise SystemExit(1)
 
 
+def wait_until(condition, text, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        check(time.monotonic() < end, text)
+        time.sleep(0.1)
+
+
 class Project:
     """A folder with a berth.yaml, and a sandbox world; used as a context manager that resets the
     world and removes both whatever happened."""

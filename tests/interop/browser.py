@@ -1,5 +1,5 @@
 """A real headless Chromium with a home of its own, in which only the given CA is trusted. No
-certificate error is ignored."""
+certificate error is ignored. `hosts`: names that it finds at these addresses, as DNS would say."""
 
 import pathlib
 import shutil
@@ -11,7 +11,7 @@ from selenium.webdriver.chrome.service import Service
 
 
 class Browser:
-    def __init__(self, ca_pem):
+    def __init__(self, ca_pem, hosts=None):
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="berth-browser-"))
         database = self.home / ".pki" / "nssdb"
         database.mkdir(parents=True)
@@ -28,6 +28,9 @@ class Browser:
                          "--no-proxy-server", "--window-size=1280,900",
                          f"--user-data-dir={self.home / 'profile'}"):
             options.add_argument(argument)
+        if hosts:
+            rules = ", ".join(f"MAP {name} {address}" for name, address in hosts.items())
+            options.add_argument(f"--host-resolver-rules={rules}")
         service = Service("/usr/bin/chromedriver", env={"HOME": str(self.home),
                                                         "PATH": "/usr/bin:/bin"})
         self.driver = webdriver.Chrome(options=options, service=service)

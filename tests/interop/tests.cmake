@@ -80,6 +80,10 @@ add_test(NAME interop.tunnel COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_D
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.tunnel PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600
   RESOURCE_LOCK sandbox)
+add_test(NAME interop.jupyter COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/jupyter_test.py
+  $<TARGET_FILE:berth>)
+set_tests_properties(interop.jupyter PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600
+  RESOURCE_LOCK sandbox)
 add_test(NAME interop.credentials COMMAND ${BERTH_TEST_PYTHON}
   ${CMAKE_CURRENT_LIST_DIR}/credentials_test.py $<TARGET_FILE:berth>)
 set_tests_properties(interop.credentials PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)

@@ -1,5 +1,5 @@
 /* The project CA and its leafs, checked by OpenSSL's own verifier. */
-#include "providers/host/internal.h"
+#include "providers/host/tls.h"
 #include "specs/fs.h"
 #include "tests/unit/cm.h"
 
@@ -107,26 +107,135 @@ static void test_leaf_read(void **state) {
     _cleanup_buf_ struct buf ca = BUF_INIT(BUF_SMALL);
     _cleanup_buf_ struct buf cert = BUF_INIT(BUF_SMALL);
     _cleanup_buf_ struct buf key = BUF_INIT(BUF_SMALL);
-    struct strlist names = {0};
-    bool is_signed = false;
-    int days = 0;
-    const char *expires = NULL;
+    struct tls_leaf leaf;
     assert_int_equal(tls_ca_ensure(&f->run, &ca, &err), 0);
     assert_int_equal(tls_leaf_make(&f->run, &f->names, &cert, &key, &err), 0);
-    assert_int_equal(
-        tls_leaf_read(&f->arena, buf_str(&cert), buf_str(&ca), &names, &is_signed, &days, &expires),
-        0);
-    assert_true(is_signed);
-    assert_true(strlist_equal_set(&names, &f->names));
-    assert_in_range(days, LEAF_DAYS - 1, LEAF_DAYS);
+    assert_int_equal(tls_leaf_read(&f->arena, buf_str(&cert), buf_str(&ca), time(NULL), &leaf), 0);
+    assert_true(leaf.is_signed);
+    assert_true(strlist_equal_set(&leaf.names, &f->names));
+    assert_string_equal(leaf.subject, "CN=ec2-1.example");
+    assert_string_equal(leaf.issuer, "CN=berth t CA");
+    assert_int_equal(strlen(leaf.fingerprint), 64);
+    assert_in_range(leaf.days, LEAF_DAYS - 1, LEAF_DAYS);
+    /* The clock is an input. */
+    time_t later = time(NULL) + (time_t)(LEAF_DAYS + 2) * 24 * 3600;
+    assert_int_equal(tls_leaf_read(&f->arena, buf_str(&cert), buf_str(&ca), later, &leaf), 0);
+    assert_true(leaf.days < 0);
     /* The CA is not a leaf of another CA, and a text is no certificate. */
-    struct strlist none = {0};
-    assert_int_equal(tls_leaf_read(&f->arena, buf_str(&cert), (struct str){NULL, 0}, &none,
-                                   &is_signed, &days, &expires),
+    assert_int_equal(tls_leaf_read(&f->arena, buf_str(&cert), (struct str){NULL, 0}, later, &leaf),
                      0);
-    assert_false(is_signed);
-    assert_true(tls_leaf_read(&f->arena, STR("nonsense"), buf_str(&ca), &none, &is_signed, &days,
-                              &expires) < 0);
+    assert_false(leaf.is_signed);
+    assert_true(tls_leaf_read(&f->arena, STR("nonsense"), buf_str(&ca), later, &leaf) < 0);
+}
+
+/* What a plan sees of the certificate on a server when the clock stands there. */
+static struct host_tls_record look(struct fixture *f, time_t now, struct str ca, struct str cert) {
+    struct err err = {0};
+    struct facts facts = {0};
+    struct host_tls_record record = {0};
+    enum presence presence = LIVE_NONE;
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
+    struct run run = f->run;
+    run.clock_ctx = &now;
+    const struct host_session session = {.run = &run};
+    struct inputs inputs = {.arena = &f->arena};
+    struct nodes nodes = {.arena = &f->arena};
+    static const char spec_text[] = "berth: 1\nname: t\nprovider: ec2\n"
+                                    "server: { image: debian-12, type: t3.small }\njupyter: {}\n";
+    struct diags diags = {.arena = &f->arena, .file = "t", .source = STR(spec_text)};
+    const struct spec *spec = spec_compile(&f->arena, &diags);
+    assert_int_equal(host_tls_kind.ask(spec, &inputs), 0);
+    for (size_t i = 0; i < inputs.len; i++)
+        if (strcmp(inputs.items[i].name, "ca.pem") == 0) {
+            inputs.items[i].found = true;
+            inputs.items[i].sha256 = "00";
+            assert_int_equal(secret_set(&inputs.items[i].content, ca), 0);
+        }
+    const struct desire in = {.spec = spec, .inputs = &inputs, .lineage = "l"};
+    assert_int_equal(host_tls_kind.desire(&in, &nodes, &diags), 0);
+    const struct node *node = nodes_find(&nodes, "server[0].tls");
+    const struct host_node on = {.address = node->address,
+                                 .desired = node->desired,
+                                 .extra = node->extra,
+                                 .session = &session,
+                                 .arena = &f->arena};
+    buf_adds(&text, "server[0].tls\tkey\t600\nserver[0].tls\tcert\t");
+    buf_add_base64(&text, cert.ptr, cert.len);
+    buf_adds(&text, "\n");
+    assert_int_equal(facts_parse(buf_str(&text), &facts, &err), 0);
+    assert_int_equal(host_tls_host.read(&on, &facts, &record, &presence, &err), 0);
+    facts_free(&facts);
+    inputs_free(&inputs);
+    return record;
+}
+
+/* A plain apply makes one anew that is about to end. */
+static void test_renewal(void **state) {
+    struct fixture *f = *state;
+    struct err err = {0};
+    const time_t day = (time_t)24 * 3600, start = time(NULL);
+    time_t now = start;
+    _cleanup_buf_ struct buf ca = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf cert = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf key = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf last = BUF_INIT(BUF_SMALL);
+    f->run.clock_ctx = &now;
+    assert_int_equal(tls_ca_ensure(&f->run, &ca, &err), 0);
+    assert_int_equal(tls_leaf_make(&f->run, &f->names, &cert, &key, &err), 0);
+    struct str a = buf_str(&ca), c = buf_str(&cert);
+    assert_true(look(f, start, a, c).valid);
+    assert_true(look(f, start + (LEAF_DAYS - LEAF_DAYS_LEFT - 2) * day, a, c).valid);
+    assert_false(look(f, start + (LEAF_DAYS - LEAF_DAYS_LEFT) * day, a, c).valid);
+    assert_false(look(f, start + (LEAF_DAYS + 1) * day, a, c).valid);
+    /* Not for longer than the CA: then its last one is good to its end, and is not made for ever.
+     */
+    now = start + (CA_DAYS - 20) * day;
+    buf_reset(&key);
+    assert_int_equal(tls_leaf_make(&f->run, &f->names, &last, &key, &err), 0);
+    assert_true(look(f, now, a, buf_str(&last)).valid);
+    assert_false(look(f, now + 21 * day, a, buf_str(&last)).valid);
+}
+
+/* The end of the CA is told before it comes. */
+static void test_ca_ends(void **state) {
+    struct fixture *f = *state;
+    struct err err = {0};
+    _cleanup_buf_ struct buf ca = BUF_INIT(BUF_SMALL);
+    assert_int_equal(tls_ca_ensure(&f->run, &ca, &err), 0);
+    static const struct {
+        int days; /* that are left of it */
+        size_t errors, len;
+    } rows[] = {{CA_DAYS_LEFT + 2, 0, 0}, {CA_DAYS_LEFT - 2, 0, 1}, {-1, 1, 1}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct arena arena = {0};
+        struct inputs inputs = {.arena = &arena};
+        struct nodes nodes = {.arena = &arena};
+        static const char text[] = "berth: 1\nname: t\nprovider: ec2\n"
+                                   "server: { image: debian-12, type: t3.small }\njupyter: {}\n";
+        struct diags diags = {.arena = &arena, .file = "t", .source = STR(text)};
+        const struct spec *spec = spec_compile(&arena, &diags);
+        assert_int_equal(host_tls_kind.ask(spec, &inputs), 0);
+        char clock[32];
+        snprintf(clock, sizeof clock, "%lld",
+                 (long long)time(NULL) + (CA_DAYS - rows[i].days) * 24LL * 3600);
+        for (size_t k = 0; k < inputs.len; k++) {
+            struct input *in = &inputs.items[k];
+            in->found = in->type == INPUT_CLOCK || strcmp(in->name, "ca.pem") == 0;
+            in->sha256 = "00";
+            if (in->found)
+                assert_int_equal(secret_set(&in->content,
+                                            in->type == INPUT_CLOCK ? str_of(clock) : buf_str(&ca)),
+                                 0);
+        }
+        const struct desire in = {.spec = spec, .inputs = &inputs, .lineage = "l"};
+        assert_int_equal(host_tls_kind.desire(&in, &nodes, &diags), 0);
+        assert_int_equal(diags.errors, rows[i].errors);
+        assert_int_equal(diags.len, rows[i].len);
+        if (diags.len > 0)
+            assert_non_null(strstr(diags.items[0].msg, "certificate authority"));
+        inputs_free(&inputs);
+        arena_free(&arena);
+    }
 }
 
 static void test_broken_ca(void **state) {
@@ -146,6 +255,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_leaf_verifies, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leaf_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_renewal, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ca_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_broken_ca, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
