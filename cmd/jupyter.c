@@ -173,12 +173,13 @@ const struct verb verb_jupyter = {
     .name = "jupyter",
     .args = "rotate [token | certificate]",
     .summary = "give Jupyter another login token, or another certificate",
-    .details = "rotate token (as without a word) makes a new token, shows the change, asks, and\n"
-               "restarts Jupyter with it: addresses with the old one log nobody in any more, and\n"
-               "kernels end. The password of the spec is not touched; change it where the spec\n"
-               "says that it stands. rotate certificate makes another key and certificate by the\n"
-               "project's authority, which also restarts Jupyter; one that would end within 30\n"
-               "days is made anew by every apply. Files of yours (jupyter.tls) are yours to renew.",
+    .details = "rotate token (as without a word) makes a new token, shows the change, asks,\n"
+               "and restarts Jupyter with it: addresses with the old one log nobody in any\n"
+               "more, and kernels end. The password of the spec is not touched; change it\n"
+               "where the spec says that it stands. rotate certificate makes another key and\n"
+               "certificate by the project's authority, which also restarts Jupyter; one that\n"
+               "would end within 30 days is made anew by every apply. Files of yours\n"
+               "(jupyter.tls) are yours to renew.",
     .options = {&option_file, &option_auto_approve},
     .positional_max = 2,
     .run = run,
