@@ -28,6 +28,10 @@ static int run(struct cmd *cmd) {
     struct session s;
     session_init(&s, cmd);
     int rc = session_load_spec(&s, NULL, &err);
+    if (rc == 0 && s.spec->given) {
+        err_set(&err, ERRC_UNSUPPORTED, "what a server of yours costs, berth does not know");
+        return session_fail(&s, &err);
+    }
     if (rc == 0)
         rc = session_run(&s, false, &err);
     if (rc < 0)

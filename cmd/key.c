@@ -26,6 +26,11 @@ static const struct format *find_format(const char *name) {
 /* That logs in to the servers, or that was made for those to come. */
 static const char *key_path(struct session *s, const struct server_list *list, struct err *err) {
     static const char *const made[] = {"id_ed25519", "id_rsa"};
+    if (s->spec->given) {
+        err_set(err, ERRC_NOTFOUND, "the key of this server is yours: berth made none");
+        err_hint(err, "ssh-keygen -p -m PEM and puttygen turn a key file of yours into others");
+        return NULL;
+    }
     for (size_t i = 0; i < list->len; i++)
         if (list->items[i].endpoint.key_path != NULL)
             return list->items[i].endpoint.key_path;

@@ -1,10 +1,11 @@
 #include "cmd/login.h"
 
 #include "providers/host/host.h"
+#include "providers/host/route.h"
 #include "specs/fs.h"
 
-#include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -108,42 +109,90 @@ static const char *quote_path(struct session *s, const char *path, struct err *e
     return out;
 }
 
+struct options {
+    struct session *s;
+    struct login_option *items;
+    size_t len;
+    struct err *err;
+};
+
+/* A NULL value is a failure that `err` tells of, or of memory. */
+static void add(struct options *o, const char *name, const char *value) {
+    if (o->err->code != 0)
+        return;
+    if (value == NULL)
+        no_memory(o->err);
+    else if (o->len == LOGIN_OPTIONS)
+        err_set(o->err, ERRC_LIMIT, "too many key files for %s", o->s->name);
+    else
+        o->items[o->len++] = (struct login_option){name, value};
+}
+
+static void add_path(struct options *o, const char *name, const char *path) {
+    if (o->err->code == 0)
+        add(o, name, path == NULL ? NULL : quote_path(o->s, path, o->err));
+}
+
+/* What the user's own configuration says under the name that the spec has; under another one it
+ * would be lost. */
+static void add_given(struct options *o, const struct server_view *v) {
+    struct ssh_route route = {0};
+    if (ssh_route_find(&v->endpoint.given, &o->s->arena, &route, o->err) < 0)
+        return;
+    add(o, "HostName", route.address);
+    add(o, "Port", arena_printf(&o->s->arena, "%d", route.port));
+    add(o, "User", route.user);
+    for (size_t i = 0; i < route.keys.len; i++)
+        if (fs_exists(route.keys.items[i]))
+            add_path(o, "IdentityFile", route.keys.items[i]);
+    if (route.only_keys)
+        add(o, "IdentitiesOnly", "yes");
+    if (route.agent == NULL)
+        add(o, "IdentityAgent", "none");
+    else if (!cstr_eq(route.agent, getenv("SSH_AUTH_SOCK")))
+        add_path(o, "IdentityAgent", route.agent);
+    if (route.proxy_jump != NULL)
+        add(o, "ProxyJump", route.proxy_jump);
+    else if (route.proxy_command != NULL)
+        add(o, "ProxyCommand", route.proxy_command);
+}
+
+static void add_made(struct options *o, const struct server_view *v) {
+    const int port = v->endpoint.port > 0 ? v->endpoint.port : 22;
+    add(o, "HostName", v->host);
+    add(o, "Port", arena_printf(&o->s->arena, "%d", port));
+    add(o, "User", v->endpoint.user);
+    add_path(o, "IdentityFile", v->endpoint.key_path);
+    add(o, "IdentitiesOnly", "yes");
+}
+
 int login_options(struct session *s, const struct server_view *v,
                   struct login_option ret[LOGIN_OPTIONS + 1], struct err *err) {
-    struct arena *a = &s->arena;
+    struct err why = {0};
+    struct options o = {.s = s, .items = ret, .err = &why};
+    bool given = v->endpoint.given.host != NULL;
     if (v->recorded != NULL && v->recorded->id != NULL && !v->endpoint.running) {
         err_set(err, ERRC_NOTFOUND, "%s was stopped when it was last recorded", v->address);
         err_hint(err, "berth start brings it back");
         return -ERRC_NOTFOUND;
     }
-    if (v->host == NULL || v->endpoint.key_path == NULL) {
+    if (v->host == NULL || (v->endpoint.key_path == NULL && !given)) {
         err_set(err, ERRC_NOTFOUND, "%s has no address now", v->address);
         err_hint(err, "berth status says how it is");
         return -ERRC_NOTFOUND;
     }
-    const char *known = arena_printf(a, "%s/known_hosts", s->project_dir);
-    const char *identity = quote_path(s, v->endpoint.key_path, err);
-    const char *hosts = known == NULL || identity == NULL ? NULL : quote_path(s, known, err);
-    const char *port = arena_printf(a, "%d", v->endpoint.port > 0 ? v->endpoint.port : 22);
-    const char *alias = alias_of(s, v);
-    if (known == NULL || port == NULL || alias == NULL)
-        return no_memory(err);
-    if (identity == NULL || hosts == NULL)
-        return -err->code;
-    const struct login_option options[] = {
-        {"HostName", v->host},
-        {"Port", port},
-        {"User", v->endpoint.user},
-        {"IdentityFile", identity},
-        {"IdentitiesOnly", "yes"},
-        {"HostKeyAlias", alias},
-        {"UserKnownHostsFile", hosts},
-        {"GlobalKnownHostsFile", "/dev/null"},
-        {"StrictHostKeyChecking", "yes"},
-        {"UpdateHostKeys", "no"},
-        {NULL, NULL},
-    };
-    static_assert(sizeof options / sizeof options[0] == LOGIN_OPTIONS + 1, "a row for each");
-    memcpy(ret, options, sizeof options);
-    return 0;
+    if (given)
+        add_given(&o, v);
+    else
+        add_made(&o, v);
+    add(&o, "HostKeyAlias", alias_of(s, v));
+    add_path(&o, "UserKnownHostsFile", arena_printf(&s->arena, "%s/known_hosts", s->project_dir));
+    add(&o, "GlobalKnownHostsFile", "/dev/null");
+    add(&o, "StrictHostKeyChecking", "yes");
+    add(&o, "UpdateHostKeys", "no");
+    ret[o.len] = (struct login_option){NULL, NULL};
+    if (why.code == 0)
+        return 0;
+    *err = why;
+    return -why.code;
 }

@@ -9,7 +9,7 @@ struct login_option {
     const char *name, *value;
 };
 
-enum { LOGIN_OPTIONS = 10 };
+enum { LOGIN_OPTIONS = 40 };
 
 /* The host keys that the server may show, "ssh-ed25519 AAAA…": as recorded by the node that pins
  * them (two while a rotation is under way), else as expected of its launch. -ERRC_HOSTKEY when none

@@ -16,7 +16,7 @@ enum { LINES_MAX = 1000000 };
 /* A journalctl that follows does not notice that nobody reads: it is ended when our end of its
  * input is closed, however that comes about. */
 #define FOLLOW                                                                                     \
-    "exec sudo -n sh -c 'exec 3<&0; " JOURNAL "%lld -f </dev/null & p=$!; "                        \
+    "exec %ssh -c 'exec 3<&0; " JOURNAL "%lld -f </dev/null & p=$!; "                              \
     "{ cat <&3 >/dev/null; kill $p; } 2>/dev/null >/dev/null & wait $p'"
 
 static bool print_line(const struct cmd *cmd, struct str line) {
@@ -57,8 +57,8 @@ static int show(struct session *s, const struct server_list *list, const struct 
     char command[512];
     struct ssh_child child;
     bool follow = s->cmd->args.follow;
-    snprintf(command, sizeof command, follow ? FOLLOW : "exec sudo -n " JOURNAL "%lld",
-             (long long)lines);
+    snprintf(command, sizeof command, follow ? FOLLOW : "exec %s" JOURNAL "%lld",
+             cstr_eq(v->endpoint.user, "root") ? "" : "sudo -n ", (long long)lines);
     signals_catch(&s->cancel);
     int rc = ssh_child_start(s, list, v, command, &child, err);
     if (rc == 0) {

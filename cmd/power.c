@@ -132,6 +132,14 @@ int power_run(struct cmd *cmd, const char *power, const char *question) {
     session_init(&s, cmd);
     s.options = (struct plan_options){.power = power, .targets = &s.targets};
     int rc = session_load_spec(&s, NULL, &err);
+    if (rc == 0 && s.spec->given) {
+        rc = err_set(&err, ERRC_UNSUPPORTED, "berth did not make this server, and cannot %s it",
+                     strcmp(power, "running") == 0 ? "start" : "stop");
+        err_hint(&err, "%s",
+                 strcmp(power, "running") == 0
+                     ? "start it as you always do"
+                     : "berth ssh -- sudo shutdown -h now, if you can start it again");
+    }
     if (rc == 0)
         rc = take_servers(&s, &err);
     if (rc == 0)

@@ -1,5 +1,6 @@
 /* What the choice of a provider means for a run: the sandbox is started and gives an endpoint with
- * credentials; EC2 needs neither. Also: the address that the provider sees this machine at. */
+ * credentials; EC2 and a server of the user's own need neither. Also: the address that the provider
+ * sees this machine at. */
 #pragma once
 
 #include "cmd/cmd.h"

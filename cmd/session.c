@@ -241,6 +241,7 @@ int session_make_run(struct session *s, struct err *err) {
     const struct top_section *top = s->spec == NULL ? NULL : spec_top(s->spec);
     const char *region = top != NULL ? top->region : s->state.region;
     s->run = (struct run){
+        .provider = s->provider,
         .name = s->name,
         .lineage = s->state.lineage,
         .project_dir = s->project_dir,
@@ -272,8 +273,9 @@ int session_open_worlds(struct session *s, struct err *err) {
         return rc;
     /* Without a region there is nothing to compare: a world that needs one says so. */
     struct err ignored = {0};
-    if (provider_glue_region(&s->run, &s->arena, &s->run.region, &s->run.region_from, &ignored) ==
-        0) {
+    if (strcmp(s->provider, "host") != 0 &&
+        provider_glue_region(&s->run, &s->arena, &s->run.region, &s->run.region_from, &ignored) ==
+            0) {
         rc = check_same_region(s, err);
         if (rc < 0)
             return rc;

@@ -48,8 +48,9 @@ static void add_remark(const struct change *c, const struct look *look, struct b
     char forget[128];
     switch (c->action) {
     case ACTION_ADOPT:
-        text = c->fields_len > 0 ? "is there and berth's: take it over, then update"
-                                 : "is there and berth's: take it over";
+        text = c->kind->given      ? "is there: a server of yours"
+               : c->fields_len > 0 ? "is there and berth's: take it over, then update"
+                                   : "is there and berth's: take it over";
         break;
     case ACTION_RESUME:
         text = "an earlier apply was interrupted: go on";
@@ -61,12 +62,16 @@ static void add_remark(const struct change *c, const struct look *look, struct b
         text = "the server stops for a moment";
         break;
     case ACTION_REPLACE:
-        text = "destroy it and create it anew";
+        text = c->kind->given ? "not berth's to make anew" : "destroy it and create it anew";
         break;
     case ACTION_DESTROY:
         text = c->why == WHY_ORPHAN ? "berth's by its tags, in no spec" : NULL;
         break;
     case ACTION_FORGET:
+        if (c->kind->given) {
+            text = "berth lets go of it; the server stays as it is";
+            break;
+        }
         snprintf(forget, sizeof forget, "has vanished: %s%s",
                  c->kind->leaves == NULL ? "only the record goes" : "the record goes, and ",
                  c->kind->leaves == NULL ? "" : c->kind->leaves);

@@ -1,6 +1,7 @@
 #include "cmd/ssh_child.h"
 
 #include "cmd/text.h"
+#include "providers/host/route.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,6 +50,15 @@ static int add_options(struct session *s, const struct server_view *v, const cha
     return rc;
 }
 
+/* The name that the user calls a server of theirs by: what ~/.ssh/config says of it beside the way
+ * there holds too. */
+static const char *name_of(struct session *s, const struct server_view *v) {
+    const char *user = NULL;
+    return v->endpoint.given.host == NULL
+               ? v->host
+               : ssh_route_split(&s->arena, v->endpoint.given.host, &user);
+}
+
 int ssh_command(struct session *s, const struct server_list *list, const struct server_view *v,
                 const char *const *extra, const char *const *rest, const char ***ret_argv,
                 struct err *err) {
@@ -68,7 +78,7 @@ int ssh_command(struct session *s, const struct server_list *list, const struct 
     if (rc == 0)
         rc = add(&w, "--", err);
     if (rc == 0)
-        rc = add(&w, v->host, err);
+        rc = add(&w, name_of(s, v), err);
     for (; rc == 0 && rest != NULL && *rest != NULL; rest++)
         rc = add(&w, *rest, err);
     if (rc == 0)

@@ -4,6 +4,7 @@
 #include "cmd/signals.h"
 #include "cmd/text.h"
 #include "cmd/verbs.h"
+#include "providers/host/route.h"
 #include "providers/host/tunnel.h"
 #include "specs/sections/sections.h"
 
@@ -87,25 +88,31 @@ int tunnel_forward(struct session *s, const struct server_view *v, const struct 
     struct forward forward = {.s = s, .ready = ready, .ctx = ctx};
     struct strlist keys = {0};
     size_t open = 0;
-    if (v->host == NULL || v->endpoint.key_path == NULL) {
+    struct ssh_route route = {0};
+    bool given = v->endpoint.given.host != NULL;
+    if (v->host == NULL || (v->endpoint.key_path == NULL && !given)) {
         err_set(err, ERRC_NOTFOUND, "%s has no address now", v->address);
         err_hint(err, "berth status says how it is");
         return -ERRC_NOTFOUND;
     }
     int rc = login_host_keys(s, v, &keys, err);
+    if (rc == 0 && given)
+        rc = ssh_route_find(&v->endpoint.given, &s->arena, &route, err);
     for (size_t i = 0; rc == 0 && i < len && i < TUNNEL_WISHES; i++) {
         ports[i].port = wishes[i].remote;
         rc = listen_for(&wishes[i], &ports[i].listener, &forward.locals[i], err);
         open += rc == 0;
     }
     if (rc == 0) {
-        const struct tunnel_in in = {
-            .ssh = {.endpoint = &v->endpoint, .host_keys = &keys, .cancel = &s->cancel},
-            .ports = ports,
-            .ports_len = open,
-            .say = say,
-            .ready = on_ready,
-            .ctx = &forward};
+        const struct tunnel_in in = {.ssh = {.endpoint = &v->endpoint,
+                                             .route = given ? &route : NULL,
+                                             .host_keys = &keys,
+                                             .cancel = &s->cancel},
+                                     .ports = ports,
+                                     .ports_len = open,
+                                     .say = say,
+                                     .ready = on_ready,
+                                     .ctx = &forward};
         /* There is nothing to finish first: one Ctrl-C ends it. */
         atomic_store(&s->cancel, 1);
         signals_catch(&s->cancel);

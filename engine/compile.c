@@ -5,7 +5,8 @@
 int compile_ask(const struct kind *const *kinds, const struct spec *spec, struct inputs *inputs,
                 struct err *err) {
     for (; *kinds != NULL; kinds++) {
-        int rc = (*kinds)->ask == NULL ? 0 : (*kinds)->ask(spec, inputs);
+        bool asks = (*kinds)->ask != NULL && world_serves((*kinds)->world, spec->provider);
+        int rc = asks ? (*kinds)->ask(spec, inputs) : 0;
         if (rc < 0)
             return err_set(err, (enum err_code) - rc, "too many files are named in the spec");
     }
@@ -40,6 +41,8 @@ int compile_some(const struct kind *const *kinds, const struct spec *spec,
     struct desired desired = {.arena = arena, .spec = spec, .nodes = {.arena = arena}};
     const struct desire in = {.spec = spec, .inputs = inputs, .lineage = lineage};
     for (; *kinds != NULL; kinds++) {
+        if (!world_serves((*kinds)->world, spec->provider))
+            continue;
         int rc = (*kinds)->desire(&in, &desired.nodes, diags);
         if (rc < 0)
             return err_set(err, (enum err_code) - rc, "cannot work out the %s nodes",

@@ -4,7 +4,8 @@
 
 /* ---- The table. The first row that fits decides; cases 7 to 10 and 16 are then told apart by what
  * differs (choose), 14 is what protect makes of a destroy or replace (protect), 17 what keeping
- * makes of them (keep), and 18 what lives in something that is stopped as wanted (sleep). */
+ * makes of them (keep), 18 what lives in something that is stopped as wanted (sleep), and 19 is
+ * what berth did not make (leave). */
 
 enum tri { ANY, NO, YES };
 enum memory { M_ANY, M_NONE, M_PENDING, M_KNOWN };
@@ -243,6 +244,8 @@ static int sleep_with_parent(const struct situation *s, struct arena *arena, str
 static bool decide_by_parent(const struct situation *s, struct arena *arena, struct change *c) {
     const struct change *parent = s->parent;
     bool unreadable = s->presence == LIVE_UNREADABLE;
+    if (parent->kind->given && (parent_goes(parent) || parent_is_made(parent)))
+        return false; /* it stays: what lives in it is its own */
     if (s->node == NULL && parent_goes(parent)) {
         go_with_parent(parent, c);
     } else if (s->node != NULL && parent_is_made(parent)) {
@@ -271,6 +274,15 @@ static void keep(const struct situation *s, struct change *c) {
         c->action = ACTION_KEEP;
 }
 
+/* Case 19: it is not berth's to destroy, nor to make anew. */
+static void leave(struct change *c) {
+    if (!c->kind->given || (c->action != ACTION_DESTROY && c->action != ACTION_REPLACE))
+        return;
+    c->case_number = 19;
+    if (c->action == ACTION_DESTROY)
+        c->action = ACTION_FORGET;
+}
+
 static int decide_by_table(const struct situation *s, struct arena *arena, struct change *c,
                            struct err *err) {
     const struct row *row = find_row(s);
@@ -291,7 +303,9 @@ static int decide_by_table(const struct situation *s, struct arena *arena, struc
 /* Case 14: the change stays as it is, so that people see what is forbidden. */
 static void protect(const struct situation *s, struct change *c) {
     bool known = c->node != NULL ? c->node->protect : c->recorded != NULL && c->recorded->protect;
-    if ((s->protect || known) && (c->action == ACTION_DESTROY || c->action == ACTION_REPLACE))
+    bool goes = c->action == ACTION_DESTROY || c->action == ACTION_REPLACE ||
+                (c->action == ACTION_FORGET && c->case_number == 19);
+    if ((s->protect || known) && goes)
         c->case_number = 14;
 }
 
@@ -359,6 +373,7 @@ int decide(const struct situation *s, struct arena *arena, struct change *ret, s
     if (rc < 0)
         return rc;
     keep(s, &c);
+    leave(&c);
     protect(s, &c);
     if ((c.action == ACTION_DESTROY || c.action == ACTION_REPLACE || c.action == ACTION_KEEP) &&
         !c.with_parent && c.kind->loses != NULL && c.before != NULL) {

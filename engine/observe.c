@@ -121,7 +121,7 @@ static int recorded_targets(struct observer *o, struct err *err) {
 
 static bool same_endpoint(const struct endpoint *a, const struct endpoint *b) {
     return cstr_eq(a->user, b->user) && cstr_eq(a->address, b->address) && a->port == b->port &&
-           cstr_eq(a->host_key, b->host_key);
+           cstr_eq(a->host_key, b->host_key) && given_login_equal(&a->given, &b->given);
 }
 
 /* Whether what was read at the remembered endpoint is void now. */

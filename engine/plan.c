@@ -121,14 +121,27 @@ static const char *kept_text(struct arena *arena, const struct change *c) {
                            "kept; go back to what it was, or apply `keep: false` first");
 }
 
-/* Cases 3, 14 and 17 stop an apply before it starts. */
+static const char *given_text(struct arena *arena, const struct change *c) {
+    return arena_dup(arena, c->why == WHY_ASKED
+                                ? "berth did not make it, and cannot make it anew; berth apply "
+                                  "mends what differs"
+                                : "the spec names another server than the one that is recorded, "
+                                  "where all stays that was put there; go back to that one and "
+                                  "berth destroy first, or give the spec another name. If it is "
+                                  "the same one, log in by its new name with ssh once, so that "
+                                  "known_hosts knows its host key by it");
+}
+
+/* Cases 3, 14, 17 and 19 stop an apply before it starts. */
 static int block(struct plan *plan, const struct change *c) {
     static const struct {
         int number;
         const char *(*text)(struct arena *arena, const struct change *c);
-    } rows[] = {{3, foreign_text}, {14, protected_text}, {17, kept_text}};
+    } rows[] = {{3, foreign_text}, {14, protected_text}, {17, kept_text}, {19, given_text}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (rows[i].number != c->case_number || c->action == ACTION_KEEP)
+        bool good =
+            c->action == ACTION_KEEP || (c->action == ACTION_FORGET && c->case_number == 19);
+        if (rows[i].number != c->case_number || good)
             continue;
         const char *text = rows[i].text(&plan->arena, c);
         return text == NULL ? -ERRC_NOMEM

@@ -24,7 +24,7 @@ int sessions_open(const struct kind *const *kinds, const struct run *run, struct
     if (s == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
     for (; *kinds != NULL; kinds++) {
-        if (is_open(s, (*kinds)->world))
+        if (is_open(s, (*kinds)->world) || !world_serves((*kinds)->world, run->provider))
             continue;
         void *session = NULL;
         int rc = s->len == SESSIONS_MAX ? err_set(err, ERRC_LIMIT, "too many worlds")

@@ -109,6 +109,18 @@ const char *change_id(const struct change *c) {
     return c->recorded == NULL ? NULL : c->recorded->id;
 }
 
+bool given_login_equal(const struct given_login *a, const struct given_login *b) {
+    return cstr_eq(a->host, b->host) && a->port == b->port && cstr_eq(a->key, b->key) &&
+           cstr_eq(a->jump, b->jump) && cstr_eq(a->host_key, b->host_key);
+}
+
+bool world_serves(const struct world *world, const char *provider) {
+    const char *const *name = world->providers;
+    while (name != NULL && *name != NULL && !cstr_eq(*name, provider))
+        name++;
+    return name == NULL || provider == NULL || *name != NULL;
+}
+
 int token_mint(int (*random)(void *, size_t), struct arena *arena, const char **ret) {
     unsigned char bytes[16];
     _cleanup_buf_ struct buf token = BUF_INIT(BUF_SMALL);

@@ -281,14 +281,27 @@ struct price { /* of a unit, without tax */
 
 /* ---- Kinds */
 
+/* How the user of a server that berth did not make says to come to it: what ~/.ssh/config, an agent
+ * and known_hosts add is found when it is connected to. */
+struct given_login {
+    const char *host;     /* "[user@]name"; NULL: berth made the server */
+    int port;             /* 0: not said */
+    const char *key;      /* private key file, or NULL */
+    const char *jump;     /* hosts to go through (ssh(1) -J), or NULL */
+    const char *host_key; /* public key line or "SHA256:…", or NULL */
+};
+
+bool given_login_equal(const struct given_login *a, const struct given_login *b);
+
 struct endpoint { /* how to reach a node that other nodes live in */
     const char *user;
     const char *address; /* numeric or name; NULL when it has none now */
     int port;
-    const char *key_path;        /* private key file of the login user */
+    const char *key_path;        /* private key file of the login user; NULL: see `given` */
     const char *host_key;        /* one-time public host key line ("ssh-ed25519 AAAA…") */
     const char *public_dns;      /* or NULL */
     const char *private_address; /* or NULL */
+    struct given_login given;
     bool running;
 };
 
@@ -327,6 +340,9 @@ struct kind {
     /* Is the thing of this record to outlive the spec: kept when it is not wanted any more, and
      * when all is destroyed (but for `destroy -data`), and never replaced? May be NULL. Pure. */
     bool (*keeps)(const void *record);
+    /* What is of this kind is not berth's to make, replace or destroy: it is taken as it is, and
+     * forgotten in the end, when all that lives in it has been removed from it. */
+    bool given;
     /* A part that has the address of what it lives in in it: converged again after a start. */
     bool follows_address;
     /* What a thing that has vanished from the world still has on this machine, for the user ("the
@@ -353,6 +369,7 @@ struct kind {
 
 /* What a run gives to every world. All pointers outlive the sessions. */
 struct run {
+    const char *provider;                   /* of the spec; NULL: worlds of all are open */
     const char *name;                       /* of the spec: tag value, object names */
     const char *lineage;                    /* of the state */
     const char *project_dir;                /* ".berth/NAME", exists, 0700 */
@@ -441,6 +458,8 @@ struct found {
 
 struct world {
     const char *name;
+    /* The providers of the spec that it has a part in, ends with NULL; NULL: all. */
+    const char *const *providers;
     /* Open a session. Cheap: no call is made yet. */
     int (*open)(const struct run *run, void **ret_session, struct err *err);
     void (*close)(void *session);
@@ -467,6 +486,9 @@ struct world {
     /* Kinds of this world live inside a parent and need observe_in.targets. */
     bool needs_targets;
 };
+
+/* Has this world a part in what the provider of a spec makes? `provider` NULL: yes. */
+bool world_serves(const struct world *world, const char *provider);
 
 /* A new idempotency token: "berth-" and 32 hex digits, within the 64 ASCII characters that EC2
  * takes. 0, -ERRC_INTERNAL without random numbers, or -ERRC_NOMEM. */

@@ -1,4 +1,5 @@
 #include "providers/ec2/ec2.h"
+#include "providers/given/given.h"
 #include "providers/host/host.h"
 #include "providers/provider.h"
 
@@ -8,6 +9,7 @@ const struct kind *const registry_kinds[] = {
     &access_kind,
     &address_kind,
     &server_kind,
+    &given_kind,
     &volume_kind,
     &host_key_kind,
     &host_disk_kind,

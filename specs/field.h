@@ -38,6 +38,8 @@ enum field_flags {
     FIELD_SET = 1 << 1,           /* list: compared as a set */
     FIELD_ONE_OR_MANY = 1 << 2,   /* list: a scalar will do */
     FIELD_LATER = 1 << 3,         /* spec: refused with "not supported yet" */
+    FIELD_REFUSED = 1 << 16,      /* spec: of the other sort of server; `doc` says what to do. Its
+                                     default counts, if it has one */
     FIELD_IMMUTABLE = 1 << 4,     /* node: a difference means replace */
     FIELD_COMPUTED = 1 << 5,      /* node: made by the world; never compared */
     FIELD_SECRET = 1 << 6,        /* never printed; shown as (secret) */

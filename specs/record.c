@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+enum { NO_PLACE = FIELD_LATER | FIELD_REFUSED }; /* in the record */
+
 size_t fields_count(const struct field *fields) {
     size_t n = 0;
     while (fields[n].name != NULL)
@@ -23,7 +25,7 @@ const struct field *fields_find(const struct field *fields, const char *name, si
 void record_init(const struct field *fields, void *record) {
     for (; fields->name != NULL; fields++) {
         void *at = (char *)record + fields->offset;
-        if (fields->flags & FIELD_LATER) /* has no place in the record */
+        if (fields->flags & NO_PLACE)
             continue;
         switch (fields->type) {
         case FIELD_INT:
@@ -72,7 +74,7 @@ int record_copy_field(struct arena *arena, const struct field *f, void *to_recor
                       const void *from_record) {
     void *to = (char *)to_record + f->offset;
     const void *from = (const char *)from_record + f->offset;
-    if (f->flags & FIELD_LATER)
+    if (f->flags & NO_PLACE)
         return 0;
     switch (f->type) {
     case FIELD_BOOL:
@@ -128,7 +130,7 @@ static bool records_equal(const struct field *f, const struct reclist *a, const 
 bool record_field_equal(const struct field *f, const void *record_a, const void *record_b) {
     const void *a = (const char *)record_a + f->offset;
     const void *b = (const char *)record_b + f->offset;
-    if (f->flags & FIELD_LATER) /* has no place in the record */
+    if (f->flags & NO_PLACE)
         return true;
     switch (f->type) {
     case FIELD_BOOL:
@@ -158,7 +160,7 @@ bool record_field_equal(const struct field *f, const void *record_a, const void 
 
 bool record_field_is_set(const struct field *f, const void *record) {
     const void *at = (const char *)record + f->offset;
-    if (f->flags & FIELD_LATER)
+    if (f->flags & NO_PLACE)
         return false;
     switch (f->type) {
     case FIELD_BOOL:

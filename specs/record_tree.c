@@ -316,7 +316,7 @@ static void unknown_key(const struct fill *x, const struct field *fields, struct
     const char *names[NAMES_MAX + 1];
     size_t n = 0;
     for (const struct field *f = fields; f->name != NULL && n < NAMES_MAX; f++)
-        if (!(f->flags & FIELD_LATER))
+        if (!(f->flags & (FIELD_LATER | FIELD_REFUSED)))
             names[n++] = f->name;
     names[n] = NULL;
     char help[DIAG_HELP_SIZE];
@@ -340,6 +340,9 @@ void record_from_tree(struct arena *arena, const struct field *fields, struct tr
             unknown_key(&x, fields, tree, i);
         else if (f->flags & FIELD_LATER)
             diag_add(diags, tree->key_marks[i], "leave it out for now", "`%s` is not supported yet",
+                     f->name);
+        else if (f->flags & FIELD_REFUSED)
+            diag_add(diags, tree->key_marks[i], f->doc, "`%s` does not go with this `provider`",
                      f->name);
         else if (tree->items[i]->type == TREE_NULL)
             diag_add(diags, tree->key_marks[i], "give it a value, or leave the key out",

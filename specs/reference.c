@@ -64,7 +64,7 @@ static void add_type(const struct field *f, struct buf *out) {
 
 static void add_rows(const struct field *fields, const char *path, struct buf *out) {
     for (const struct field *f = fields; f->name != NULL; f++) {
-        if (f->flags & FIELD_LATER)
+        if (f->flags & (FIELD_LATER | FIELD_REFUSED))
             continue;
         _cleanup_buf_ struct buf inner = BUF_INIT(BUF_SMALL);
         buf_addf(&inner, "%s%s%s", path, path[0] == '\0' ? "" : ".", f->name);
@@ -101,6 +101,29 @@ static void add_later(const struct field *fields, struct buf *out) {
     buf_adds(out, ".\n");
 }
 
+/* With `provider: host`: rows that are others, and those that have no place. */
+static void add_given(const struct section *section, struct buf *out) {
+    const char *before = "\nErrors with `provider: host`: ";
+    if (section->not_given != NULL)
+        buf_addf(out, "\nAn error with `provider: host`: %s.\n", section->not_given);
+    if (section->given == NULL)
+        return;
+    if (section->name[0] != '\0') {
+        buf_addf(out,
+                 "\nWith `provider: host`, a server that you already have, `%s` is:\n\n"
+                 "| field | value | default | meaning |\n|---|---|---|---|\n",
+                 section->name);
+        add_rows(section->given, "", out);
+    }
+    for (const struct field *f = section->given; f->name != NULL; f++) {
+        if (f->flags & FIELD_REFUSED) {
+            buf_addf(out, "%s`%s`", before, f->name);
+            before = ", ";
+        }
+    }
+    buf_adds(out, ".\n");
+}
+
 void spec_reference_markdown(struct buf *out) {
     buf_adds(out,
              "# The spec language\n\n"
@@ -123,5 +146,6 @@ void spec_reference_markdown(struct buf *out) {
         add_rows(fields, "", out);
         if (has_later(fields))
             add_later(fields, out);
+        add_given(section, out);
     }
 }

@@ -195,7 +195,7 @@ static void put_field(struct schema *s, cJSON *out, const struct field *f) {
 static void put_members(struct schema *s, cJSON *properties, cJSON *required,
                         const struct field *fields) {
     for (const struct field *f = fields; f->name != NULL; f++) {
-        if (f->flags & FIELD_LATER)
+        if (f->flags & (FIELD_LATER | FIELD_REFUSED))
             continue;
         put_field(s, put_object(s, properties, f->name), f);
         if (f->flags & FIELD_REQUIRED)
@@ -211,11 +211,38 @@ static void put_record(struct schema *s, cJSON *out, const struct field *fields)
     put(s, out, "additionalProperties", cJSON_CreateFalse());
 }
 
+/* What holds with one sort of provider only, of all sections. */
+static void put_rows_of(struct schema *s, cJSON *out, bool given) {
+    cJSON *properties = put_object(s, out, "properties");
+    const struct field *top = given ? sections[0]->given : sections[0]->fields;
+    for (; top->name != NULL; top++)
+        if (top->flags & FIELD_REFUSED)
+            put(s, properties, top->name, cJSON_CreateFalse());
+    for (size_t i = 1; sections[i] != NULL; i++) {
+        if (given && sections[i]->not_given != NULL)
+            put(s, properties, sections[i]->name, cJSON_CreateFalse());
+        else if (sections[i]->given != NULL)
+            put_record(s, put_object(s, properties, sections[i]->name),
+                       given ? sections[i]->given : sections[i]->fields);
+    }
+}
+
+static void put_provider_rows(struct schema *s, cJSON *root) {
+    cJSON *is_host = put_object(s, root, "if");
+    cJSON *provider = put_object(s, put_object(s, is_host, "properties"), "provider");
+    put_text(s, provider, "const", "host");
+    put_text(s, put(s, is_host, "required", cJSON_CreateArray()), NULL, "provider");
+    put_rows_of(s, put_object(s, root, "then"), true);
+    put_rows_of(s, put_object(s, root, "else"), false);
+}
+
 static void put_section(struct schema *s, cJSON *properties, cJSON *required,
                         const struct section *section) {
     cJSON *out = put_object(s, properties, section->name);
     put_text(s, out, "description", section->doc);
-    if (section->item_fields != NULL) {
+    if (section->given != NULL) { /* its rows: put_rows_of */
+        put_text(s, out, "type", "object");
+    } else if (section->item_fields != NULL) {
         put_text(s, out, "type", "array");
         put_record(s, put_object(s, out, "items"), section->item_fields);
     } else {
@@ -245,6 +272,7 @@ struct cJSON *spec_schema(void) {
         if (!sections[i]->later)
             put_section(&s, properties, required, sections[i]);
     put(&s, root, "additionalProperties", cJSON_CreateFalse());
+    put_provider_rows(&s, root);
     if (!s.failed)
         return root;
     cJSON_Delete(root);

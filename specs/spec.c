@@ -18,6 +18,10 @@ bool spec_has(const struct spec *spec, const struct section *section) {
     return spec->present[section_index(section)];
 }
 
+const struct field *spec_fields(const struct spec *spec, const struct section *section) {
+    return spec->given && section->given != NULL ? section->given : section->fields;
+}
+
 struct mark spec_mark(const struct spec *spec, const char *path) {
     const struct tree *t = tree_get(spec->root, path);
     return t == NULL ? (struct mark){0} : t->mark;
@@ -120,8 +124,14 @@ static bool compile_section(struct spec *spec, size_t index, struct tree *tree,
     spec->records[index] = arena_alloc(spec->arena, section->size);
     if (spec->records[index] == NULL)
         return false;
-    record_from_tree(spec->arena, section->fields, tree, section->name, spec->records[index],
-                     diags);
+    if (spec->given && section->not_given != NULL && tree != NULL) {
+        diag_add(diags, tree->key, section->not_given, "`%s` does not go with `provider: host`",
+                 section->name);
+        tree = NULL;
+    }
+    record_init(section->fields, spec->records[index]); /* also what the other rows leave out */
+    record_from_tree(spec->arena, spec_fields(spec, section), tree, section->name,
+                     spec->records[index], diags);
     return true;
 }
 
@@ -156,6 +166,8 @@ struct spec *spec_compile(struct arena *arena, struct diags *diags) {
         return NULL;
     }
     *spec = (struct spec){.arena = arena, .root = root};
+    const struct tree *provider = tree_get(root, "provider"); /* says which rows hold */
+    spec->given = provider != NULL && str_eqc(provider->text, "host");
     struct tree *top = top_tree(arena, root);
     if (top != NULL)
         drop_unknown(diags, top);

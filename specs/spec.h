@@ -17,6 +17,10 @@ struct section {
     const char *name; /* key at the top level; "" for the scalars of the top level itself */
     const char *doc;
     const struct field *fields; /* NULL with `item_fields` when the section is a list of maps */
+    /* With `provider: host`, a server that berth did not make: its rows where they are others (of
+     * the same record), and what to do instead of the section where it has no place. Or NULL. */
+    const struct field *given;
+    const char *not_given;
     const struct field *item_fields; /* e.g. `files:`; the record is then a struct reclist */
     size_t size;                     /* of the record, or of an item */
     /* What one section's rows cannot say, e.g. relations between fields; may be NULL. `tree` is
@@ -33,6 +37,7 @@ struct spec {
     struct tree *root;
     void *records[SECTION_MAX]; /* by the section's index in sections[] */
     bool present[SECTION_MAX];  /* the section was written */
+    bool given;                 /* `provider: host`: berth does not make the server */
     const char *name;           /* shortcuts into the top-level record */
     const char *provider;
 };
@@ -46,6 +51,9 @@ struct spec *spec_compile(struct arena *arena, struct diags *diags);
 /* The record of a section (never NULL after a good compile), and whether it was written. */
 const void *spec_record(const struct spec *spec, const struct section *section);
 bool spec_has(const struct spec *spec, const struct section *section);
+
+/* The rows that hold for this spec. */
+const struct field *spec_fields(const struct spec *spec, const struct section *section);
 
 /* The mark of a value by dotted path; line 0 when it was not written. */
 struct mark spec_mark(const struct spec *spec, const char *path);

@@ -144,7 +144,7 @@ static bool must_be_written(const struct field *f) {
 /* What an absent key would not give back: set members, and an empty value that was written. */
 static bool is_printed(const struct printer *p, const struct field *f, const void *record,
                        const char *path) {
-    if (f->flags & FIELD_LATER)
+    if (f->flags & (FIELD_LATER | FIELD_REFUSED))
         return false;
     if (f->type != FIELD_GROUP && record_field_is_set(f, record))
         return true;
@@ -186,13 +186,13 @@ static void print_section(const struct printer *p, size_t index) {
     if (section->item_fields != NULL)
         print_items(p, section->item_fields, section->size, record, section->name, 2);
     else
-        print_members(p, section->fields, record, section->name, 2);
+        print_members(p, spec_fields(p->spec, section), record, section->name, 2);
 }
 
 void spec_print(const struct spec *spec, struct buf *out) {
     _cleanup_buf_ struct buf text = BUF_INIT(out->max);
     const struct printer p = {spec, &text};
-    print_members(&p, sections[0]->fields, spec->records[0], "", 0);
+    print_members(&p, spec_fields(spec, sections[0]), spec->records[0], "", 0);
     for (size_t i = 1; sections[i] != NULL; i++)
         if (spec->present[i] && !sections[i]->later)
             print_section(&p, i);

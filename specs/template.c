@@ -86,7 +86,7 @@ static void add_line(const struct template *t, size_t indent, bool live, struct 
 static void add_fields(const struct template *t, const struct field *fields, const char *path,
                        size_t indent, bool item) {
     for (const struct field *f = fields; f->name != NULL; f++) {
-        if (f->flags & FIELD_LATER)
+        if (f->flags & (FIELD_LATER | FIELD_REFUSED))
             continue;
         _cleanup_buf_ struct buf inner = BUF_INIT(BUF_SMALL);
         _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);

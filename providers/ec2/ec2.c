@@ -204,8 +204,11 @@ static int apply(void *session, struct batch *batch, const struct apply_ops *ops
     return err_set(err, ERRC_INTERNAL, "%s is no kind of EC2's", kind->name);
 }
 
+static const char *const providers[] = {"ec2", "sandbox", NULL};
+
 const struct world ec2_world = {
     .name = "ec2",
+    .providers = providers,
     .open = open_session,
     .close = close_session,
     .observe = observe,

@@ -42,7 +42,9 @@ void converge_leave_out(struct convergence *x, size_t i, const char *why) {
 }
 
 static bool needs(const struct change *c, const struct change *other) {
-    return !is_removal(c) && strlist_has(&c->deps, other->address);
+    /* What was made upon it goes first. */
+    return is_removal(c) ? is_removal(other) && strlist_has(&other->deps, c->address)
+                         : strlist_has(&c->deps, other->address);
 }
 
 /* Leaves it out when something of the batch that it needs failed; false when nothing did. */
@@ -285,6 +287,8 @@ int converge_connect(struct convergence *x, double boot_s, struct err *err) {
     const struct host_key_record *record =
         address == NULL ? NULL : x->ops->lookup.record(x->ops->lookup.ctx, address, NULL);
     const struct host_keys keys = host_keys_of(x->session->run, parent, &endpoint, record, arena);
+    if (endpoint.given.host != NULL && boot_s > REJOIN_S) /* it does not boot for berth's sake */
+        boot_s = REJOIN_S;
     return host_connect(x->session, parent, &endpoint, &keys, boot_s, is_given_up, x,
                         &x->connection, err);
 }

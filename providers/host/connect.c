@@ -19,9 +19,12 @@ static int copy_endpoint(struct host_connection *c, const struct endpoint *e) {
     c->endpoint.host_key = arena_dup(&c->arena, e->host_key);
     c->endpoint.public_dns = arena_dup(&c->arena, e->public_dns);
     c->endpoint.private_address = arena_dup(&c->arena, e->private_address);
-    return c->endpoint.user == NULL || c->endpoint.address == NULL || c->endpoint.key_path == NULL
-               ? -ERRC_NOMEM
-               : 0;
+    c->endpoint.given.host = arena_dup(&c->arena, e->given.host);
+    c->endpoint.given.key = arena_dup(&c->arena, e->given.key);
+    c->endpoint.given.jump = arena_dup(&c->arena, e->given.jump);
+    c->endpoint.given.host_key = arena_dup(&c->arena, e->given.host_key);
+    bool named = c->endpoint.key_path != NULL || c->endpoint.given.host != NULL;
+    return c->endpoint.user == NULL || c->endpoint.address == NULL || !named ? -ERRC_NOMEM : 0;
 }
 
 /* Under the session's mutex. */
@@ -50,8 +53,11 @@ static void free_all(struct host_connection *c) {
 /* A connection in use is good; else it must not have been idle for so long that something in
  * between may have forgotten it (the user thinks about the plan). */
 static bool is_good(struct host_connection *c, const struct endpoint *e) {
-    if (!cstr_eq(c->endpoint.address, e->address) || c->endpoint.port != e->port ||
-        !cstr_eq(c->endpoint.host_key, e->host_key))
+    bool same = e->given.host != NULL
+                    ? given_login_equal(&c->endpoint.given, &e->given)
+                    : cstr_eq(c->endpoint.address, e->address) && c->endpoint.port == e->port &&
+                          cstr_eq(c->endpoint.host_key, e->host_key);
+    if (!same)
         return false;
     if (pthread_mutex_trylock(&c->mutex) != 0)
         return true;
@@ -67,25 +73,75 @@ static int no_key(const char *parent, struct err *err) {
     return -ERRC_HOSTKEY;
 }
 
-int host_connect(struct host_session *s, const char *parent, const struct endpoint *endpoint,
-                 const struct host_keys *keys, double boot_s, bool (*abandoned)(void *ctx),
-                 void *ctx, struct host_connection **ret, struct err *err) {
+const char *host_as_root(const struct endpoint *endpoint) {
+    return cstr_eq(endpoint->user, "root") ? "" : "sudo -n ";
+}
+
+/* Found and good; else what the last one knew is handed on. */
+static struct host_connection *find_good(struct host_session *s, const char *parent,
+                                         const struct endpoint *endpoint, char last[RUN_SIZE]) {
     pthread_mutex_lock(s->mutex);
     struct host_connection *c = find(s, parent);
     bool good = c != NULL && is_good(c, endpoint);
-    char last[RUN_SIZE] = "";
     if (c != NULL && !good) {
         retire(s, c);
         c = NULL;
     }
     for (struct host_connection *old = s->retired; c == NULL && old != NULL; old = old->next) {
         if (strcmp(old->parent, parent) == 0) { /* the newest comes first */
-            memcpy(last, old->last, sizeof last);
+            memcpy(last, old->last, RUN_SIZE);
             break;
         }
     }
     pthread_mutex_unlock(s->mutex);
-    if (good) {
+    return c;
+}
+
+static int add_key(struct host_connection *c, struct strlist *list, const char *key) {
+    return key == NULL ? 0 : strlist_add(&c->arena, list, key);
+}
+
+/* As its user's OpenSSH would go there. What the spec says of the host key counts most, then what
+ * was pinned, then known_hosts. */
+static int connect_given(struct host_connection *c, const struct host_keys *keys, struct ssh_in *in,
+                         size_t *ret_shown, struct err *err) {
+    const struct given_login *login = &c->endpoint.given;
+    const char *sure = login->host_key != NULL ? login->host_key : keys->pinned;
+    struct ssh_route route = {0};
+    struct known_keys known = {0};
+    struct strlist accepted = {0};
+    int rc = ssh_route_find(login, &c->arena, &route, err);
+    if (rc == 0)
+        rc = ssh_route_known(&route, &c->arena, &known, err);
+    if (rc < 0)
+        return rc;
+    if (add_key(c, &accepted, sure) < 0)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    c->endpoint.user = route.user;
+    c->endpoint.address = route.address;
+    c->endpoint.port = route.port;
+    in->route = &route;
+    in->host_keys = sure == NULL ? &known.keys : &accepted;
+    in->revoked = &known.revoked;
+    in->authority = known.authority;
+    return ssh_connect(in, &c->ssh, ret_shown, err);
+}
+
+static int connect_made(struct host_connection *c, const struct host_keys *keys, struct ssh_in *in,
+                        size_t *ret_shown, struct err *err) {
+    struct strlist accepted = {0};
+    if (add_key(c, &accepted, keys->pinned) < 0 || add_key(c, &accepted, keys->one_time) < 0)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    in->host_keys = &accepted;
+    return accepted.len == 0 ? no_key(c->parent, err) : ssh_connect(in, &c->ssh, ret_shown, err);
+}
+
+int host_connect(struct host_session *s, const char *parent, const struct endpoint *endpoint,
+                 const struct host_keys *keys, double boot_s, bool (*abandoned)(void *ctx),
+                 void *ctx, struct host_connection **ret, struct err *err) {
+    char last[RUN_SIZE] = "";
+    struct host_connection *c = find_good(s, parent, endpoint, last);
+    if (c != NULL) {
         *ret = c;
         return 0;
     }
@@ -98,27 +154,22 @@ int host_connect(struct host_session *s, const char *parent, const struct endpoi
     }
     snprintf(c->parent, sizeof c->parent, "%s", parent);
     memcpy(c->last, last, sizeof last);
-    struct strlist accepted = {0};
-    if (keys->pinned != NULL)
-        strlist_add(&c->arena, &accepted, keys->pinned);
-    if (keys->one_time != NULL)
-        strlist_add(&c->arena, &accepted, keys->one_time);
-    const struct ssh_in in = {.endpoint = &c->endpoint,
-                              .host_keys = &accepted,
-                              .boot_s = boot_s,
-                              .abandoned = abandoned,
-                              .ctx = ctx,
-                              .cancel = s->run->cancel};
+    struct ssh_in in = {.endpoint = &c->endpoint,
+                        .boot_s = boot_s,
+                        .abandoned = abandoned,
+                        .ctx = ctx,
+                        .cancel = s->run->cancel};
     size_t shown = 0;
-    int rc = accepted.len == 0 ? no_key(parent, err) : ssh_connect(&in, &c->ssh, &shown, err);
+    int rc = c->endpoint.given.host != NULL ? connect_given(c, keys, &in, &shown, err)
+                                            : connect_made(c, keys, &in, &shown, err);
     if (rc < 0) {
         arena_free(&c->arena);
         free(c);
         return rc;
     }
     pthread_mutex_init(&c->mutex, NULL);
-    c->pinned = keys->pinned != NULL && shown == 0;
-    snprintf(c->host_key, sizeof c->host_key, "%s", accepted.items[shown]);
+    c->host_key = ssh_host_key(c->ssh);
+    c->pinned = cstr_eq(keys->pinned, c->host_key);
     pthread_mutex_lock(s->mutex);
     c->next = s->connections;
     s->connections = c;

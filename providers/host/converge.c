@@ -163,6 +163,8 @@ static void on_line(void *ctx, struct str line) {
 
 static int listen(struct convergence *x, const char *command, struct str input, struct buf *errors,
                   const struct ssh_source *source, int *ret_status, struct err *err) {
+    char stop[256];
+    snprintf(stop, sizeof stop, "%s%s", host_as_root(&x->connection->endpoint), script_stop);
     const struct ssh_command c = {.command = command,
                                   .input = input,
                                   .source = source,
@@ -170,7 +172,7 @@ static int listen(struct convergence *x, const char *command, struct str input, 
                                   .ctx = x,
                                   .enough = &x->ended,
                                   .errors = errors,
-                                  .stop = script_stop};
+                                  .stop = stop};
     return ssh_run_command(x->connection->ssh, &c, ret_status, err);
 }
 
@@ -186,15 +188,16 @@ static int rejoin(struct convergence *x, struct buf *errors, int *ret_status, st
     pthread_mutex_lock(&x->connection->mutex);
     pthread_mutex_unlock(&old->mutex);
     note_all(x, "connected again");
-    snprintf(command, sizeof command, "%s%s %lld %zu", script_rejoin, x->run, (long long)x->pid,
-             x->heard + 1);
+    snprintf(command, sizeof command, "%s%s%s %lld %zu", host_as_root(&x->connection->endpoint),
+             script_rejoin, x->run, (long long)x->pid, x->heard + 1);
     return listen(x, command, (struct str){"", 0}, errors, NULL, ret_status, err);
 }
 
 int converge_on_host(struct convergence *x, const struct buf *script, struct buf *errors,
                      int *ret_status, struct err *err) {
     char command[1024];
-    snprintf(command, sizeof command, "%s%zu", script_start, script->len);
+    snprintf(command, sizeof command, "%s%s%zu", host_as_root(&x->connection->endpoint),
+             script_start, script->len);
     const struct ssh_source files = stream_source(&x->stream);
     int rc = listen(x, command, buf_str(script), errors, &files, ret_status, err);
     while (rc == -ERRC_NET && x->run[0] != '\0' && !x->ended &&

@@ -36,6 +36,12 @@ static int add_path(struct host_step *s, const char *to, const char *entry, stru
     return 0;
 }
 
+/* Somebody's work since it was sent: it stays when all the rest goes. */
+static bool is_edited(const struct strpair *sent, const RECORD *live) {
+    const char *have = live == NULL ? NULL : strmap_get(&live->entries, sent->key);
+    return have != NULL && !cstr_eq(strchr(have, ' '), strchr(sent->value, ' '));
+}
+
 /* Files that berth once wrote and the spec no longer has are berth's to remove; what else a mirror
  * has was shown in the plan. */
 static int remove_gone(struct host_step *s, struct buf *script) {
@@ -46,7 +52,8 @@ static int remove_gone(struct host_step *s, struct buf *script) {
     begin_paths(script, "rm -f", NULL);
     for (size_t i = 0; rc == 0 && old != NULL && i < old->entries.len; i++) {
         const char *key = old->entries.items[i].key;
-        if (after == NULL || strmap_get(&after->entries, key) == NULL)
+        if (after == NULL ? !is_edited(&old->entries.items[i], live)
+                          : strmap_get(&after->entries, key) == NULL)
             rc = add_path(s, old->to, key, script);
     }
     for (size_t i = 0; rc == 0 && after != NULL && live != NULL && i < live->extra.len; i++)
@@ -131,6 +138,41 @@ static int set_owner(struct host_step *s, struct buf *script) {
     return rc;
 }
 
+/* Folders that nothing is left in go with what berth put there. */
+static int remove_folders(const struct host_step *s, struct buf *script) {
+    const RECORD *before = s->change->recorded == NULL ? NULL : s->change->recorded->record;
+    struct str last = {NULL, 0};
+    const char *base = before == NULL ? NULL : files_path(s->node, before->to, ".");
+    if (before == NULL || strmap_get(&before->entries, ".") != NULL)
+        return 0;
+    if (base == NULL)
+        return -ERRC_NOMEM;
+    buf_adds(script, "if cd ");
+    shell_quote(script, base);
+    buf_adds(script, " 2>/dev/null; then\n");
+    for (size_t i = 0; i < before->entries.len; i++) {
+        const char *key = before->entries.items[i].key, *slash = strrchr(key, '/');
+        struct str folder = {key, slash == NULL ? 0 : (size_t)(slash - key)};
+        const char *text = arena_dup_str(s->node->arena, folder);
+        if (text == NULL)
+            return -ERRC_NOMEM;
+        if (folder.len == 0 || str_eq(folder, last))
+            continue;
+        last = folder;
+        buf_adds(script, "rmdir -p -- ");
+        shell_quote(script, text);
+        buf_adds(script, " 2>/dev/null || :\n");
+    }
+    buf_adds(script, "cd /\n");
+    if (strcmp(before->to, "~") != 0) {
+        buf_adds(script, "rmdir -- ");
+        shell_quote(script, base);
+        buf_adds(script, " 2>/dev/null || :\n");
+    }
+    buf_adds(script, "fi\n");
+    return 0;
+}
+
 int files_step(struct host_step *s, struct buf *script, struct err *err) {
     const RECORD *after = s->after;
     const struct files_extra *extra = s->node->extra;
@@ -139,7 +181,7 @@ int files_step(struct host_step *s, struct buf *script, struct err *err) {
     if (remove_gone(s, script) < 0)
         return err_set(err, ERRC_NOMEM, "out of memory");
     if (after == NULL)
-        return 0;
+        return remove_folders(s, script) < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
     const char *base = files_path(s->node, after->to, ".");
     if (base == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");

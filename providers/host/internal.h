@@ -3,6 +3,7 @@
 #pragma once
 
 #include "providers/host/host.h"
+#include "providers/host/route.h"
 #include "providers/host/ssh.h"
 #include "providers/sshkey.h"
 #include "specs/buf.h"
@@ -48,7 +49,7 @@ struct host_connection {
     pthread_mutex_t mutex; /* one command at a time */
     char last[RUN_SIZE];   /* which run changed the host last, as far as is known; or "" */
     bool pinned;           /* the host showed its own key, not the one-time key */
-    char host_key[256];    /* that it showed */
+    const char *host_key;  /* that it showed, "ssh-ed25519 AAAA…" */
 };
 
 /* ---- Probing: one command reads everything. Its output is lines "NODE<tab>KEY<tab>VALUE". */
@@ -144,7 +145,9 @@ struct host_keys {
     const char *pinned;   /* its own; NULL before the first contact */
     const char *one_time; /* of user-data; NULL once the pinned key was seen in use */
 };
-/* From <project_dir>/host_keys and what is recorded of the host key (NULL: nothing). */
+/* Of a server that berth did not make: no one-time key, and none pinned where known_hosts or the
+ * spec are to say. From <project_dir>/host_keys and what is recorded of the host key (NULL:
+ * nothing). */
 struct host_keys host_keys_of(const struct run *run, const char *parent,
                               const struct endpoint *endpoint, const struct host_key_record *record,
                               struct arena *arena);
@@ -156,6 +159,9 @@ int host_connect(struct host_session *s, const char *parent, const struct endpoi
 /* After an error of the connection: the next host_connect makes a new one. */
 void host_disconnect(struct host_session *s, struct host_connection *c);
 void host_disconnect_all(struct host_session *s); /* at the end; frees them */
+
+/* What makes a command the administrator's: "sudo -n ", or "" where the login user is that. */
+const char *host_as_root(const struct endpoint *endpoint);
 
 /* 'text' for a POSIX shell. */
 void shell_quote(struct buf *out, const char *text);

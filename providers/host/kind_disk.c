@@ -46,7 +46,8 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
 static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
     (void)diags;
     static const char *const deps[] = {"host_key", NULL};
-    return host_is_wanted(in->spec)
+    bool sized = spec_server(in->spec)->disk.size_gib != FIELD_UNSET; /* not of a server of yours */
+    return sized && host_is_wanted(in->spec)
                ? host_desire_each(in, out, &host_disk_kind, "disk", deps, fill, NULL)
                : 0;
 }

@@ -299,8 +299,10 @@ int health_wait(const struct run *run, struct host_connection *c, const RECORD *
     _cleanup_buf_ struct buf log = BUF_INIT(BUF_SMALL);
     struct err ignored;
     int status = 0;
-    ssh_run(c->ssh, "sudo -n journalctl -u " HOST_SERVICE " -n 12 --no-pager -o cat",
-            (struct str){"", 0}, &log, NULL, &status, &ignored);
+    char command[128];
+    snprintf(command, sizeof command, "%sjournalctl -u " HOST_SERVICE " -n 12 --no-pager -o cat",
+             host_as_root(&c->endpoint));
+    ssh_run(c->ssh, command, (struct str){"", 0}, &log, NULL, &status, &ignored);
     err_set(err, ERRC_HOST, "Jupyter does not answer at %s. Its log ends with:\n%.600s",
             health->url, buf_cstr(&log));
     err_hint(err, "look at it: berth ssh -- sudo journalctl -u " HOST_SERVICE);

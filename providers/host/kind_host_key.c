@@ -96,7 +96,9 @@ static int run_script(struct host_connection *c, const char *script, struct buf 
                       struct err *err) {
     _cleanup_buf_ struct buf errors = BUF_INIT(BUF_SMALL);
     int status = 0;
-    int rc = ssh_run(c->ssh, "sudo -n sh -s", str_of(script), out, &errors, &status, err);
+    char command[32];
+    snprintf(command, sizeof command, "%ssh -s", host_as_root(&c->endpoint));
+    int rc = ssh_run(c->ssh, command, str_of(script), out, &errors, &status, err);
     if (rc == 0 && status != 0)
         rc = err_set(err, ERRC_HOST, "exit %d: %.400s", status, buf_cstr(&errors));
     return rc;
@@ -110,6 +112,7 @@ static const char *launch_of(const char *one_time) {
     return space == NULL ? "-" : space + 1;
 }
 
+/* A `key` of NULL forgets it. */
 static int remember(const struct run *run, const char *parent, const char *one_time,
                     const char *key, struct err *err) {
     char path[4096];
@@ -130,7 +133,10 @@ static int remember(const struct run *run, const char *parent, const char *one_t
         if (line.len > 0 && str_split(&tail, ' ', &name) && !str_eqc(name, parent))
             buf_addf(&text, "%.*s\n", STR_FMT(line));
     }
-    buf_addf(&text, "%s %s %s\n", parent, launch_of(one_time), key);
+    if (key != NULL)
+        buf_addf(&text, "%s %s %s\n", parent, launch_of(one_time), key);
+    else if (text.len == 0)
+        return fs_remove(path, err);
     return fs_write(path, buf_str(&text), 0600, err);
 }
 
@@ -169,10 +175,38 @@ struct host_keys host_keys_of(const struct run *run, const char *parent,
     return keys;
 }
 
+/* A server that berth did not make keeps its key: it is pinned, and at the end nothing of berth's
+ * is left there. */
+static const char sweep[] =
+    "rm -rf /opt/berth " HOST_ETC " " HOST_STATE "\n"
+    /* Not below a run that waits for its turn. */
+    "if [ -e " HOST_LOCK " ]; then exec 9<>" HOST_LOCK "; flock -n 9 || exit 0; fi\n"
+    "rm -rf " HOST_RUN "\n";
+
+static int pin_given(struct host_step *step, struct host_connection *c, const struct apply_ops *ops,
+                     struct err *err) {
+    RECORD *r = step->record;
+    struct host_session *session = (struct host_session *)step->node->session;
+    int rc = step->after == NULL ? run_script(c, sweep, NULL, err) : 0;
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(session->mutex);
+    rc = remember(session->run, c->parent, NULL, step->after == NULL ? NULL : c->host_key, err);
+    pthread_mutex_unlock(session->mutex);
+    if (rc < 0 || step->after == NULL)
+        return rc;
+    r->public_key = arena_dup(step->node->arena, c->host_key);
+    r->pinned = true;
+    c->pinned = true;
+    return ops->created(ops->ctx, (struct change *)step->change, r->public_key, r, err);
+}
+
 static int local(struct host_step *step, struct host_connection *c, const struct apply_ops *ops,
                  struct err *err) {
     RECORD *r = step->record;
     _cleanup_buf_ struct buf out = BUF_INIT(BUF_SMALL);
+    if (c->endpoint.given.host != NULL)
+        return pin_given(step, c, ops, err);
     if (step->after == NULL)
         return 0; /* the key stays the host's */
     int rc = run_script(c, make_key, &out, err);

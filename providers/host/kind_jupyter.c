@@ -110,7 +110,7 @@ static int fill_settings(const struct desire *in, RECORD *r, struct arena *arena
             return rc;
     }
     const char *port = arena_printf(arena, "%lld", (long long)j->port);
-    const char *ip = spec_has_tunnel(in->spec) ? "127.0.0.1" : "0.0.0.0";
+    const char *ip = spec_listen_address(in->spec);
     const char *root = quoted(arena, host_path(arena, user, j->root_dir));
     if (set(arena, r, "ServerApp.ip", quoted(arena, ip)) < 0 ||
         set(arena, r, "ServerApp.port", port) < 0 ||

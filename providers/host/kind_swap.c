@@ -34,7 +34,8 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
 
 static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
     (void)diags;
-    static const char *const deps[] = {"host_key", "disk", NULL};
+    bool sized = spec_server(in->spec)->disk.size_gib != FIELD_UNSET;
+    const char *const deps[] = {"host_key", sized ? "disk" : NULL, NULL};
     return spec_server(in->spec)->swap_gib == FIELD_UNSET
                ? 0
                : host_desire_each(in, out, &host_swap_kind, "swap", deps, fill, NULL);

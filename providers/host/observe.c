@@ -181,7 +181,7 @@ static int say_busy(const struct target *t, const struct facts *facts, struct er
 static int probe(struct target *t, struct err *err) {
     struct host_connection *c = NULL;
     const struct host_keys keys = find_keys(t);
-    if (is_untouched(t, &keys)) {
+    if (t->target->endpoint.given.host == NULL && is_untouched(t, &keys)) {
         for (size_t i = 0; i < t->len; i++)
             if (observed_add(&t->part, t->kinds[i], t->nodes[i].address, LIVE_NONE) == NULL)
                 return err_set(err, ERRC_NOMEM, "out of memory");
@@ -202,7 +202,9 @@ static int probe(struct target *t, struct err *err) {
     if (rc < 0)
         return err_set(err, ERRC_NOMEM, "out of memory");
     struct hearing hearing = {.target = t, .out = &out};
-    const struct ssh_command command = {.command = "sudo -n sh -s",
+    char shell[32];
+    snprintf(shell, sizeof shell, "%ssh -s", host_as_root(&c->endpoint));
+    const struct ssh_command command = {.command = shell,
                                         .input = buf_str(&script),
                                         .on_line = on_line,
                                         .ctx = &hearing,
@@ -217,7 +219,11 @@ static int probe(struct target *t, struct err *err) {
     if (status != 0) {
         err_set(err, ERRC_HOST, "%s@%s cannot be read: exit %d: %.300s", c->endpoint.user,
                 c->endpoint.address, status, buf_cstr(&errors));
-        err_hint(err, "the login user needs sudo without a password");
+        if (host_as_root(&c->endpoint)[0] != '\0')
+            err_hint(err,
+                     "the login user needs sudo without a password: as root there, echo '%s "
+                     "ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/berth",
+                     c->endpoint.user);
         return -ERRC_HOST;
     }
     rc = facts_parse(buf_str(&out), &facts, err);

@@ -76,7 +76,7 @@ const char script_probe_lock[] =
  * runs in a session of its own, and writes to a file, which is what the connection hears of it.
  * What comes on the connection behind the script (files) is its input. */
 const char script_start[] =
-    "sudo -n sh -c 'umask 077; mkdir -p " HOST_RUN " && w=$(mktemp -d " HOST_RUN "/XXXXXX) || "
+    "sh -c 'umask 077; mkdir -p " HOST_RUN " && w=$(mktemp -d " HOST_RUN "/XXXXXX) || "
     "exit 1\n"
     "head -c \"$0\" >\"$w/script\"\n"
     "[ \"$(wc -c <\"$w/script\")\" -eq \"$0\" ] || { rm -rf \"$w\"; exit 1; }\n"
@@ -85,7 +85,7 @@ const char script_start[] =
     "setsid sh \"$w/script\" \"$w\" <&3 >>\"$w/log\" 2>&1 3<&- &\n"
     "exec tail -c +1 -s 0.1 --pid=$! -f \"$w/log\" 3<&-' ";
 
-const char script_rejoin[] = "sudo -n sh -c 'w=" HOST_RUN "/$0; [ -e \"$w/log\" ] || exit 1\n"
+const char script_rejoin[] = "sh -c 'w=" HOST_RUN "/$0; [ -e \"$w/log\" ] || exit 1\n"
                              "exec tail -c +\"$2\" -s 0.1 --pid=\"$1\" -f \"$w/log\"' ";
 
 /* Steps run one after another; what fails holds back only what needs it. Lines that start with
@@ -258,7 +258,7 @@ static const char python[] =
     /* So that %pip works in a notebook. */
     "own_environment() { find " HOST_ENV " ! -user \"$1\" -exec chown -h \"$1:\" {} +; }\n";
 
-const char script_stop[] = "sudo -n sh -c 'for d in " HOST_RUN "/??????; do "
+const char script_stop[] = "sh -c 'for d in " HOST_RUN "/??????; do "
                            "[ ! -d \"$d\" ] || : >\"$d/gone\"; done'";
 
 const char *const script_converge[] = {protocol, environment, packages, python, NULL};

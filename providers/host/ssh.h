@@ -11,9 +11,14 @@
 
 struct ssh;
 
+struct ssh_route;
+
 struct ssh_in {
     const struct endpoint *endpoint;
-    const struct strlist *host_keys; /* accepted: "ssh-ed25519 AAAA…" lines */
+    const struct ssh_route *route;   /* of a server that berth did not make; else NULL */
+    const struct strlist *host_keys; /* accepted: "ssh-ed25519 AAAA…" lines, or "SHA256:…" */
+    const struct strlist *revoked;   /* lines that are never accepted; or NULL */
+    bool authority;                  /* somebody signs host keys for it; only said in an error */
     double boot_s;                   /* how long to try again, for a server that boots; 0: once */
     bool (*abandoned)(void *ctx);    /* polled while waiting; NULL for never */
     void *ctx;
@@ -24,6 +29,8 @@ struct ssh_in {
  * refused, -ERRC_NET / -ERRC_TIMEOUT when there is no answer, -ERRC_CANCELLED. `ret_key` is the
  * index of the accepted key that the host showed. */
 int ssh_connect(const struct ssh_in *in, struct ssh **ret, size_t *ret_key, struct err *err);
+/* The host key that it showed, "ssh-ed25519 AAAA…"; lives as long as the connection. */
+const char *ssh_host_key(const struct ssh *ssh);
 void ssh_close(struct ssh *ssh);
 /* Good for another command: the peer has not closed it, and it was in use a moment ago. */
 bool ssh_is_alive(const struct ssh *ssh);

@@ -2,6 +2,7 @@
  * commands that are run over it (ssh_run.c). */
 #pragma once
 
+#include "providers/host/child.h"
 #include "providers/host/ssh.h"
 
 #include <libssh2.h>
@@ -14,9 +15,15 @@ struct ssh {
     atomic_int *cancel;
     double used_s;   /* when something was last heard */
     char where[300]; /* "admin@203.0.113.7" */
+    struct buf host_key;
+    struct child proxy; /* that the connection goes through */
 };
 
 /* The second Ctrl-C, or nobody wants the connection any more. */
+/* Has the peer closed it? */
+bool ssh_is_closed(int fd);
+/* After the host key was verified, until `until` (monotonic seconds): ssh_login.c. */
+int ssh_log_in(struct ssh *s, const struct ssh_in *in, double until, struct err *err);
 bool ssh_is_stopped(const struct ssh_in *in);
 /* A connected socket that does not block, or -1 with `err` set. connect(2), tcp(7). */
 int ssh_connect_tcp(const struct ssh_in *in, struct err *err);

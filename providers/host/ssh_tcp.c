@@ -108,7 +108,9 @@ int ssh_connect_tcp(const struct ssh_in *in, struct err *err) {
     rc = err_set_errno(err, problem == ETIMEDOUT ? ERRC_TIMEOUT : ERRC_NET, problem,
                        "cannot reach %s port %s", in->endpoint->address, port);
     err_hint(err,
-             "it may be stopped or still boot, or access.ssh may not hold your address of now: "
-             "berth status, berth apply");
+             in->route != NULL
+                 ? "does it run, and is that its address? ssh -v says more"
+                 : "it may be stopped or still boot, or access.ssh may not hold your address of "
+                   "now: berth status, berth apply");
     return rc;
 }

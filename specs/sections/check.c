@@ -227,6 +227,46 @@ const char *check_mount(struct str s) {
     return home ? other : NULL;
 }
 
+/* No dash at the start: OpenSSH would take it for an option. */
+static bool take_host(struct str *s, const char *more) {
+    struct str whole = *s;
+    const char *at = s->ptr == NULL ? NULL : memchr(s->ptr, '@', s->len);
+    if (at != NULL) {
+        size_t len = take(s, ALNUM "._-");
+        if (len == 0 || whole.ptr[0] == '-' || !take_word(s, STR("@")))
+            return false;
+    }
+    bool good = s->len > 0 && s->ptr[0] != '-';
+    return good && take(s, more) > 0;
+}
+
+const char *check_login(struct str s) {
+    bool good = s.len <= 255 && take_host(&s, ALNUM "._-:%") && s.len == 0;
+    return good ? NULL : "a server such as me@192.0.2.7, or a Host of ~/.ssh/config";
+}
+
+const char *check_jump(struct str s) {
+    bool good = s.len > 0 && s.len <= 1000;
+    struct str hop;
+    while (good && str_split(&s, ',', &hop))
+        good = take_host(&hop, ALNUM "._-:[]") && hop.len == 0;
+    return good ? NULL : "a host to go through, such as me@bastion.example:22";
+}
+
+/* RFC 4253, 6.6: what known_hosts holds; or SHA-256 in base64, as ssh-keygen -l shows it. */
+const char *check_host_key(struct str s) {
+    enum { FINGERPRINT_LEN = 43 };
+    static const char *const types[] = {"ssh-ed25519 ", "ssh-rsa ", "ecdsa-sha2-nistp256 ",
+                                        "ecdsa-sha2-nistp384 ", "ecdsa-sha2-nistp521 "};
+    bool good = false;
+    if (take_word(&s, STR("SHA256:")))
+        good = s.len == FINGERPRINT_LEN && span(s, ALNUM "+/") == s.len;
+    for (size_t i = 0; i < sizeof types / sizeof types[0] && !good; i++)
+        good = take_word(&s, str_of(types[i])) && s.len >= 32 && s.len <= 2000 &&
+               span(s, ALNUM "+/=") == s.len;
+    return good ? NULL : "a host key such as \"ssh-ed25519 AAAA…\", or its \"SHA256:…\"";
+}
+
 const char *check_file_mode(struct str s) {
     if (s.len == 4)
         (void)take_word(&s, STR("0"));

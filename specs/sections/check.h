@@ -29,4 +29,10 @@ const char *check_file_mode(struct str s);
 const char *check_host_name(struct str s);
 /* Of a user on a host: useradd(8). */
 const char *check_user(struct str s);
+/* How to come to a server that berth did not make: "[user@]name". */
+const char *check_login(struct str s);
+/* "[user@]host[:port]", several with commas: ssh(1) -J. */
+const char *check_jump(struct str s);
+/* A public host key, or its fingerprint. */
+const char *check_host_key(struct str s);
 const char *check_region(struct str s);

@@ -22,6 +22,8 @@ const struct section section_key_pair = {
     .name = "key_pair",
     .doc = "The key that logs in.",
     .fields = key_pair_fields,
+    .not_given =
+        "leave it out: berth logs in with `server.key`, your agent, or what ~/.ssh/config says",
     .size = sizeof(struct key_pair_section),
 };
 

@@ -10,7 +10,7 @@
 struct top_section {
     int64_t berth;        /* language version: 1 */
     const char *name;     /* check_spec_name; names the key pair, the group, .berth/NAME/ */
-    const char *provider; /* "ec2" or "sandbox" */
+    const char *provider; /* "ec2", "sandbox" or "host" */
     const char *region;   /* NULL: the AWS chain */
     const char *profile;  /* NULL: AWS_PROFILE */
 };
@@ -52,6 +52,12 @@ struct server_section {
     struct server_spot spot;
     struct strmap tags;
     bool protect;
+    /* Of a server that berth did not make (struct spec.given); else unset. */
+    const char *host;     /* "[user@]name": an address, a DNS name, or a Host of ~/.ssh/config */
+    int64_t port;         /* FIELD_UNSET: as ~/.ssh/config says */
+    const char *key;      /* local path of a private key; NULL: agent and ~/.ssh/config */
+    const char *jump;     /* "[user@]host[:port]", several with commas; NULL: ~/.ssh/config */
+    const char *host_key; /* "ssh-ed25519 AAAA…" or "SHA256:…"; NULL: known_hosts */
 };
 
 struct key_pair_section {
@@ -116,6 +122,8 @@ bool spec_has_data(const struct spec *spec); /* server.data was written */
 bool spec_has_stop(const struct spec *spec); /* server.stop was written */
 const struct key_pair_section *spec_key_pair(const struct spec *spec);
 const struct access_section *spec_access(const struct spec *spec);
+/* The address that Jupyter listens at: "127.0.0.1", "0.0.0.0", or "*" for IPv6 as well. */
+const char *spec_listen_address(const struct spec *spec);
 bool spec_has_tunnel(const struct spec *spec); /* access.jupyter is `tunnel` */
 const struct packages_section *spec_packages(const struct spec *spec);
 bool spec_has_python(const struct spec *spec); /* packages.python was written */

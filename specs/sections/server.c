@@ -110,6 +110,20 @@ static const struct field spot_fields[] = {
     FIELD_END,
 };
 
+#define SWAP_ROW                                                                                   \
+    {                                                                                              \
+        .name = "swap", .doc = "Size of a swap file on the root disk.", .type = FIELD_SIZE,        \
+        .offset = offsetof(struct server_section, swap_gib), .min = 1, .max = 256                  \
+    }
+
+#define PROTECT_ROW                                                                                \
+    {                                                                                              \
+        .name = "protect", .doc = "No plan may destroy or replace the server.",                    \
+        .type = FIELD_BOOL, .offset = offsetof(struct server_section, protect), .def = "false"     \
+    }
+
+#define OF_GIVEN "write `provider: host` for a server that you already have"
+
 static const struct field server_fields[] = {
     {.name = "image",
      .doc = "Image name, resolved to the newest AMI, or an ami-… id.",
@@ -150,12 +164,7 @@ static const struct field server_fields[] = {
      .type = FIELD_GROUP,
      .offset = offsetof(struct server_section, data),
      .sub = data_fields},
-    {.name = "swap",
-     .doc = "Size of a swap file on the root disk.",
-     .type = FIELD_SIZE,
-     .offset = offsetof(struct server_section, swap_gib),
-     .min = 1,
-     .max = 256},
+    SWAP_ROW,
     {.name = "stop",
      .doc = "The server stops itself, so that it costs no more than its disks.",
      .type = FIELD_GROUP,
@@ -178,17 +187,77 @@ static const struct field server_fields[] = {
      .type = FIELD_MAP,
      .offset = offsetof(struct server_section, tags),
      .max = 40},
-    {.name = "protect",
-     .doc = "No plan may destroy or replace the server.",
-     .type = FIELD_BOOL,
-     .offset = offsetof(struct server_section, protect),
-     .def = "false"},
+    PROTECT_ROW,
     {.name = "spot",
      .doc = "Capacity of the spot market: cheaper, and EC2 may take it back.",
      .type = FIELD_GROUP,
      .flags = FIELD_SHORT,
      .offset = offsetof(struct server_section, spot),
      .sub = spot_fields},
+    {.name = "host", .doc = OF_GIVEN, .flags = FIELD_REFUSED},
+    {.name = "port", .doc = OF_GIVEN, .flags = FIELD_REFUSED},
+    {.name = "key", .doc = OF_GIVEN "; here the key is `key_pair`", .flags = FIELD_REFUSED},
+    {.name = "jump", .doc = OF_GIVEN, .flags = FIELD_REFUSED},
+    {.name = "host_key", .doc = OF_GIVEN, .flags = FIELD_REFUSED},
+    FIELD_END,
+};
+
+#define IS_THERE "leave it out: the server is there already, as it is"
+
+/* A server that berth did not make. */
+static const struct field given_fields[] = {
+    {.name = "host",
+     .doc = "Where it is: [user@]name, an address, a DNS name, or a Host of ~/.ssh/config.",
+     .type = FIELD_STR,
+     .flags = FIELD_REQUIRED,
+     .offset = offsetof(struct server_section, host),
+     .check = check_login,
+     .pattern = "^([A-Za-z0-9._][A-Za-z0-9._-]*@)?[A-Za-z0-9._:%][A-Za-z0-9._:%-]*$"},
+    {.name = "port",
+     .doc = "Port of its SSH; without it, as ~/.ssh/config says, else 22.",
+     .type = FIELD_INT,
+     .offset = offsetof(struct server_section, port),
+     .min = 1,
+     .max = 65535},
+    {.name = "key",
+     .doc = "Private key file to log in with, relative to the spec; without it, your agent and "
+            "what ~/.ssh/config says.",
+     .type = FIELD_STR,
+     .offset = offsetof(struct server_section, key),
+     .check = check_nonempty},
+    {.name = "jump",
+     .doc = "Host to go through, [user@]host[:port], several with commas; without it, as "
+            "~/.ssh/config says.",
+     .type = FIELD_STR,
+     .offset = offsetof(struct server_section, jump),
+     .check = check_jump,
+     .pattern = "^[A-Za-z0-9._@:,\\[\\]-]+$"},
+    {.name = "host_key",
+     .doc = "Its public host key, or the SHA256:… of it; without it, what known_hosts holds.",
+     .type = FIELD_STR,
+     .offset = offsetof(struct server_section, host_key),
+     .check = check_host_key,
+     .pattern = "^(SHA256:[A-Za-z0-9+/]{43}|(ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/=]{32,})$"},
+    SWAP_ROW,
+    PROTECT_ROW,
+    {.name = "image", .doc = IS_THERE, .flags = FIELD_REFUSED},
+    {.name = "type", .doc = IS_THERE, .flags = FIELD_REFUSED},
+    {.name = "count",
+     .doc = "leave it out: a spec is for one server of yours; write another spec for another one",
+     .type = FIELD_INT,
+     .flags = FIELD_REFUSED,
+     .offset = offsetof(struct server_section, count),
+     .def = "1"},
+    {.name = "disk", .doc = IS_THERE, .flags = FIELD_REFUSED},
+    {.name = "data", .doc = "leave it out, and mount the disk by hand", .flags = FIELD_REFUSED},
+    {.name = "address", .doc = IS_THERE ". Where it is, `host` says", .flags = FIELD_REFUSED},
+    {.name = "spot", .doc = IS_THERE, .flags = FIELD_REFUSED},
+    {.name = "subnet", .doc = IS_THERE, .flags = FIELD_REFUSED},
+    {.name = "iam_profile", .doc = IS_THERE, .flags = FIELD_REFUSED},
+    {.name = "tags", .doc = IS_THERE, .flags = FIELD_REFUSED},
+    {.name = "stop",
+     .doc = "leave it out: berth could not start a server of yours again",
+     .flags = FIELD_REFUSED},
     FIELD_END,
 };
 
@@ -234,10 +303,14 @@ static void check_server(const struct spec *spec, const void *record, struct tre
                          struct diags *diags) {
     const struct server_section *server = record;
     if (tree == NULL) {
-        diag_add(diags, (struct mark){1, 1, 1}, "say at least `server: { image: …, type: … }`",
+        diag_add(diags, (struct mark){1, 1, 1},
+                 spec->given ? "say at least `server: { host: … }`"
+                             : "say at least `server: { image: …, type: … }`",
                  "`server` is missing");
         return;
     }
+    if (spec->given) /* its rows say it all */
+        return;
     const struct tree *stop = tree_get(tree, "stop");
     if (stop != NULL && stop->type == TREE_MAP && stop->len == 0)
         diag_add(diags, stop->mark, "say `stop: { idle: 60 min }`, or leave it out",
@@ -268,6 +341,7 @@ const struct section section_server = {
     .name = "server",
     .doc = "The server: one instance, or many like ones.",
     .fields = server_fields,
+    .given = given_fields,
     .size = sizeof(struct server_section),
     .check = check_server,
 };

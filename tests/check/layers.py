@@ -21,6 +21,7 @@ MAY = {
 WORLDS = {
     "providers/aws/": ("providers/aws/",),
     "providers/ec2/": ("providers/ec2/", "providers/aws/"),
+    "providers/given/": ("providers/given/", "providers/host/"),
     "providers/host/": ("providers/host/",),
     "providers/sandbox/": ("providers/sandbox/", "providers/aws/sign.h"),
 }

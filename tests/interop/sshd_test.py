@@ -269,9 +269,9 @@ def main():
         shutil.rmtree(host.to / "c.txt")
         host.apply()
 
-        step("no sudo: the plan says so")
+        step("a shell that cannot be had: the plan says so (given_test.py: sudo)")
         host.wrap('echo "sudo: a password is required" >&2; exit 1')
-        host.unreadable("a password is required", "sudo without a password")
+        host.unreadable("a password is required")
         host.wrap('echo nonsense')
         host.unreadable("something else than was asked: nonsense", "~/.bashrc")
 

@@ -21,6 +21,9 @@ target_link_libraries(berth_fixed_host PRIVATE berth_cmd)
 add_test(NAME interop.sshd COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/sshd_test.py
   $<TARGET_FILE:berth_fixed_host>)
 set_tests_properties(interop.sshd PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)
+add_test(NAME interop.given COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/given_test.py
+  $<TARGET_FILE:berth>)
+set_tests_properties(interop.given PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)
 add_test(NAME interop.cut COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cut_test.py
   $<TARGET_FILE:berth_fixed_host>)
 set_tests_properties(interop.cut PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 400)
