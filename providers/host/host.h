@@ -41,7 +41,9 @@ struct host_packages_record {
 struct host_python_record {
     const char *version; /* "3.12", NULL: whatever is there */
     const char *path;
-    const char *python; /* "3.11.2" */
+    const char *requires; /* "requires-python" of a project, or NULL */
+    const char *python;   /* "3.11.2" */
+    const char *machine;  /* "x86_64" */
 };
 
 struct host_python_packages_record {

@@ -17,11 +17,11 @@
 #define HOST_CONFIG HOST_ETC "/jupyter_server_config.json"
 #define HOST_CERT HOST_ETC "/tls/cert.pem"
 #define HOST_KEY HOST_ETC "/tls/key.pem"
-#define HOST_ENV_BUSY                                                                              \
-    HOST_ENV "/.berth-installing"                 /* while packages are: what was there before     \
-                                                   */
-#define HOST_ENV_OWN HOST_ENV "/.berth-installed" /* what berth's installs brought, by name */
-#define HOST_ENV_CUT HOST_ENV ".cut"              /* there while the environment is being made */
+#define HOST_KERNELS "/opt/berth/kernels" /* environments of extra kernels */
+/* In an environment: while packages are installed, what was there before; what berth's installs
+ * brought, by name. Beside it, while it is being made: ENV.cut. */
+#define HOST_BUSY ".berth-installing"
+#define HOST_OWN ".berth-installed"
 #define HOST_RUN "/run/berth" /* of the run that is going on; gone after a reboot */
 #define HOST_LOCK HOST_RUN "/lock"
 #define HOST_RESTARTS "Jupyter restarts for it: its kernels end" /* struct kind.besides */

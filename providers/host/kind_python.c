@@ -1,6 +1,6 @@
 /* server[N].python: an environment of its own, made by uv (or venv where uv cannot be had); never
  * the system's Python. */
-#include "providers/host/internal.h"
+#include "providers/host/python_env.h"
 #include "specs/sections/sections.h"
 
 #include <string.h>
@@ -16,19 +16,29 @@ static const struct field fields[] = {
      .doc = "Where the environment is.",
      .type = FIELD_STR,
      .offset = offsetof(RECORD, path)},
+    {.name = "requires",
+     .doc = "Python versions that the project allows.",
+     .type = FIELD_STR,
+     .offset = offsetof(RECORD, requires)},
     {.name = "python",
      .doc = "The interpreter's version.",
      .type = FIELD_STR,
      .flags = FIELD_COMPUTED,
      .offset = offsetof(RECORD, python)},
+    {.name = "machine",
+     .doc = "The sort of processor.",
+     .type = FIELD_STR,
+     .flags = FIELD_COMPUTED,
+     .offset = offsetof(RECORD, machine)},
     FIELD_END,
 };
 
 static int fill(const struct desire *in, struct node *node, struct arena *arena, void *ctx) {
-    (void)arena, (void)ctx;
+    (void)ctx;
     RECORD *r = node->desired;
     r->version = spec_packages(in->spec)->python.version;
     r->path = HOST_ENV;
+    r->requires = project_requires(in, arena);
     node->extra = spec_packages(in->spec)->python.index_url; /* where uv comes from */
     return 0;
 }
@@ -46,18 +56,12 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
 
 static int probe(const struct host_node *node, struct buf *script) {
     (void)node;
-    buf_adds(script, "if [ -x " HOST_ENV "/bin/python ] && [ -f " HOST_ENV
-                     "/pyvenv.cfg ] && [ ! -e " HOST_ENV_CUT " ]; then\n"
-                     "while IFS='= ' read -r k v; do case $k in version|version_info) fact python "
-                     "\"${v#= }\";; esac; done <" HOST_ENV "/pyvenv.cfg\nfi\n");
+    env_probe_python(HOST_ENV, script);
     return 0;
 }
 
-static bool is_version(const char *python, const char *wish) {
-    if (wish == NULL)
-        return true;
-    size_t len = strlen(wish);
-    return strncmp(python, wish, len) == 0 && (python[len] == '.' || python[len] == '\0');
+static bool is_allowed(const char *python, const char *requires) {
+    return requires != NULL && pep440_matches(python, requires);
 }
 
 static int read(const struct host_node *node, const struct facts *facts, void *record,
@@ -71,14 +75,18 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
         return 0;
     r->path = HOST_ENV;
     r->python = arena_dup(node->arena, python);
+    r->machine = arena_dup(node->arena, facts_get(facts, node->address, "machine"));
     /* Without a wish any version will do; with one, "3.12" stands for every 3.12.x. */
     const RECORD *recorded = node->recorded;
-    if (desired != NULL && is_version(python, desired->version))
+    if (desired != NULL && env_is_version(python, desired->version))
         r->version = desired->version;
-    else if (recorded != NULL && is_version(python, recorded->version))
+    else if (recorded != NULL && env_is_version(python, recorded->version))
         r->version = recorded->version;
     else
         r->version = r->python;
+    if (desired == NULL || desired->requires == NULL)
+    r->requires = NULL;
+    else r->requires = is_allowed(python, desired->requires) ? desired->requires : r->python;
     return r->python == NULL ? -ERRC_NOMEM : 0;
 }
 
@@ -91,26 +99,30 @@ static void begin_early(const struct host_node *node, struct buf *script) {
 
 static int step(struct host_step *s, struct buf *script, struct err *err) {
     const RECORD *after = s->after;
-    (void)err;
     if (after == NULL) {
         buf_adds(script, "rm -rf " HOST_ENV "\n");
         return 0;
     }
+    const char *pythons = project_pythons(after->requires, s->node->arena);
+    if (pythons == NULL)
+        return err_set(err, ERRC_NOMEM, "out of memory");
     buf_adds(script, "need_uv ");
     shell_quote(script, s->node->extra == NULL ? "" : s->node->extra);
-    buf_addf(script,
-             "\nmake_environment %s\nvalue python \"$(" HOST_ENV
-             "/bin/python -c 'import platform; print(platform.python_version())')\"\n",
-             after->version == NULL ? "''" : after->version);
+    buf_addf(script, "\nmake_environment %s '%s'\n", after->version == NULL ? "''" : after->version,
+             pythons);
     return 0;
 }
 
 static int take_value(struct host_step *s, const char *key, const char *value) {
     RECORD *r = s->record;
-    if (r == NULL || strcmp(key, "python") != 0)
+    const char **to = r == NULL                     ? NULL
+                      : strcmp(key, "python") == 0  ? &r->python
+                      : strcmp(key, "machine") == 0 ? &r->machine
+                                                    : NULL;
+    if (to == NULL)
         return 0;
-    r->python = arena_dup(s->node->arena, value);
-    return r->python == NULL ? -ERRC_NOMEM : 0;
+    *to = arena_dup(s->node->arena, value);
+    return *to == NULL ? -ERRC_NOMEM : 0;
 }
 
 const struct kind host_python_kind = {

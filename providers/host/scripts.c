@@ -191,6 +191,7 @@ static const char packages[] =
 /* uv from the package index, into an environment of its own; it starts while packages install where
  * it needs none of them. Where uv cannot be had, venv and pip do. */
 static const char python[] =
+    "env=" HOST_ENV "\n"
     /* The spec's index first; not every one has uv. */
     "make_uv() { python3 -m venv /opt/berth/uv && { { [ -n \"$1\" ] && "
     "/opt/berth/uv/bin/pip install -q --index-url \"$1\" uv; } || "
@@ -208,55 +209,73 @@ static const char python[] =
     "  make_uv \"$1\"\n"
     "  [ -x " HOST_UV " ] || echo 'uv cannot be had; going on with venv and pip'\n"
     "}\n"
-    /* The asked version from the distribution where it has it, else uv's own; without a wish the
-     * system's where it is new enough for Jupyter. */
-    "make_environment() {\n"
+    /* VERSION PYTHONS: the asked one from the distribution where it has it, else uv's own; without
+     * a wish the system's where it is one of those that will do, else the first that is to be had.
+     */
+    "choose_python() {\n"
     "  v=$1\n"
     "  if [ -z \"$v\" ]; then\n"
-    "    if python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then v=3; else v=3.12; "
-    "fi\n"
+    "    v=$(python3 -c 'import sys; print(\"%d.%d\" % sys.version_info[:2])' 2>/dev/null || :)\n"
+    "    case \" $2 \" in *\" $v \"*) p=$(command -v python3); return 0;; esac\n"
+    "    for v in $2; do if command -v \"python$v\" >/dev/null; then break; fi; v=; done\n"
+    "    [ -n \"$v\" ] || for v in $2; do if dist_python \"$v\"; then break; fi; v=; done\n"
+    "    v=${v:-${2%% *}}\n"
     "  fi\n"
     "  p=$(command -v \"python$v\" || true)\n"
     "  if [ -z \"$p\" ] && dist_python \"$v\"; then p=$(command -v \"python$v\" || true); fi\n"
+    "}\n"
+    "make_environment() {\n"
+    "  choose_python \"$1\" \"$2\"\n"
     /* Found or fetched before what is there is given up. */
-    "  if [ -z \"$p\" ] && [ -x " HOST_UV " ]; then " HOST_UV
-    " python find -q \"$v\" >/dev/null 2>&1 "
-    "|| " HOST_UV " python install \"$v\"; fi\n"
-    "  if [ -z \"$p\" ] && [ ! -x " HOST_UV " ]; then echo \"there is no Python $v for this "
-    "system\"; return 1; fi\n"
-    "  : >" HOST_ENV_CUT "\n"
-    "  rm -rf " HOST_ENV "\n"
-    "  if [ -x " HOST_UV " ]; then " HOST_UV " venv -q --seed --python \"${p:-$v}\" " HOST_ENV "\n"
-    "  else \"$p\" -m venv " HOST_ENV "; fi\n"
-    "  rm -f " HOST_ENV_CUT "\n"
+    "  if [ -z \"$p\" ] && [ -x " HOST_UV " ] && ! " HOST_UV
+    " python find -q \"$v\" >/dev/null 2>&1 && ! " HOST_UV " python install \"$v\"; then\n"
+    "    echo \"neither this system nor uv has Python $v: ask for another in "
+    "packages.python.version\"; return 1; fi\n"
+    "  if [ -z \"$p\" ] && [ ! -x " HOST_UV " ]; then echo \"this system has no Python $v, and uv, "
+    "which may have it, cannot be had: ask for another in packages.python.version\"; return 1; fi\n"
+    "  mkdir -p \"${env%/*}\"\n"
+    "  : >\"$env.cut\"\n"
+    "  rm -rf \"$env\"\n"
+    "  if [ -x " HOST_UV " ]; then " HOST_UV " venv -q --seed --python \"${p:-$v}\" \"$env\"\n"
+    "  else \"$p\" -m venv \"$env\"; fi\n"
+    "  rm -f \"$env.cut\"\n"
+    "  value python \"$(\"$env/bin/python\" -c 'import platform; "
+    "print(platform.python_version())')\"\n"
+    "  value machine \"$(uname -m)\"\n"
     "}\n"
     /* What an install brings is berth's, what lay there before is not: uv marks all that it
      * installs as asked for by name. Of an install that was cut, what lay there before it counts.
      */
-    "pip_names() { for d in " HOST_ENV "/lib/python3*/site-packages/*.dist-info; do\n"
+    "pip_names() { for d in \"$env\"/lib/python3*/site-packages/*.dist-info; do\n"
     "  n=${d##*/}; [ ! -e \"$d\" ] || echo \"${n%%-*}\"; done; }\n"
-    "pip_own() { cat >" HOST_ENV_OWN ".new; mv " HOST_ENV_OWN ".new " HOST_ENV_OWN "; }\n"
+    "pip_own() { cat >\"$env/" HOST_OWN ".new\"; mv \"$env/" HOST_OWN ".new\" \"$env/" HOST_OWN
+    "\"; }\n"
     /* The mark stays when a reboot cuts it: what is half there is then installed anew. */
+    "again=; force=\n"
     "pip_install() {\n"
-    "  s=0; again=; force=\n"
-    "  if [ -e " HOST_ENV_BUSY " ]; then again=--reinstall; force=--force-reinstall\n"
-    "  else pip_names >" HOST_ENV_BUSY ".new; mv " HOST_ENV_BUSY ".new " HOST_ENV_BUSY "; fi\n"
-    "  if [ -x " HOST_UV " ]; then " HOST_UV " pip install $again --python " HOST_ENV
-    "/bin/python \"$@\" || s=$?\n"
-    "  else " HOST_ENV "/bin/python -m pip install $force \"$@\" || s=$?; fi\n"
-    "  touch " HOST_ENV_OWN "\n"
-    "  { cat " HOST_ENV_OWN "; pip_names | grep -vxFf " HOST_ENV_BUSY "; } | sort -u | pip_own\n"
-    "  rm -f " HOST_ENV_BUSY "\n"
+    "  s=0; b=$env/" HOST_BUSY "; o=$env/" HOST_OWN "\n"
+    "  if [ -e \"$b\" ]; then again=--reinstall; force=--force-reinstall\n"
+    "  else pip_names >\"$b.new\"; mv \"$b.new\" \"$b\"; fi\n"
+    "  if [ -x " HOST_UV " ]; then " HOST_UV
+    " pip install $again --python \"$env/bin/python\" \"$@\" || s=$?\n"
+    "  else \"$env/bin/python\" -m pip install $force \"$@\" || s=$?; fi\n"
+    "  touch \"$o\"\n"
+    "  { cat \"$o\"; pip_names | grep -vxFf \"$b\"; } | sort -u | pip_own\n"
+    "  rm -f \"$b\"\n"
     "  return \"$s\"\n"
     "}\n"
     "pip_uninstall() {\n"
-    "  if [ -x " HOST_UV " ]; then " HOST_UV " pip uninstall --python " HOST_ENV
-    "/bin/python \"$@\"\n"
-    "  else " HOST_ENV "/bin/python -m pip uninstall -y \"$@\"; fi\n"
-    "  [ ! -e " HOST_ENV_OWN " ] || { pip_names | grep -xFf " HOST_ENV_OWN " || :; } | pip_own\n"
+    "  if [ -x " HOST_UV " ]; then " HOST_UV " pip uninstall --python \"$env/bin/python\" \"$@\"\n"
+    "  else \"$env/bin/python\" -m pip uninstall -y \"$@\"; fi\n"
+    "  [ ! -e \"$env/" HOST_OWN "\" ] || { pip_names | grep -xFf \"$env/" HOST_OWN
+    "\" || :; } | pip_own\n"
     "}\n"
+    /* NAME==VERSION HASHES: a line of what is installed, and one of what it may not be moved from.
+     */
+    "locked() { printf '%s\\n' \"$*\" >>\"$work/locked\"; printf '%s\\n' \"$1\" "
+    ">>\"$work/constraints\"; }\n"
     /* So that %pip works in a notebook. */
-    "own_environment() { find " HOST_ENV " ! -user \"$1\" -exec chown -h \"$1:\" {} +; }\n";
+    "own_environment() { find \"$env\" ! -user \"$1\" -exec chown -h \"$1:\" {} +; }\n";
 
 const char script_stop[] = "sh -c 'for d in " HOST_RUN "/??????; do "
                            "[ ! -d \"$d\" ] || : >\"$d/gone\"; done'";

@@ -147,6 +147,11 @@ const char *check_requirement(struct str s) {
                                        : "a requirement such as pandas or scikit-learn==1.5.*";
 }
 
+const char *check_extra(struct str s) {
+    bool good = s.len <= 100 && take_identifier(&s) && s.len == 0;
+    return good ? NULL : "a name such as dev";
+}
+
 const char *check_python_version(struct str s) {
     bool good = take_word(&s, STR("3.")) && s.len >= 1 && s.len <= 2 && span(s, DIGIT) == s.len;
     return good ? NULL : "a Python version such as \"3.12\"";

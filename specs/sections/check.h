@@ -19,6 +19,8 @@ const char *check_price(struct str s);
 const char *check_image_id(struct str s);
 const char *check_system_package(struct str s);
 const char *check_requirement(struct str s);
+/* The name of an extra or of a dependency group: PEP 508, PEP 735. */
+const char *check_extra(struct str s);
 const char *check_python_version(struct str s);
 const char *check_http_url(struct str s);
 const char *check_remote_path(struct str s);

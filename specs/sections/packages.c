@@ -15,6 +15,28 @@ static const struct field python_fields[] = {
      .type = FIELD_STR,
      .offset = offsetof(struct python_section, requirements),
      .check = check_nonempty},
+    {.name = "project",
+     .doc = "A folder with pyproject.toml and uv.lock, relative to the spec: what that project "
+            "needs, in the locked versions. The project itself is not installed.",
+     .type = FIELD_STR,
+     .offset = offsetof(struct python_section, project),
+     .check = check_nonempty},
+    {.name = "extras",
+     .doc = "Optional dependencies of the project that are installed too.",
+     .type = FIELD_LIST,
+     .flags = FIELD_SET,
+     .offset = offsetof(struct python_section, extras),
+     .max = 100,
+     .check = check_extra,
+     .pattern = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"},
+    {.name = "groups",
+     .doc = "Dependency groups of the project that are installed too, such as dev.",
+     .type = FIELD_LIST,
+     .flags = FIELD_SET,
+     .offset = offsetof(struct python_section, groups),
+     .max = 100,
+     .check = check_extra,
+     .pattern = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"},
     {.name = "packages",
      .doc = "Requirements, such as pandas or \"scikit-learn==1.5.*\".",
      .type = FIELD_LIST,
@@ -54,11 +76,24 @@ static const struct field packages_fields[] = {
     FIELD_END,
 };
 
-/* It would stand in plans and in the state. */
+static void check_project(const struct python_section *python, struct tree *tree,
+                          struct diags *diags) {
+    static const char *const of_project[] = {"python.extras", "python.groups"};
+    for (size_t i = 0; i < sizeof of_project / sizeof of_project[0]; i++) {
+        const struct tree *written = tree_get(tree, of_project[i]);
+        if (written != NULL && python->project == NULL)
+            diag_add(diags, written->mark, "write `project` too",
+                     "`%s` is of a project, and there is none", strchr(of_project[i], '.') + 1);
+    }
+}
+
 static void check_packages(const struct spec *spec, const void *record, struct tree *tree,
                            struct diags *diags) {
     (void)spec;
     const struct packages_section *packages = record;
+    if (tree != NULL)
+        check_project(&packages->python, tree, diags);
+    /* It would stand in plans and in the state. */
     struct str url = str_of(packages->python.index_url);
     struct str scheme, empty, authority;
     if (url.len == 0 || !str_split(&url, '/', &scheme) || !str_split(&url, '/', &empty) ||

@@ -76,9 +76,11 @@ struct access_section { /* lists of struct access_item */
 };
 
 struct python_section {
-    const char *version;      /* "3.12", NULL: what the distribution has */
-    const char *requirements; /* local path or NULL */
-    struct strlist packages;  /* PEP 508 requirement strings */
+    const char *version;           /* "3.12", NULL: what the distribution has */
+    const char *requirements;      /* local path or NULL */
+    const char *project;           /* local path of a folder or its pyproject.toml, or NULL */
+    struct strlist extras, groups; /* of the project */
+    struct strlist packages;       /* PEP 508 requirement strings */
     const char *index_url;
     bool exact; /* what was installed by hand is removed */
 };

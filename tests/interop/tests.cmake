@@ -35,6 +35,15 @@ add_test(NAME interop.python COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_D
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.python PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 400
   RESOURCE_LOCK sandbox)
+add_test(NAME interop.lock COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/lock_test.py
+  $<TARGET_FILE:berth>)
+set_tests_properties(interop.lock PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300
+  RESOURCE_LOCK sandbox)
+add_executable(project_set ${CMAKE_CURRENT_LIST_DIR}/project_set.c)
+target_link_libraries(project_set PRIVATE berth_engine)
+add_test(NAME interop.project COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/project_test.py
+  $<TARGET_FILE:project_set>)
+set_tests_properties(interop.project PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
 add_test(NAME interop.moto COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/moto_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.moto PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)

@@ -1,5 +1,5 @@
 /* What steps send to a host, and what is read of odd answers. */
-#include "providers/host/internal.h"
+#include "providers/host/python_env.h"
 #include "specs/sections/sections.h"
 #include "tests/unit/cm.h"
 
@@ -43,17 +43,21 @@ static void test_no_python_packages(void **state) {
     (void)state;
     struct stepping s;
     struct host_python_packages_record none = {0}, one = {0};
-    run_step(&s, &host_python_packages_host, NULL, &none, NULL);
+    const struct python_want nothing = {.env = HOST_ENV};
+    struct python_want pandas = {.env = HOST_ENV};
+    run_step(&s, &host_python_packages_host, NULL, &none, &nothing);
     assert_null(strstr(buf_cstr(&s.script), "pip_install"));
     done(&s);
     _cleanup_arena_ struct arena arena = {0};
     assert_int_equal(strmap_set(&arena, &one.packages, "pandas", "==2.*"), 0);
-    run_step(&s, &host_python_packages_host, &one, &none, NULL);
+    pandas.others = one.packages;
+    run_step(&s, &host_python_packages_host, &one, &none, &nothing);
     assert_null(strstr(buf_cstr(&s.script), "pip_install"));
     assert_non_null(strstr(buf_cstr(&s.script), "pip_uninstall 'pandas'"));
     done(&s);
-    run_step(&s, &host_python_packages_host, NULL, &one, NULL);
-    assert_non_null(strstr(buf_cstr(&s.script), "pip_install 'pandas==2.*'"));
+    run_step(&s, &host_python_packages_host, NULL, &one, &pandas);
+    assert_non_null(strstr(buf_cstr(&s.script), "set -- \"$@\" 'pandas==2.*'\n[ $# = 0 ] || "
+                                                "pip_install \"$@\"\n"));
     done(&s);
 }
 
@@ -76,7 +80,8 @@ static void test_marked_before(void **state) {
     _cleanup_arena_ struct arena arena = {0};
     struct host_python_packages_record r = {0};
     assert_int_equal(strmap_set(&arena, &r.packages, "pandas", "any"), 0);
-    run_step(&s, &host_python_packages_host, NULL, &r, NULL);
+    const struct python_want want = {.env = HOST_ENV, .others = r.packages};
+    run_step(&s, &host_python_packages_host, NULL, &r, &want);
     const char *mark = strstr(buf_cstr(&s.script), "stale_jupyter");
     const char *change = strstr(buf_cstr(&s.script), "pip_install");
     assert_non_null(mark);
@@ -92,8 +97,9 @@ static void check_installed(const char *answer, const char *name, const char *ex
     struct host_python_packages_record wish = {0}, live = {0};
     enum presence presence;
     assert_int_equal(strmap_set(&arena, &wish.packages, name, "any"), 0);
+    const struct python_want want = {.env = HOST_ENV, .others = wish.packages};
     const struct host_node node = {
-        .address = "n", .desired = &wish, .recorded = &wish, .arena = &arena};
+        .address = "n", .desired = &wish, .recorded = &wish, .extra = &want, .arena = &arena};
     assert_int_equal(facts_parse(str_of(answer), &facts, &err), 0);
     assert_int_equal(host_python_packages_host.read(&node, &facts, &live, &presence, &err), 0);
     if (expected == NULL)
@@ -126,8 +132,9 @@ static void test_by_hand(void **state) {
     struct facts facts = {0};
     struct err err = {0};
     struct host_python_packages_record wish = {0}, past = {0};
-    struct python_section python = {0};
+    struct python_want python = {.env = HOST_ENV};
     assert_int_equal(strmap_set(&arena, &wish.packages, "pandas[fast]", "any"), 0);
+    python.others = wish.packages;
     assert_int_equal(strmap_set(&arena, &past.packages, "old", "any"), 0);
     const struct host_node node = {
         .address = "n", .desired = &wish, .recorded = &past, .extra = &python, .arena = &arena};

@@ -1,0 +1,32 @@
+/* Requirements and their markers as PEP 508 has them, and the markers of uv.lock, which are the
+ * same (https://packaging.python.org/en/latest/specifications/dependency-specifiers/). */
+#pragma once
+
+#include "specs/arena.h"
+#include "specs/list.h"
+
+/* Where packages are to be installed: Linux with glibc, by CPython. */
+struct marker_env {
+    const char *python;           /* "3.12.4" */
+    const char *machine;          /* "x86_64", "aarch64" */
+    const struct strlist *extras; /* that `extra == "x"` is true for; NULL: none */
+};
+
+/* True or false, or -ERRC_INVALID for what is no marker. "" is true. */
+int marker_holds(struct str marker, const struct marker_env *env);
+
+struct requirement {
+    const char *name;      /* canonical: PEP 503 */
+    const char *extras;    /* "[a,b]", or "" */
+    const char *specifier; /* ">=2,<3", "" for any version */
+    const char *url;       /* "name @ URL", or NULL */
+    struct str marker;     /* in the text that was parsed */
+};
+
+/* 0, -ERRC_INVALID or -ERRC_NOMEM; texts live in `arena`. */
+int requirement_parse(struct arena *arena, struct str text, struct requirement *ret);
+/* "Scikit_Learn" → "scikit-learn" (PEP 503). NULL without memory. */
+const char *package_name(struct arena *arena, struct str name);
+/* Versions of Python with a patch level in the marker ("3.11.3"), added to `patches` once. 0 or
+ * -ERRC_NOMEM. */
+int marker_patches(struct arena *arena, struct str marker, struct strlist *patches);

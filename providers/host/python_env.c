@@ -1,0 +1,313 @@
+#include "providers/host/python_env.h"
+
+#include "specs/sections/check.h"
+
+#include <ctype.h>
+#include <string.h>
+
+/* ---- What is wanted */
+
+/* "==2.2.3", which one version alone fits, is shown as that. */
+static const char *shown_specifier(const char *specifier) {
+    bool one = strncmp(specifier, "==", 2) == 0 && isalnum((unsigned char)specifier[2]) != 0 &&
+               strpbrk(specifier, ",*;") == NULL;
+    return specifier[0] == '\0' ? "any" : specifier + (one ? 2 : 0);
+}
+
+/* As an installer reads it. */
+static void add_text(struct buf *out, const char *name, const char *value) {
+    bool one = isalnum((unsigned char)value[0]) != 0;
+    buf_addf(out, "%s%s%s", name, one ? "==" : "", value);
+}
+
+int env_add_requirement(struct arena *arena, struct strmap *map, struct str text) {
+    struct requirement q;
+    int rc = requirement_parse(arena, text, &q);
+    const char *name = rc < 0 ? NULL : arena_printf(arena, "%s%s", q.name, q.extras);
+    if (rc == -ERRC_INVALID) /* which was checked before */
+        return 0;
+    return name == NULL ? -ERRC_NOMEM : strmap_set(arena, map, name, shown_specifier(q.specifier));
+}
+
+int env_add_file(const struct desire *in, const char *path, const char *field, struct strmap *map,
+                 struct arena *arena, struct diags *diags) {
+    const struct input *file = path == NULL ? NULL : inputs_get(in->inputs, INPUT_FILE, path);
+    struct str rest = file == NULL ? (struct str){NULL, 0} : secret_reveal(&file->content);
+    struct str line;
+    for (size_t number = 1; str_split(&rest, '\n', &line); number++) {
+        const char *comment = line.len == 0 ? NULL : memchr(line.ptr, '#', line.len);
+        if (comment != NULL)
+            line.len = (size_t)(comment - line.ptr);
+        line = str_trim(line);
+        if (line.len == 0)
+            continue;
+        if (check_requirement(line) != NULL)
+            diag_add(diags, spec_mark(in->spec, field),
+                     "expected a package with its versions, such as pandas==2.2.*",
+                     "line %zu of %s is not a plain requirement: %.*s", number, path,
+                     STR_FMT(line));
+        else if (env_add_requirement(arena, map, line) < 0)
+            return -ERRC_NOMEM;
+    }
+    return 0;
+}
+
+int env_packages(const struct python_want *want, const char *python, const char *machine,
+                 struct arena *arena, struct strmap *ret) {
+    struct strmap packages = {0};
+    size_t place = want->project == NULL || python == NULL || machine == NULL
+                       ? SIZE_MAX
+                       : project_place(want->project, python, machine);
+    int rc = strmap_copy(arena, &packages, &want->others);
+    if (rc == 0 && want->project != NULL)
+        rc = project_packages(want->project, place, arena, &packages);
+    strmap_sort(&packages);
+    if (rc == 0)
+        *ret = packages;
+    return rc;
+}
+
+bool env_is_version(const char *python, const char *wish) {
+    if (wish == NULL)
+        return true;
+    size_t len = strlen(wish);
+    return strncmp(python, wish, len) == 0 && (python[len] == '.' || python[len] == '\0');
+}
+
+/* ---- What is there */
+
+void env_probe_python(const char *env, struct buf *script) {
+    buf_addf(script,
+             "e=%s\n"
+             "if [ -x $e/bin/python ] && [ -f $e/pyvenv.cfg ] && [ ! -e $e.cut ]; then\n"
+             "while IFS='= ' read -r k v; do case $k in version|version_info) fact python "
+             "\"${v#= }\";; esac; done <$e/pyvenv.cfg\nfact machine \"$(uname -m)\"\nfi\n",
+             env);
+}
+
+/* No program is started for it: the names of the folders say name and version. */
+void env_probe_packages(const char *env, struct buf *script) {
+    /* An install that was cut by a reboot may have left halves: nothing counts as installed.
+     * REQUESTED marks what somebody asked for by name (PEP 627); uv marks all, so what berth
+     * brought is told from the rest by the list that is kept of it. */
+    buf_addf(script,
+             "e=%s\n"
+             "[ -e $e/" HOST_BUSY " ] || { own=; [ ! -e $e/" HOST_OWN " ] || "
+             "own=\" $(tr '\\n' ' ' <$e/" HOST_OWN ") \"; for d in "
+             "$e/lib/python3*/site-packages/*.dist-info; do n=${d##*/}; "
+             "n=${n%%.dist-info}; fact dist \"$n\"; "
+             "[ -z \"$own\" ] || [ ! -e \"$d/REQUESTED\" ] || case \"$own\" in "
+             "*\" ${n%%%%-*} \"*) ;; *) fact asked \"$n\";; esac; done; }\n",
+             env);
+}
+
+/* PEP 503: case, and runs of "-", "_" and ".", do not tell names apart. */
+static bool is_name(struct str text, const char *canonical, size_t len) {
+    size_t k = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i] == '_' || text.ptr[i] == '.' ? '-' : text.ptr[i];
+        if (c == '-' && k > 0 && canonical[k - 1] == '-')
+            continue;
+        if (k == len || (char)tolower((unsigned char)c) != canonical[k])
+            return false;
+        k++;
+    }
+    return k == len;
+}
+
+/* Version of a package by its canonical name, or NULL. */
+static const char *installed(const struct host_node *node, const struct facts *facts,
+                             const char *name) {
+    size_t len = strcspn(name, "[");
+    for (size_t i = 0; i < facts->len; i++) {
+        const struct fact *f = &facts->items[i];
+        if (strcmp(f->key, "dist") != 0 || strcmp(f->node, node->address) != 0)
+            continue;
+        const char *dash = strchr(f->value, '-');
+        if (dash != NULL && is_name((struct str){f->value, (size_t)(dash - f->value)}, name, len))
+            return dash + 1;
+    }
+    return NULL;
+}
+
+static bool fits(const char *version, const char *value, struct arena *arena) {
+    if (!isalnum((unsigned char)value[0]) || strcmp(value, "any") == 0)
+        return pep440_matches(version, value);
+    const char *clause = arena_printf(arena, "==%s", value);
+    return clause != NULL && pep440_matches(version, clause);
+}
+
+int env_read_packages(const struct host_node *node, const struct facts *facts,
+                      const struct strmap *from, struct strmap *to) {
+    for (size_t i = 0; i < from->len; i++) {
+        const struct strpair *p = &from->items[i];
+        const char *version = installed(node, facts, p->key);
+        if (version == NULL)
+            continue;
+        const char *shown = fits(version, p->value, node->arena) ? p->value : version;
+        if (strmap_set(node->arena, to, p->key, shown) < 0)
+            return -ERRC_NOMEM;
+    }
+    return 0;
+}
+
+static bool is_named(const struct strmap *packages, struct str name) {
+    for (size_t i = 0; packages != NULL && i < packages->len; i++)
+        if (is_name(name, packages->items[i].key, strcspn(packages->items[i].key, "[")))
+            return true;
+    return false;
+}
+
+int env_read_by_hand(const struct host_node *node, const struct facts *facts,
+                     const struct strmap *desired, const struct strmap *recorded,
+                     struct strlist *ret) {
+    static const char *const tools[] = {"pip", "setuptools", "wheel", "packaging", "uv", NULL};
+    for (size_t i = 0; i < facts->len; i++) {
+        const struct fact *f = &facts->items[i];
+        const char *dash = strchr(f->value, '-');
+        if (strcmp(f->key, "asked") != 0 || strcmp(f->node, node->address) != 0 || dash == NULL)
+            continue;
+        struct str name = {f->value, (size_t)(dash - f->value)};
+        bool known = is_named(desired, name) || is_named(recorded, name);
+        for (size_t k = 0; tools[k] != NULL; k++)
+            known |= is_name(name, tools[k], strlen(tools[k]));
+        if (!known && strlist_addf(node->arena, ret, "%.*s %s", STR_FMT(name), dash + 1) < 0)
+            return -ERRC_NOMEM;
+    }
+    strlist_sort(ret);
+    return 0;
+}
+
+/* ---- Changing it */
+
+/* Which place of the project's markers this is: its number in $n. */
+static void add_choice(const struct python_project *p, struct buf *script) {
+    buf_adds(script, "set -- $(\"$env/bin/python\" -c 'import platform, sys; "
+                     "print(\"%d.%d\" % sys.version_info[:2], sys.version_info[2], "
+                     "platform.machine())')\nn=\n");
+    /* Behind each other by their patch levels: the last one that holds is it. */
+    for (int64_t patch = 0, next; patch != INT64_MAX; patch = next) {
+        next = INT64_MAX;
+        for (size_t i = 0; i < p->places_len; i++) {
+            const struct project_place *place = &p->places[i];
+            if (place->patch == patch)
+                buf_addf(script, "[ \"$1 $3\" != '%s %s' ] || [ \"$2\" -lt %lld ] || n=%zu\n",
+                         place->minor, place->machine, (long long)patch, i);
+            else if (place->patch > patch && place->patch < next)
+                next = place->patch;
+        }
+    }
+    buf_adds(script, "[ -n \"$n\" ] || { echo \"the project is not for Python $1 on $3\"; exit 1; "
+                     "}\n");
+}
+
+/* Shell behind this runs only where the need is one. */
+static void begin_if(const struct project_need *need, size_t places, struct buf *script) {
+    buf_adds(script, "case $n in ");
+    for (size_t i = 0, k = 0; i < places; i++)
+        if (need->places >> i & 1)
+            buf_addf(script, "%s%zu", k++ == 0 ? "" : "|", i);
+    buf_adds(script, ") ");
+}
+
+/* The locked ones into a file, with their hashes; and without into one of constraints. */
+static void add_lock_file(const struct python_project *p, struct buf *script) {
+    for (size_t i = 0; i < p->len; i++) {
+        const struct project_need *need = &p->needs[i];
+        bool some = !project_is_needed_everywhere(p, need);
+        if (some)
+            begin_if(need, p->places_len, script);
+        buf_addf(script, "locked %s==%s", need->key, need->value);
+        for (size_t k = 0; p->hashed && k < need->hashes->len; k++)
+            buf_addf(script, " --hash=%s", need->hashes->items[k]);
+        buf_adds(script, some ? ";; esac\n" : "\n");
+    }
+}
+
+static void add_index(const struct python_want *want, struct buf *script) {
+    if (want->index_url == NULL)
+        return;
+    buf_adds(script, " --index-url ");
+    shell_quote(script, want->index_url);
+}
+
+static void add_argument(struct buf *script, const char *name, const char *value) {
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+    add_text(&text, name, strcmp(value, "any") == 0 ? "" : value);
+    buf_adds(script, "set -- \"$@\" ");
+    shell_quote(script, buf_cstr(&text));
+}
+
+/* Exactly what the lock has, without a look at what else these ask for; then the others, which may
+ * move none of them. */
+static int add_install(const struct python_want *want, struct buf *script) {
+    const struct python_project *p = want->project;
+    bool locked = p != NULL && p->locked && p->len > 0;
+    if (p != NULL && !project_is_uniform(p))
+        add_choice(p, script);
+    if (locked) {
+        buf_adds(script, ": >\"$work/locked\"; : >\"$work/constraints\"\n");
+        add_lock_file(p, script);
+        buf_addf(script, "pip_install --no-deps%s -r \"$work/locked\"",
+                 p->hashed ? " --require-hashes" : "");
+        add_index(want, script);
+        for (size_t i = 0; i < p->indexes.len; i++) {
+            buf_adds(script, " --extra-index-url ");
+            shell_quote(script, p->indexes.items[i]);
+        }
+        buf_addc(script, '\n');
+    }
+    if (want->others.len == 0 && (p == NULL || p->locked || p->len == 0))
+        return script->failed ? -ERRC_NOMEM : 0; /* an environment may be all that is wanted */
+    buf_adds(script, "set --\n");
+    for (size_t i = 0; i < want->others.len; i++) {
+        add_argument(script, want->others.items[i].key, want->others.items[i].value);
+        buf_addc(script, '\n');
+    }
+    for (size_t i = 0; p != NULL && !p->locked && i < p->len; i++) {
+        bool some = !project_is_needed_everywhere(p, &p->needs[i]);
+        if (some)
+            begin_if(&p->needs[i], p->places_len, script);
+        add_argument(script, p->needs[i].key, p->needs[i].value);
+        buf_adds(script, some ? ";; esac\n" : "\n");
+    }
+    buf_adds(script, "[ $# = 0 ] || pip_install");
+    if (locked)
+        buf_adds(script, " -c \"$work/constraints\"");
+    add_index(want, script);
+    buf_adds(script, " \"$@\"\n");
+    return script->failed ? -ERRC_NOMEM : 0;
+}
+
+/* Its name ends with one of `ends`: extras, a version. */
+static void add_removal(struct buf *script, bool *any, const char *text, const char *ends,
+                        struct arena *arena) {
+    const char *bare = arena_dup_str(arena, (struct str){text, strcspn(text, ends)});
+    if (bare == NULL)
+        script->failed = true;
+    else {
+        buf_adds(script, *any ? " " : "pip_uninstall ");
+        shell_quote(script, bare);
+    }
+    *any = true;
+}
+
+int env_change(const struct python_want *want, const struct strmap *before,
+               const struct strlist *extra, const struct strmap *after, struct arena *arena,
+               struct buf *script) {
+    bool any = false;
+    if (strcmp(want->env, HOST_ENV) != 0)
+        buf_addf(script, "env=%s\n", want->env);
+    /* A wish that cannot be met fails before anything is taken away. */
+    int rc = add_install(want, script);
+    for (size_t i = 0; before != NULL && after != NULL && i < before->len; i++)
+        if (strmap_get(after, before->items[i].key) == NULL)
+            add_removal(script, &any, before->items[i].key, "[", arena);
+    for (size_t i = 0; extra != NULL && i < extra->len; i++)
+        add_removal(script, &any, extra->items[i], " ", arena);
+    if (!any || rc < 0)
+        return script->failed ? -ERRC_NOMEM : rc;
+    /* What others need of what went comes back. */
+    buf_adds(script, "\nagain=; force=\n");
+    return add_install(want, script);
+}

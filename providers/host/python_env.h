@@ -1,0 +1,45 @@
+/* What a Python environment on a host holds: read, compared, changed. The main environment and
+ * those of extra kernels are alike. */
+#pragma once
+
+#include "providers/host/internal.h"
+#include "providers/host/python_project.h"
+
+/* What a node wants of its environment and no plan compares (node->extra). */
+struct python_want {
+    const char *env;                      /* its folder on the host */
+    const char *index_url;                /* or NULL */
+    struct strmap others;                 /* packages besides those of the project */
+    const struct python_project *project; /* or NULL */
+    bool exact;                           /* what was installed by hand goes */
+};
+
+/* "Scikit_Learn[x] ==1.5.*" into the map: its name → its specifier; "2.2.3" for ==2.2.3, "any" for
+ * none. 0 or -ERRC_NOMEM. */
+int env_add_requirement(struct arena *arena, struct strmap *map, struct str text);
+/* All of a requirements.txt that was asked for as an input; mistakes go to `diags`, at `field`. */
+int env_add_file(const struct desire *in, const char *path, const char *field, struct strmap *map,
+                 struct arena *arena, struct diags *diags);
+/* What is wanted in the environment of that Python on that machine; without these what is wanted
+ * whatever they are. 0 or -ERRC_NOMEM. */
+int env_packages(const struct python_want *want, const char *python, const char *machine,
+                 struct arena *arena, struct strmap *ret);
+/* Is it a Python of that wish ("3.12" stands for every 3.12.x, NULL for all)? */
+bool env_is_version(const char *python, const char *wish);
+
+/* Facts: `python`, `machine`; and of the packages `dist`, and `asked` for those that somebody asked
+ * for by name. */
+void env_probe_python(const char *env, struct buf *script);
+void env_probe_packages(const char *env, struct buf *script);
+/* Of the packages in `from` those that are there; as asked for when the version fits. */
+int env_read_packages(const struct host_node *node, const struct facts *facts,
+                      const struct strmap *from, struct strmap *to);
+/* What somebody asked for by name, and neither list did: "scipy 1.11.4". */
+int env_read_by_hand(const struct host_node *node, const struct facts *facts,
+                     const struct strmap *desired, const struct strmap *recorded,
+                     struct strlist *ret);
+/* Shell that installs all that is wanted, and removes what `before` has and `after` has not, and
+ * `extra`. Any of the three may be NULL: not known, nothing to remove. 0 or -ERRC_NOMEM. */
+int env_change(const struct python_want *want, const struct strmap *before,
+               const struct strlist *extra, const struct strmap *after, struct arena *arena,
+               struct buf *script);
