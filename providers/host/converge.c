@@ -161,6 +161,13 @@ static void on_line(void *ctx, struct str line) {
 
 /* ---- Over one connection, or several */
 
+static void on_silence(void *ctx, int silent_s) {
+    struct convergence *x = ctx;
+    const char *text = arena_printf(x->batch->arena, "no answer from the host for %d s", silent_s);
+    if (text != NULL)
+        note_all(x, text);
+}
+
 static int listen(struct convergence *x, const char *command, struct str input, struct buf *errors,
                   const struct ssh_source *source, int *ret_status, struct err *err) {
     char stop[256];
@@ -172,7 +179,8 @@ static int listen(struct convergence *x, const char *command, struct str input, 
                                   .ctx = x,
                                   .enough = &x->ended,
                                   .errors = errors,
-                                  .stop = stop};
+                                  .stop = stop,
+                                  .on_silence = on_silence};
     return ssh_run_command(x->connection->ssh, &c, ret_status, err);
 }
 

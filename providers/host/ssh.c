@@ -303,5 +303,5 @@ void ssh_close(struct ssh *s) {
 const char *ssh_host_key(const struct ssh *s) { return buf_cstr(&s->host_key); }
 
 bool ssh_is_alive(const struct ssh *s) {
-    return !ssh_is_closed(s->fd) && monotonic_s() - s->used_s < FRESH_S;
+    return !s->broken && !ssh_is_closed(s->fd) && monotonic_s() - s->used_s < FRESH_S;
 }

@@ -54,6 +54,9 @@ struct ssh_command {
     struct buf *errors; /* the last part of its stderr; or NULL */
     /* A command that is run beside it at the first Ctrl-C, so that it ends early; or NULL. */
     const char *stop;
+    /* Nothing of the host's has come for that many seconds, not even that it has got what was sent;
+     * told once, before the connection is taken for dead. NULL: nobody needs to know. */
+    void (*on_silence)(void *ctx, int silent_s);
 };
 
 /* 0 with the exit status in *ret_status (0 when `enough` was heard), -ERRC_HOST when a signal ended

@@ -14,6 +14,7 @@ struct ssh {
     LIBSSH2_SESSION *session;
     atomic_int *cancel;
     double used_s;   /* when something was last heard */
+    bool broken;     /* an error of the connection has been met */
     char where[300]; /* "admin@203.0.113.7" */
     struct buf host_key;
     struct child proxy; /* that the connection goes through */
@@ -27,6 +28,10 @@ int ssh_log_in(struct ssh *s, const struct ssh_in *in, double until, struct err 
 bool ssh_is_stopped(const struct ssh_in *in);
 /* A connected socket that does not block, or -1 with `err` set. connect(2), tcp(7). */
 int ssh_connect_tcp(const struct ssh_in *in, struct err *err);
+
+/* Seconds since the host's end acknowledged anything, while something is to be acknowledged; else
+ * 0. Its kernel does so, also for a process that is stopped or starved: tcp(7), TCP_INFO. */
+double ssh_unheard_s(int fd);
 
 /* How often Ctrl-C was pressed, and whether often enough to stop at once. */
 int ssh_cancel_level(const struct ssh *s);

@@ -9,6 +9,10 @@ enum {
     OPEN_MS = 15000,   /* until the channel stands, and until it is closed */
     IDLE_MS = 3600000, /* a step that says nothing for that long is stuck */
     ASIDE_S = 10,      /* for a command beside another */
+    /* Of a silent host: */
+    ASK_S = 5,     /* after that, and that often, it is sent something to acknowledge */
+    SILENT_S = 10, /* without an acknowledgement the user is told */
+    DEAD_S = 15,   /* the link is down, or the host is */
     ERRORS_MAX = 16384,
     LINE_MAX_BYTES = 24 * 1024 * 1024,
     SOURCE_BYTES = 256 * 1024, /* of a source at once */
@@ -168,6 +172,48 @@ static void run_aside(struct ssh *s, const char *command) {
     free_channel(s, channel);
 }
 
+/* Something for the host's kernel to acknowledge, unless a packet is half sent. */
+static void ask(struct ssh *s) {
+    int next_s = 0;
+    if ((libssh2_session_block_directions(s->session) & LIBSSH2_SESSION_BLOCK_OUTBOUND) == 0)
+        libssh2_keepalive_send(s->session, &next_s); /* no more often than configured */
+}
+
+/* Waits until the command says something, or can be sent more; false as ssh_wait_io, or with
+ * *ret_dead when the link is dead. A silent host is asked; its kernel acknowledges that at once,
+ * however busy it is. While it still is to be sent something, the limit is TCP's own (ssh_tcp.c),
+ * which lets longer outages pass: what is cut then cannot be joined again. */
+static bool await(struct ssh *s, struct exchange *r, double until, bool *ret_dead) {
+    const struct ssh_command *c = r->command;
+    double began = monotonic_s(), now = began;
+    bool told = c->on_silence == NULL;
+    while (now < until) {
+        if (ssh_wait_io(s, now + 1 < until ? now + 1 : until))
+            return true;
+        now = monotonic_s();
+        if (ssh_is_cancelled(s))
+            return false;
+        if (now - began < ASK_S)
+            continue;
+        ask(s);
+        double unheard_s = ssh_unheard_s(s->fd);
+        *ret_dead = r->input_ended && now - began > DEAD_S && unheard_s > DEAD_S;
+        if (*ret_dead)
+            return false;
+        if (!told && now - began > SILENT_S && unheard_s > SILENT_S) {
+            c->on_silence(c->ctx, (int)unheard_s);
+            told = true;
+        }
+    }
+    return false;
+}
+
+static int link_is_dead(struct ssh *s, struct err *err) {
+    return err_set(err, ERRC_NET,
+                   "%s: the link is dead: the host has acknowledged nothing for %d s", s->where,
+                   (int)ssh_unheard_s(s->fd));
+}
+
 static bool is_enough(const struct exchange *r) {
     return r->command->enough != NULL && *r->command->enough;
 }
@@ -175,6 +221,8 @@ static bool is_enough(const struct exchange *r) {
 static int run_channel(struct ssh *s, struct exchange *r, int *ret_status, struct err *err) {
     const struct ssh_command *c = r->command;
     int ended;
+    bool dead = false;
+    libssh2_keepalive_config(s->session, 0, ASK_S);
     int rc = open_channel(s, c->command, monotonic_s() + OPEN_MS / 1000.0, &r->channel, err);
     if (rc < 0)
         return rc;
@@ -193,8 +241,9 @@ static int run_channel(struct ssh *s, struct exchange *r, int *ret_status, struc
         }
         if (moved > 0)
             until = monotonic_s() + IDLE_MS / 1000.0;
-        else if (!is_queued(r->channel) && !ssh_wait_io(s, until))
-            return ssh_error(s, ERRC_TIMEOUT, "the host said nothing for a long time", err);
+        else if (!is_queued(r->channel) && !await(s, r, until, &dead))
+            return dead ? link_is_dead(s, err)
+                        : ssh_error(s, ERRC_TIMEOUT, "the host said nothing for a long time", err);
     }
     until = monotonic_s() + OPEN_MS / 1000.0;
     SSH_RETRY(ended, s, until, libssh2_channel_close(r->channel));
@@ -218,6 +267,7 @@ int ssh_run_command(struct ssh *s, const struct ssh_command *command, int *ret_s
         return err_set(err, ERRC_NOMEM, "out of memory");
     int rc = run_channel(s, &r, ret_status, err);
     s->used_s = monotonic_s();
+    s->broken = s->broken || rc == -ERRC_NET;
     free_channel(s, r.channel);
     buf_free(&r.line);
     free(r.chunk);

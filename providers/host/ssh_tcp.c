@@ -74,6 +74,14 @@ static void tune(int fd) {
         setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
 }
 
+double ssh_unheard_s(int fd) {
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || info.tcpi_unacked == 0)
+        return 0;
+    return info.tcpi_last_ack_recv / 1000.0;
+}
+
 static int connect_any(const struct addrinfo *list, const struct ssh_in *in) {
     int fd = -1;
     for (const struct addrinfo *a = list; a != NULL && fd < 0; a = a->ai_next)

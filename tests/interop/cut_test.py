@@ -58,9 +58,32 @@ point after unpack-$name
     host.stand_in("setsid", point + 'point start\nexec REAL "$@"\n')
 
 
-def begin(host, *args):
-    return subprocess.Popen([host.berth, "apply", "-auto-approve", *args], cwd=host.project,
-                            env=host.environment(), text=True, stdout=subprocess.PIPE,
+def make_ready(host):
+    """Stand-ins, and what is to be converged: a package, and files of two folders."""
+    for name in ("one", "two"):
+        (host.project / name).mkdir()
+        (host.project / name / f"{name}.txt").write_text(f"this is {name}\n")
+    prepare(host)
+    (host.root / "state").mkdir()
+    host.stand_ins += f"mount --bind {host.root}/state /var/lib\n"
+    host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
+    host.start()
+    (host.project / "berth.yaml").write_text(
+        "berth: 1\nname: sshd\nprovider: ec2\nserver: { image: debian-12, type: t3.small }\n"
+        "packages: { system: [kite] }\nfiles:\n"
+        + "".join(f"  - {{ from: {n}, to: {host.root}/{n} }}\n" for n in ("one", "two")))
+
+
+def check_once(host, point, how):
+    """Everything ran, and nothing twice."""
+    log = (host.root / "log").read_text().splitlines()
+    runs = [log.count(f"{moment} {work}") for work in WORK for moment in ("before", "in", "after")]
+    check(runs == [1] * 9, f"everything ran once ({point}, {how})", log)
+
+
+def begin(host, output=subprocess.PIPE):
+    return subprocess.Popen([host.berth, "apply", "-auto-approve"], cwd=host.project,
+                            env=host.environment(), text=True, stdout=output,
                             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 
 
@@ -86,13 +109,18 @@ def hear(process, word):
     return check(False, f"it says {word!r}")
 
 
-def kill_connections(host):
+def session_processes(host):
     """The sessions of sshd, not what they have started."""
     pid = host.process.pid
     children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for child in children:
-        os.kill(int(child), signal.SIGKILL)
-    return len(children)
+    return [int(child) for child in children]
+
+
+def kill_connections(host):
+    pids = session_processes(host)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    return len(pids)
 
 
 def is_busy(host):
@@ -159,9 +187,7 @@ def cut(host, point, how):
         code = host.run("apply", "-auto-approve").returncode
     check(code == 0, f"the next apply after {point} ends well", output)
     (host.root / "stop-at").write_text("nowhere")
-    log = (host.root / "log").read_text().splitlines()
-    runs = [log.count(f"{moment} {work}") for work in WORK for moment in ("before", "in", "after")]
-    check(runs == [1] * 9, f"everything ran once ({point}, {how})", log)
+    check_once(host, point, how)
     check(host.plan() == {}, "nothing is left to do", host.plan())
 
 
@@ -188,18 +214,7 @@ def main():
     need_program("ssh-keygen", "unshare", "tar", "dpkg-query", "apt-get", "flock", "setsid")
     host = Host(str(pathlib.Path(sys.argv[1]).resolve()))
     try:
-        for name in ("one", "two"):
-            (host.project / name).mkdir()
-            (host.project / name / f"{name}.txt").write_text(f"this is {name}\n")
-        prepare(host)
-        (host.root / "state").mkdir()
-        host.stand_ins += f"mount --bind {host.root}/state /var/lib\n"
-        host.wrap('exec sh -c "$SSH_ORIGINAL_COMMAND"')
-        host.start()
-        (host.project / "berth.yaml").write_text(
-            "berth: 1\nname: sshd\nprovider: ec2\nserver: { image: debian-12, type: t3.small }\n"
-            "packages: { system: [kite] }\nfiles:\n"
-            + "".join(f"  - {{ from: {n}, to: {host.root}/{n} }}\n" for n in ("one", "two")))
+        make_ready(host)
 
         step("undisturbed")
         host.apply()

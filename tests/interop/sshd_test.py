@@ -37,10 +37,12 @@ def free_port():
 
 
 class Host:
-    """A project and an sshd, in one folder that goes with them."""
+    """A project and an sshd, in one folder that goes with them. `enter` is what runs sshd where it
+    has that address."""
 
-    def __init__(self, berth):
+    def __init__(self, berth, address="127.0.0.1", enter=()):
         self.berth = berth
+        self.address, self.enter = address, enter
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="berth-sshd-"))
         self.port = free_port()
         self.process = None
@@ -63,7 +65,7 @@ class Host:
         self.write(self.root / "systemctl", f"#!/bin/sh\nkill -HUP $(cat {self.root}/sshd.pid)\n")
         self.wrap(PLAIN) # bind mounts hide the machine's own
         (self.root / "config").write_text(
-            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.etc}/ssh_host_ed25519_key\n"
+            f"Port {self.port}\nListenAddress {self.address}\nHostKey {self.etc}/ssh_host_ed25519_key\n"
             f"AuthorizedKeysFile {self.root}/authorized\nPidFile {self.root}/sshd.pid\n"
             f"StrictModes no\nUsePAM no\nPermitRootLogin yes\nForceCommand {self.wrapper}\n")
 
@@ -104,11 +106,11 @@ class Host:
     def start(self):
         os.makedirs("/run/sshd", exist_ok=True)
         self.process = subprocess.Popen(
-            [shutil.which("sshd", path="/usr/sbin:/usr/bin"), "-D", "-e", "-f",
+            [*self.enter, shutil.which("sshd", path="/usr/sbin:/usr/bin"), "-D", "-e", "-f",
              self.root / "config"], stderr=open(self.root / "sshd.log", "a"))
         for _ in range(100):
             with socket.socket() as s:
-                if s.connect_ex(("127.0.0.1", self.port)) == 0:
+                if s.connect_ex((self.address, self.port)) == 0:
                     return
             time.sleep(0.05)
         check(False, "sshd starts", (self.root / "sshd.log").read_text())
@@ -121,7 +123,7 @@ class Host:
 
     def environment(self):
         key = (self.root / "onetime.pub").read_text().split()
-        return dict(os.environ, BERTH_HOST_ADDRESS="127.0.0.1", BERTH_HOST_PORT=str(self.port),
+        return dict(os.environ, BERTH_HOST_ADDRESS=self.address, BERTH_HOST_PORT=str(self.port),
                     BERTH_HOST_USER="root", BERTH_HOST_IDENTITY=str(self.root / "user"),
                     BERTH_HOST_KEY=" ".join(key[:2]), BERTH_MY_IP="127.0.0.1/32", NO_COLOR="1")
 
