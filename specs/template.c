@@ -57,6 +57,7 @@ static const struct sample samples[] = {
     {"jupyter.tls.cert", "~/tls/fullchain.pem", false},
     {"jupyter.tls.key", "~/tls/privkey.pem", false},
     {"jupyter.tls.host", "jupyter.example.org", false},
+    {"jupyter.kernels", "[{ name: torch, packages: [torch] }]", false},
     {"jupyter.password", "{ env: JUPYTER_PASSWORD }", false},
     {"jupyter.settings", "{ ServerApp: { shutdown_no_activity_timeout: 3600 } }", false},
 };

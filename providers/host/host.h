@@ -9,7 +9,7 @@
 extern const struct world host_world;
 extern const struct kind host_key_kind, host_disk_kind, host_data_kind, host_swap_kind,
     host_packages_kind, host_python_kind, host_python_packages_kind, host_files_kind, host_tls_kind,
-    host_jupyter_kind, host_service_kind, host_health_kind, host_stop_kind;
+    host_jupyter_kind, host_service_kind, host_health_kind, host_stop_kind, host_kernel_kind;
 
 struct host_key_record {
     bool pinned;
@@ -51,6 +51,15 @@ struct host_python_packages_record {
     const char *index_url;
     struct strlist extra;    /* installed by hand, "scipy 1.11.4"; of an exact environment */
     const char *environment; /* the interpreter that they are installed for */
+};
+
+struct host_kernel_record {
+    const char *version;    /* of Python, asked for; NULL: whatever is there */
+    struct strmap packages; /* as in struct host_python_packages_record */
+    const char *index_url;
+    const char *spec;     /* text of its kernel.json */
+    struct strlist extra; /* installed by hand, where that is to go */
+    const char *python;   /* "3.11.2" */
 };
 
 struct host_files_record {

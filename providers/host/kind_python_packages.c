@@ -174,14 +174,9 @@ static bool is_exact(const struct host_node *node) {
 
 static const char *remark(const struct host_node *node, const struct facts *facts) {
     struct strlist list = {0};
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
-    if (node->desired == NULL || is_exact(node) || find_by_hand(node, facts, &list) < 0 ||
-        list.len == 0)
-        return NULL;
-    for (size_t i = 0; i < list.len; i++)
-        buf_addf(&text, "%s%s", i == 0 ? "" : ", ", list.items[i]);
-    buf_adds(&text, ": installed by hand, not in the spec: kept");
-    return text.failed ? NULL : arena_dup_str(node->arena, buf_str(&text));
+    return node->desired == NULL || is_exact(node) || find_by_hand(node, facts, &list) < 0
+               ? NULL
+               : env_remark(&list, node->arena);
 }
 
 static int read(const struct host_node *node, const struct facts *facts, void *record,

@@ -10,6 +10,7 @@ const struct host_kind *const host_kinds[] = {
     &host_packages_host,
     &host_python_host,
     &host_python_packages_host,
+    &host_kernel_host,
     &host_files_host,
     &host_tls_host,
     &host_jupyter_host,

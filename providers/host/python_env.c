@@ -178,7 +178,17 @@ int env_read_by_hand(const struct host_node *node, const struct facts *facts,
     return 0;
 }
 
+const char *env_remark(const struct strlist *by_hand, struct arena *arena) {
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
+    for (size_t i = 0; i < by_hand->len; i++)
+        buf_addf(&text, "%s%s", i == 0 ? "" : ", ", by_hand->items[i]);
+    buf_adds(&text, ": installed by hand, not in the spec: kept");
+    return by_hand->len == 0 || text.failed ? NULL : arena_dup_str(arena, buf_str(&text));
+}
+
 /* ---- Changing it */
+
+void env_use(const char *env, struct buf *script) { buf_addf(script, "env=%s\n", env); }
 
 /* Which place of the project's markers this is: its number in $n. */
 static void add_choice(const struct python_project *p, struct buf *script) {
@@ -296,8 +306,6 @@ int env_change(const struct python_want *want, const struct strmap *before,
                const struct strlist *extra, const struct strmap *after, struct arena *arena,
                struct buf *script) {
     bool any = false;
-    if (strcmp(want->env, HOST_ENV) != 0)
-        buf_addf(script, "env=%s\n", want->env);
     /* A wish that cannot be met fails before anything is taken away. */
     int rc = add_install(want, script);
     for (size_t i = 0; before != NULL && after != NULL && i < before->len; i++)

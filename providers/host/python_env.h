@@ -34,10 +34,14 @@ void env_probe_packages(const char *env, struct buf *script);
 /* Of the packages in `from` those that are there; as asked for when the version fits. */
 int env_read_packages(const struct host_node *node, const struct facts *facts,
                       const struct strmap *from, struct strmap *to);
+/* "scipy 1.11.4: installed by hand, not in the spec: kept", or NULL for an empty list. */
+const char *env_remark(const struct strlist *by_hand, struct arena *arena);
 /* What somebody asked for by name, and neither list did: "scipy 1.11.4". */
 int env_read_by_hand(const struct host_node *node, const struct facts *facts,
                      const struct strmap *desired, const struct strmap *recorded,
                      struct strlist *ret);
+/* Shell: from here on it is about that environment. */
+void env_use(const char *env, struct buf *script);
 /* Shell that installs all that is wanted, and removes what `before` has and `after` has not, and
  * `extra`. Any of the three may be NULL: not known, nothing to remove. 0 or -ERRC_NOMEM. */
 int env_change(const struct python_want *want, const struct strmap *before,

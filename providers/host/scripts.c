@@ -224,6 +224,9 @@ static const char python[] =
     "  p=$(command -v \"python$v\" || true)\n"
     "  if [ -z \"$p\" ] && dist_python \"$v\"; then p=$(command -v \"python$v\" || true); fi\n"
     "}\n"
+    /* Extra kernels are registered in the main environment, which may be made anew. */
+    "link_kernel() { mkdir -p " HOST_ENV "/share/jupyter/kernels; "
+    "ln -sfn \"$1/kernelspec\" \"" HOST_ENV "/share/jupyter/kernels/${1##*/}\"; }\n"
     "make_environment() {\n"
     "  choose_python \"$1\" \"$2\"\n"
     /* Found or fetched before what is there is given up. */
@@ -238,6 +241,8 @@ static const char python[] =
     "  rm -rf \"$env\"\n"
     "  if [ -x " HOST_UV " ]; then " HOST_UV " venv -q --seed --python \"${p:-$v}\" \"$env\"\n"
     "  else \"$p\" -m venv \"$env\"; fi\n"
+    "  [ \"$env\" != " HOST_ENV " ] || for k in " HOST_KERNELS "/*; do\n"
+    "    [ ! -e \"$k/kernelspec\" ] || link_kernel \"$k\"; done\n"
     "  rm -f \"$env.cut\"\n"
     "  value python \"$(\"$env/bin/python\" -c 'import platform; "
     "print(platform.python_version())')\"\n"

@@ -152,6 +152,12 @@ const char *check_extra(struct str s) {
     return good ? NULL : "a name such as dev";
 }
 
+const char *check_kernel_name(struct str s) {
+    /* The kernel of the main environment. */
+    bool good = is_word(s, 1, 64, LOWER DIGIT, LOWER DIGIT "._-") && !str_eqc(s, "python3");
+    return good ? NULL : "a name such as py310; python3 is the main one";
+}
+
 const char *check_python_version(struct str s) {
     bool good = take_word(&s, STR("3.")) && s.len >= 1 && s.len <= 2 && span(s, DIGIT) == s.len;
     return good ? NULL : "a Python version such as \"3.12\"";

@@ -21,6 +21,8 @@ const char *check_system_package(struct str s);
 const char *check_requirement(struct str s);
 /* The name of an extra or of a dependency group: PEP 508, PEP 735. */
 const char *check_extra(struct str s);
+/* Of a kernel of Jupyter: jupyter_client's kernelspec.py; and a folder of its own. */
+const char *check_kernel_name(struct str s);
 const char *check_python_version(struct str s);
 const char *check_http_url(struct str s);
 const char *check_remote_path(struct str s);

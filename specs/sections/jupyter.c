@@ -69,6 +69,13 @@ static const struct field jupyter_fields[] = {
      .doc = "Jupyter's own settings, as in jupyter_server_config.json.",
      .type = FIELD_JSON,
      .offset = offsetof(struct jupyter_section, settings)},
+    {.name = "kernels",
+     .doc = "Further kernels, each in an environment of its own.",
+     .type = FIELD_RECORDS,
+     .offset = offsetof(struct jupyter_section, kernels),
+     .max = 20,
+     .sub = kernel_fields,
+     .sub_size = sizeof(struct kernel_item)},
     FIELD_END,
 };
 

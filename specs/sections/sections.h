@@ -104,6 +104,15 @@ struct jupyter_tls {
     const char *host;       /* a name in it, "{n}" for the server's number; NULL: the first */
 };
 
+struct kernel_item {  /* jupyter.kernels is a struct reclist of these */
+    const char *name; /* check_kernel_name */
+    const char *display_name;
+    const char *python; /* "3.12"; NULL: what is there */
+    const char *requirements;
+    struct strlist packages;
+};
+extern const struct field kernel_fields[];
+
 struct jupyter_section {
     const char *interface; /* "lab" or "notebook" */
     int64_t port;
@@ -111,6 +120,7 @@ struct jupyter_section {
     struct jupyter_tls tls;
     const char *password; /* secret reference "env:NAME" or "file:PATH"; NULL: a token is made */
     const char *settings; /* canonical JSON object, NULL when none */
+    struct reclist kernels;
 };
 
 extern const struct section section_top, section_server, section_key_pair, section_access,

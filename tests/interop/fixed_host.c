@@ -128,6 +128,7 @@ const struct kind *const registry_kinds[] = {
     &host_packages_kind,
     &host_python_kind,
     &host_python_packages_kind,
+    &host_kernel_kind,
     &host_files_kind,
     &host_tls_kind,
     &host_jupyter_kind,

@@ -98,6 +98,30 @@ static void test_jupyter(void **state) {
     done(&w);
 }
 
+/* Each is in its own environment, with what a kernel needs; none is named twice. */
+static void test_kernels(void **state) {
+    (void)state;
+    struct world_of w;
+    desire_all(&w,
+               HEAD "jupyter: { kernels: [{ name: a.b, display_name: 'A \"B\"', packages: [x] }, { "
+                    "name: c, packages: ['ipykernel==6.*'] }] }\n",
+               NULL);
+    const struct node *a = nodes_find(&w.nodes, "server[1].kernels[a.b]");
+    const struct node *c = nodes_find(&w.nodes, "server[0].kernels[c]");
+    assert_non_null(a);
+    assert_non_null(c);
+    assert_true(strlist_has(&a->deps, "server[1].python.packages"));
+    const struct host_kernel_record *first = a->desired, *second = c->desired;
+    assert_string_equal(strmap_get(&first->packages, "ipykernel"), "any");
+    assert_string_equal(strmap_get(&second->packages, "ipykernel"), "==6.*");
+    assert_non_null(strstr(first->spec, "\"/opt/berth/kernels/a.b/bin/python\""));
+    assert_non_null(strstr(first->spec, "\"A \\\"B\\\"\""));
+    done(&w);
+    desire_all(&w, HEAD "jupyter: { kernels: [{ name: c }, { name: c }] }\n", NULL);
+    assert_int_equal(w.diags.errors, 1);
+    done(&w);
+}
+
 /* What lies at or below the mount comes after it, and nothing else does. */
 static void test_data(void **state) {
     (void)state;
@@ -235,6 +259,7 @@ int main(void) {
         cmocka_unit_test(test_jupyter),  cmocka_unit_test(test_empty_password),
         cmocka_unit_test(test_token),    cmocka_unit_test(test_rsa),
         cmocka_unit_test(test_made_rsa), cmocka_unit_test(test_data),
+        cmocka_unit_test(test_kernels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

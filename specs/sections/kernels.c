@@ -1,0 +1,37 @@
+#include "specs/sections/check.h"
+#include "specs/sections/sections.h"
+
+/* jupyter.kernels: a row a kernel. */
+const struct field kernel_fields[] = {
+    {.name = "name",
+     .doc = "Names the kernel, and its folder below /opt/berth/kernels.",
+     .type = FIELD_STR,
+     .flags = FIELD_REQUIRED,
+     .offset = offsetof(struct kernel_item, name),
+     .check = check_kernel_name,
+     .pattern = "^[a-z0-9][a-z0-9._-]{0,63}$"},
+    {.name = "display_name",
+     .doc = "What the launcher shows; without it the name.",
+     .type = FIELD_STR,
+     .offset = offsetof(struct kernel_item, display_name),
+     .check = check_nonempty},
+    {.name = "python",
+     .doc = "Python version; without it as for packages.python.version.",
+     .type = FIELD_STR,
+     .offset = offsetof(struct kernel_item, python),
+     .check = check_python_version,
+     .pattern = "^3\\.[0-9]{1,2}$"},
+    {.name = "requirements",
+     .doc = "A requirements.txt, relative to the spec.",
+     .type = FIELD_STR,
+     .offset = offsetof(struct kernel_item, requirements),
+     .check = check_nonempty},
+    {.name = "packages",
+     .doc = "Requirements, such as torch or \"torch==2.6.*\".",
+     .type = FIELD_LIST,
+     .flags = FIELD_SET,
+     .offset = offsetof(struct kernel_item, packages),
+     .max = 500,
+     .check = check_requirement},
+    FIELD_END,
+};
