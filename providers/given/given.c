@@ -134,6 +134,14 @@ static bool is_same_machine(const struct run *run, const RECORD *r, const struct
                                              strlist_has(&known.keys, pinned)));
 }
 
+/* Has an apply put anything there, as far as is recorded? */
+static bool is_touched(const struct recorded_list *recorded) {
+    for (size_t i = 0; i < recorded->len; i++)
+        if (cstr_eq(recorded->items[i].parent, the_server))
+            return true;
+    return false;
+}
+
 /* `wanted`, completed by what OpenSSH's configuration says. Nothing is connected to: that the host
  * world does, and finds out whether it answers. */
 static int look_at(const struct run *run, const RECORD *wanted, const RECORD *recorded,
@@ -165,13 +173,14 @@ static int observe(void *session, const struct observe_in *in, struct observed *
     const struct node *node = nodes_find(in->nodes, the_server);
     const struct recorded *known = recorded_find(in->recorded, the_server);
     const RECORD *recorded = known != NULL && known->kind == &given_kind ? known->record : NULL;
+    const RECORD *old = is_touched(in->recorded) ? recorded : NULL; /* the one to stay with */
     const RECORD *wanted = node != NULL && node->kind == &given_kind ? node->desired : recorded;
     if (wanted == NULL)
         return 0;
     struct live *live = observed_add(out, &given_kind, the_server, LIVE_UNREADABLE);
     if (live == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
-    (void)look_at(s->run, wanted, recorded, live, &out->arena, &live->err);
+    (void)look_at(s->run, wanted, old, live, &out->arena, &live->err);
     return 0;
 }
 

@@ -16,8 +16,8 @@ extern char **environ;
 
 enum { SAID_MAX = 4096, END_MS = 1000, POLL_MS = 10 };
 
-/* Files that become its 0, 1 and 2; in < 0 is /dev/null. */
-static int start(const char *const *argv, int in, int out, int errors, pid_t *ret) {
+/* Files that become its 0, 1, 2 and 3; in < 0 is /dev/null, more < 0 none. */
+static int start(const char *const *argv, int in, int out, int errors, int more, pid_t *ret) {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t how;
     sigset_t signals;
@@ -33,6 +33,8 @@ static int start(const char *const *argv, int in, int out, int errors, pid_t *re
         posix_spawn_file_actions_adddup2(&files, in, 0);
     posix_spawn_file_actions_adddup2(&files, out, 1);
     posix_spawn_file_actions_adddup2(&files, errors, 2);
+    if (more >= 0)
+        posix_spawn_file_actions_adddup2(&files, more, 3);
     sigfillset(&signals);
     sigdelset(&signals, SIGKILL);
     sigdelset(&signals, SIGSTOP);
@@ -71,7 +73,7 @@ int child_capture(const char *const *argv, struct buf *out, struct buf *errors, 
                   struct err *err) {
     int said = memfd_create("out", MFD_CLOEXEC), wrong = memfd_create("errors", MFD_CLOEXEC);
     pid_t pid = 0;
-    int problem = said < 0 || wrong < 0 ? errno : start(argv, -1, said, wrong, &pid);
+    int problem = said < 0 || wrong < 0 ? errno : start(argv, -1, said, wrong, -1, &pid);
     if (problem == 0) {
         *ret_status = wait_for(pid);
         take_file(said, out);
@@ -84,33 +86,63 @@ int child_capture(const char *const *argv, struct buf *out, struct buf *errors, 
     return problem == 0 ? 0 : cannot(argv[0], problem, err);
 }
 
+/* Its process group ends when nobody holds the other end of file 3 any more: a program that waits
+ * for a network would not notice that berth is gone. */
+static const char guard[] = "exec 4<&0 5>&1 </dev/null >/dev/null\n"
+                            "{ read -r x <&3; kill 0; } 4<&- 5>&- &\n"
+                            "exec 3<&-\n"
+                            "\"$@\" <&4 4<&- >&5 5>&-\n"
+                            "s=$?; kill $!; exit $s\n";
+
+enum { WORDS_MAX = 32 };
+
+/* What a connection is made of: both ends of its stream, of the guard's pipe, and its stderr. */
+enum { OURS, ITS, PIPE_ITS, PIPE_OURS, ERRORS, FILES };
+
+static void close_files(const int files[FILES]) {
+    for (size_t i = 0; i < FILES; i++)
+        if (files[i] >= 0)
+            close(files[i]);
+}
+
+static int open_files(int files[FILES]) {
+    for (size_t i = 0; i < FILES; i++)
+        files[i] = -1;
+    files[ERRORS] = memfd_create("errors", MFD_CLOEXEC);
+    bool good = files[ERRORS] >= 0 &&
+                socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, &files[OURS]) == 0 &&
+                pipe2(&files[PIPE_ITS], O_CLOEXEC) == 0;
+    int problem = errno;
+    if (!good)
+        close_files(files);
+    return good ? 0 : problem;
+}
+
 int child_connect(const char *const *argv, struct child *ret, int *ret_fd, struct err *err) {
-    int ends[2];
-    struct child child = {.errors = memfd_create("errors", MFD_CLOEXEC)};
-    if (child.errors < 0)
-        return cannot(argv[0], errno, err);
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
-        int problem = errno;
-        close(child.errors);
+    const char *words[WORDS_MAX] = {"/bin/sh", "-c", guard, "sh"};
+    size_t n = 4;
+    int files[FILES];
+    pid_t pid = 0;
+    for (size_t i = 0; argv[i] != NULL && n + 1 < WORDS_MAX; i++)
+        words[n++] = argv[i];
+    int problem = open_files(files);
+    if (problem != 0)
         return cannot(argv[0], problem, err);
-    }
-    int problem = start(argv, ends[1], ends[1], child.errors, &child.pid);
-    close(ends[1]);
+    problem = start(words, files[ITS], files[ITS], files[ERRORS], files[PIPE_ITS], &pid);
     if (problem != 0) {
-        close(ends[0]);
-        close(child.errors);
+        close_files(files);
         return cannot(argv[0], problem, err);
     }
-    fcntl(ends[0], F_SETFL, O_NONBLOCK);
-    *ret = child;
-    *ret_fd = ends[0];
+    close(files[ITS]);
+    close(files[PIPE_ITS]);
+    fcntl(files[OURS], F_SETFL, O_NONBLOCK);
+    *ret = (struct child){.pid = pid, .errors = files[ERRORS], .alive = files[PIPE_OURS]};
+    *ret_fd = files[OURS];
     return 0;
 }
 
-void child_said(const struct child *child, struct buf *out) {
-    char text[SAID_MAX];
-    ssize_t n = child->pid == 0 ? 0 : pread(child->errors, text, sizeof text, 0);
-    struct str rest = {text, n > 0 ? (size_t)n : 0}, line;
+void child_add_lines(struct str rest, struct buf *out) {
+    struct str line;
     while (rest.len > 0 && str_split(&rest, '\n', &line)) {
         line = str_trim(line);
         if (line.len == 0)
@@ -121,18 +153,30 @@ void child_said(const struct child *child, struct buf *out) {
     }
 }
 
-void child_end(struct child *child) {
+void child_said(const struct child *child, struct buf *out) {
+    char text[SAID_MAX];
+    ssize_t n = child->pid == 0 ? 0 : pread(child->errors, text, sizeof text, 0);
+    child_add_lines((struct str){text, n > 0 ? (size_t)n : 0}, out);
+}
+
+/* Has it ended within that time? */
+static bool ends(pid_t pid) {
     const struct timespec pause = {0, POLL_MS * 1000000L};
+    for (int ms = 0; ms < END_MS; ms += POLL_MS) {
+        if (waitpid(pid, NULL, WNOHANG) != 0)
+            return true;
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
+void child_end(struct child *child) {
     if (child->pid == 0)
         return;
-    pid_t ended = 0;
-    for (int ms = 0; ms < END_MS && ended == 0; ms += POLL_MS) {
-        ended = waitpid(child->pid, NULL, WNOHANG);
-        if (ended == 0)
-            nanosleep(&pause, NULL);
-    }
-    if (ended == 0) {
-        kill(-child->pid, SIGTERM); /* its group: also what a ProxyCommand began */
+    bool ended = ends(child->pid);
+    close(child->alive);
+    if (!ended && !ends(child->pid)) {
+        kill(-child->pid, SIGKILL);
         wait_for(child->pid);
     }
     close(child->errors);

@@ -166,9 +166,10 @@ static int ask_ssh(const struct given_login *login, struct arena *arena, struct 
         return rc;
     }
     if (status != 0) {
-        struct str text = str_trim(buf_str(&said));
-        err_set(err, ERRC_INVALID, "OpenSSH cannot say how to come to %s: %.*s", login->host,
-                (int)(text.len < 400 ? text.len : 400), text.ptr == NULL ? "" : text.ptr);
+        _cleanup_buf_ struct buf lines = BUF_INIT(BUF_SMALL);
+        child_add_lines(buf_str(&said), &lines);
+        err_set(err, ERRC_INVALID, "OpenSSH cannot say how to come to %s: %.400s", login->host,
+                buf_cstr(&lines));
         err_hint(err, "mend ~/.ssh/config: ssh -G %s", login->host);
         return -ERRC_INVALID;
     }
