@@ -133,17 +133,18 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     }
     if (rc < 0)
         return err_set(err, ERRC_NOMEM, "out of memory");
+    /* First: what goes by one name may be wanted by another (git, git-2.40.1). */
+    if (remove.len > 0) {
+        buf_adds(script, "remove_packages");
+        add_names(script, &remove);
+        buf_addc(script, '\n');
+    }
     if (after != NULL) {
         buf_adds(script, "set --");
         add_names(script, &after->packages);
         buf_adds(script, "\nknow_packages \"$@\"\nwanted=\nfor p; do if ! has_package \"$p\"; then "
                          "wanted=\"$wanted $p\"; note_package \"$p\"; fi; done\n"
                          "if [ -n \"$wanted\" ]; then install_packages $wanted; fi\n");
-    }
-    if (remove.len > 0) {
-        buf_adds(script, "remove_packages");
-        add_names(script, &remove);
-        buf_addc(script, '\n');
     }
     return 0;
 }

@@ -20,7 +20,9 @@ const char script_common[] =
     "}\n"
     "else\n"
     "know_packages() { :; }\n"
-    "has_package() { rpm -q --quiet --whatprovides \"$1\" 2>/dev/null; }\n"
+    /* What it provides, a path of a file too, and NAME-VERSION. */
+    "has_package() { rpm -q --quiet --whatprovides \"$1\" 2>/dev/null || "
+    "rpm -q --quiet \"$1\" 2>/dev/null; }\n"
     "fi\n";
 
 /* fact KEY VALUE: one line of the answer. hash_files reads lines "SHA256 PATH", what is expected of
@@ -181,7 +183,8 @@ static const char packages[] =
     "install_packages \"python$1\" \"python$1-venv\"; }\n"
     "venv_package=python3-venv\n"
     "else\n"
-    "install_packages() { dnf -y -q install \"$@\"; }\n"
+    /* Not -q: it would not say that it waits for another dnf, nor what it is at. */
+    "install_packages() { dnf -y install \"$@\"; }\n"
     "remove_packages() { for p; do rpm -e \"$p\" || echo \"$p stays: others need it\"; "
     "forget_package \"$p\"; done; }\n"
     "dist_python() { dnf -y -q install \"python$1\" 2>/dev/null; }\n"
