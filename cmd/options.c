@@ -49,7 +49,7 @@ ROW(option_force, "force", NULL, force, NULL, "do it all the same");
 ROW(option_no_color, "no-color", NULL, no_color, NULL, "no colours (as with NO_COLOR set)");
 ROW(option_verbose, "v", NULL, verbose, "verbose", "say what is being done, on stderr");
 ROW(option_destroy, "destroy", NULL, destroy, NULL, "plan to destroy everything");
-ROW(option_all, "all", NULL, all, NULL, "reset: the cached root file system too");
+ROW(option_all, "all", NULL, all, NULL, "reset: the cached root file systems too");
 ROW(option_dir, "dir", "FOLDER", dir, NULL, "the world's folder (or BERTH_SANDBOX_DIR)");
 ROW(option_cache_dir, "cache-dir", "FOLDER", cache_dir, NULL, "the cache (or BERTH_CACHE_DIR)");
 ROW(option_help, "help", NULL, help, "h", "this text");

@@ -16,12 +16,15 @@ int provider_glue_check(const struct spec *spec, struct err *err) {
 
 static void say(void *ctx, const char *text) { cmd_note(ctx, "%s", text); }
 
-int provider_glue_open(const struct cmd *cmd, const char *provider, struct provider_glue *ret,
-                       struct err *err) {
+int provider_glue_open(const struct cmd *cmd, const char *provider, const struct spec *spec,
+                       struct provider_glue *ret, struct err *err) {
     *ret = (struct provider_glue){0};
     if (strcmp(provider, "sandbox") != 0)
         return 0;
-    const struct sandbox_options options = {.progress = say, .progress_ctx = (void *)cmd};
+    const struct sandbox_options options = {
+        .image = spec == NULL || spec_server(spec) == NULL ? NULL : spec_server(spec)->image,
+        .progress = say,
+        .progress_ctx = (void *)cmd};
     struct sandbox_info info = {0};
     int rc = sandbox_ensure(&options, &info, err);
     if (rc < 0)

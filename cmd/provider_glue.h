@@ -16,9 +16,10 @@ struct provider_glue {
  * missing. `spec` may be NULL. */
 int provider_glue_check(const struct spec *spec, struct err *err);
 
-/* Start the sandbox when `provider` asks for it; words for the user go to stderr. */
-int provider_glue_open(const struct cmd *cmd, const char *provider, struct provider_glue *ret,
-                       struct err *err);
+/* Start the sandbox when `provider` asks for it, with what servers of the spec (which may be NULL)
+ * need; words for the user go to stderr. */
+int provider_glue_open(const struct cmd *cmd, const char *provider, const struct spec *spec,
+                       struct provider_glue *ret, struct err *err);
 /* The region that the run is about to work in, its own, else what the AWS chain leads to, and who
  * says so. Both live in `arena`. */
 int provider_glue_region(const struct run *run, struct arena *arena, const char **ret,

@@ -12,7 +12,14 @@ static int print_json(struct cmd *cmd, const struct sandbox_info *info) {
     cJSON *out = cJSON_CreateObject();
     cJSON_AddBoolToObject(out, "running", info->running);
     cJSON_AddStringToObject(out, "dir", info->dir);
-    cJSON_AddBoolToObject(out, "base_ready", info->base_ready);
+    cJSON *images = cJSON_AddArrayToObject(out, "images");
+    struct str rest = str_of(info->images);
+    struct str name;
+    while (str_split(&rest, ' ', &name)) {
+        char text[64];
+        snprintf(text, sizeof text, "%.*s", STR_FMT(name));
+        cJSON_AddItemToArray(images, cJSON_CreateString(text));
+    }
     cJSON_AddNumberToObject(out, "instances", (double)info->instances);
     if (info->running) {
         cJSON_AddNumberToObject(out, "pid", (double)info->pid);
@@ -43,8 +50,9 @@ static int show_status(struct cmd *cmd, const struct sandbox_options *options) {
                  "it is berth %s, this is " BERTH_VERSION
                  "; berth sandbox stop, then start, renews it\n",
                  info.version);
-    buf_addf(&text, "world:      %s\ninstances:  %zu\nroot fs:    %s\n", info.dir, info.instances,
-             info.base_ready ? "built" : "not built yet; the first start builds it, once");
+    buf_addf(&text, "world:      %s\ninstances:  %zu\nimages:     %s\n", info.dir, info.instances,
+             info.images[0] != '\0' ? info.images
+                                    : "none built yet; the first use builds one, once");
     if (info.running)
         buf_adds(&text, "-json also prints the credentials, for the AWS CLI.\n");
     if (sandbox_check(&err) < 0) {
@@ -58,7 +66,9 @@ static int show_status(struct cmd *cmd, const struct sandbox_options *options) {
 static int start(struct cmd *cmd, const struct sandbox_options *options) {
     struct err err = {0};
     struct sandbox_info info = {0};
-    if (sandbox_ensure(options, &info, &err) < 0)
+    struct sandbox_options with_image = *options;
+    with_image.image = "debian-12"; /* the others are built when they are asked for */
+    if (sandbox_ensure(&with_image, &info, &err) < 0)
         return cmd_fail(cmd, &err);
     return show_status(cmd, options);
 }

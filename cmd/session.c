@@ -233,7 +233,7 @@ int session_make_run(struct session *s, struct err *err) {
     const struct cmd *cmd = s->cmd;
     int rc = provider_glue_check(s->spec, err);
     if (rc == 0)
-        rc = provider_glue_open(cmd, s->provider, &s->glue, err);
+        rc = provider_glue_open(cmd, s->provider, s->spec, &s->glue, err);
     if (rc < 0)
         return rc;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)

@@ -1,5 +1,5 @@
 /* RunInstances: what is checked, and what a client token promises. */
-#include "providers/sandbox/internal.h"
+#include "providers/sandbox/images.h"
 #include "specs/hash.h"
 
 #include <stdio.h>
@@ -183,7 +183,7 @@ static int check_launch(struct sandbox *s, const cJSON *form, struct launch *ret
                         struct api_error *e) {
     const char *image = text_of(form, "ImageId");
     const char *key = text_of(form, "KeyName");
-    if (strcmp(image, SANDBOX_AMI) != 0)
+    if (image_of_ami(image) == NULL)
         return api_fail(
             e, strncmp(image, "ami-", 4) == 0 ? "InvalidAMIID.NotFound" : "InvalidAMIID.Malformed",
             "The image id '[%.60s]' does not exist", image);
@@ -197,7 +197,8 @@ static int check_launch(struct sandbox *s, const cJSON *form, struct launch *ret
     if (text_of(form, "SecurityGroup.1")[0] != '\0')
         return api_fail(e, "UnsupportedOperation",
                         "the sandbox takes security groups as SecurityGroupId only");
-    if (check_user_data(form, e) < 0 || volumes_check_launch(form, &ret->disk, e) < 0)
+    if (check_user_data(form, e) < 0 ||
+        volumes_check_launch(form, image_of_ami(image)->snapshot, &ret->disk, e) < 0)
         return -1;
     ret->key = find_by(world_list(s, "key_pairs"), "name", key);
     if (key[0] != '\0' && ret->key == NULL)

@@ -1,5 +1,5 @@
-/* Where instances are: zones, subnets, the VPC; and the image that they are made from. */
-#include "providers/sandbox/internal.h"
+/* Where instances are: zones, subnets, the VPC; and the images that they are made from. */
+#include "providers/sandbox/images.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -153,33 +153,46 @@ static int describe_vpcs(struct sandbox *s, cJSON *form, struct buf *out, struct
     return rc;
 }
 
+static void image_xml(struct buf *out, const cJSON *view) {
+    buf_adds(out, "<item>");
+    xml_add(out, "imageId", text_of(view, "image-id"));
+    xml_add(out, "imageState", text_of(view, "state"));
+    xml_add(out, "architecture", text_of(view, "architecture"));
+    xml_add(out, "imageType", "machine");
+    xml_add(out, "name", text_of(view, "name"));
+    xml_add(out, "rootDeviceType", text_of(view, "root-device-type"));
+    xml_add(out, "rootDeviceName", ROOT_DEVICE);
+    buf_adds(out, "</item>");
+}
+
+static bool known_image(const char *id) { return image_of_ami(id) != NULL; }
+
 static int describe_images(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
-    static const char *const members[][2] = {{"image-id", SANDBOX_AMI},
-                                             {"name", "debian-12-sandbox"},
-                                             {"architecture", "x86_64"},
-                                             {"state", "available"},
-                                             {"root-device-type", "ebs"}};
     static const char *const filters[] = {"image-id",         "name", "architecture", "state",
                                           "root-device-type", NULL};
     (void)s;
-    const char *id = text_of(form, "ImageId.1");
     if (form_check_filters(form, filters, e) < 0)
         return -1;
-    if (id[0] != '\0' && strcmp(id, SANDBOX_AMI) != 0)
-        return api_fail(e, "InvalidAMIID.NotFound", "The image id '[%.60s]' does not exist", id);
-    cJSON *view = cJSON_CreateObject();
-    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
-        set_text(view, members[i][0], members[i][1]);
-    bool wanted = form_filter(form, view, member_matches);
-    cJSON_Delete(view);
+    cJSON *ids = form_list(form, "ImageId");
+    int rc = check_named(ids, "InvalidAMIID.NotFound", known_image, e);
     buf_adds(out, "<imagesSet>");
-    if (wanted)
-        buf_adds(out, "<item><imageId>" SANDBOX_AMI "</imageId><imageState>available"
-                      "</imageState><architecture>x86_64</architecture><imageType>machine"
-                      "</imageType><name>debian-12-sandbox</name><rootDeviceType>ebs"
-                      "</rootDeviceType><rootDeviceName>" ROOT_DEVICE "</rootDeviceName></item>");
+    for (const struct image *i = images; i->name != NULL && rc == 0; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s-sandbox", i->name);
+        cJSON *view = cJSON_CreateObject();
+        set_text(view, "image-id", i->ami);
+        set_text(view, "name", name);
+        set_text(view, "architecture", "x86_64");
+        set_text(view, "state", "available");
+        set_text(view, "root-device-type", "ebs");
+        if ((cJSON_GetArraySize(ids) == 0 || list_has(ids, i->ami)) &&
+            form_filter(form, view, member_matches))
+            image_xml(out, view);
+        cJSON_Delete(view);
+    }
     buf_adds(out, "</imagesSet>");
-    return 0;
+    cJSON_Delete(ids);
+    return rc;
 }
 
 const struct action place_actions[] = {

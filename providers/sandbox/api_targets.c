@@ -1,11 +1,16 @@
-/* The services that speak JSON 1.1, by X-Amz-Target: SSM for the image that there is, and the price
- * list (api_prices.c). */
-#include "providers/sandbox/internal.h"
+/* The services that speak JSON 1.1, by X-Amz-Target: SSM for the images that there are, and the
+ * price list (api_prices.c). */
+#include "providers/sandbox/images.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define PARAMETER "/aws/service/debian/release/12/latest/amd64"
+static const struct image *image_of_parameter(const char *name) {
+    for (const struct image *i = images; i->name != NULL; i++)
+        if (name != NULL && strcmp(i->parameter, name) == 0)
+            return i;
+    return NULL;
+}
 
 static cJSON *parameters(struct sandbox *s, const cJSON *body, struct api_error *e) {
     (void)s, (void)e;
@@ -15,14 +20,15 @@ static cJSON *parameters(struct sandbox *s, const cJSON *body, struct api_error 
     const cJSON *name;
     cJSON_ArrayForEach(name, cJSON_GetObjectItem(body, "Names")) {
         const char *text = cJSON_GetStringValue(name);
-        if (text == NULL || strcmp(text, PARAMETER) != 0) {
+        const struct image *image = image_of_parameter(text);
+        if (image == NULL) {
             cJSON_AddItemToArray(unknown, cJSON_Duplicate(name, true));
             continue;
         }
         cJSON *item = cJSON_CreateObject();
         set_text(item, "Name", text);
         set_text(item, "Type", "String");
-        set_text(item, "Value", SANDBOX_AMI);
+        set_text(item, "Value", image->ami);
         set_number(item, "Version", 1);
         cJSON_AddItemToArray(found, item);
     }

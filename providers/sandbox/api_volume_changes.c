@@ -1,5 +1,5 @@
 /* Volumes over time: attached, detached, modified, and gone with their instance. */
-#include "providers/sandbox/internal.h"
+#include "providers/sandbox/images.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -300,7 +300,8 @@ bool volumes_look_after(struct sandbox *s) {
 
 /* ---- With an instance */
 
-int volumes_check_launch(const cJSON *form, struct volume_wanted *ret, struct api_error *e) {
+int volumes_check_launch(const cJSON *form, const char *snapshot, struct volume_wanted *ret,
+                         struct api_error *e) {
     const char *device = text_of(form, "BlockDeviceMapping.1.DeviceName");
     *ret = (struct volume_wanted){.type = "gp2", .size_gib = ROOT_GIB};
     if (text_of(form, "BlockDeviceMapping.2.DeviceName")[0] != '\0' ||
@@ -311,9 +312,8 @@ int volumes_check_launch(const cJSON *form, struct volume_wanted *ret, struct ap
         return -1;
     if (ret->size_gib < ROOT_GIB)
         return api_fail(e, "InvalidBlockDeviceMapping",
-                        "Volume of size %lldGB is smaller than snapshot '" ROOT_SNAPSHOT
-                        "', expect size>= %dGB",
-                        (long long)ret->size_gib, ROOT_GIB);
+                        "Volume of size %lldGB is smaller than snapshot '%s', expect size>= %dGB",
+                        (long long)ret->size_gib, snapshot, ROOT_GIB);
     return 0;
 }
 
@@ -323,7 +323,7 @@ void volumes_launch(struct sandbox *s, const cJSON *form, const cJSON *instance,
     here.zone = zone_of(instance)->name;
     cJSON *v = volume_make(s, &here, form_tags(form, "volume"));
     set_text(v, "state", "available");
-    set_text(v, "snapshot", ROOT_SNAPSHOT);
+    set_text(v, "snapshot", image_of(instance)->snapshot);
     volume_attach(v, text_of(instance, "id"), ROOT_DEVICE, 0);
     cJSON_AddTrueToObject(v, "root");
     if (strcmp(text_of(form, "BlockDeviceMapping.1.Ebs.DeleteOnTermination"), "false") != 0)

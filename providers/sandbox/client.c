@@ -1,6 +1,6 @@
 /* What the verbs call: is it there, start it, end it, remove it. */
 #define _GNU_SOURCE
-#include "providers/sandbox/internal.h"
+#include "providers/sandbox/images.h"
 #include "specs/fs.h"
 
 #include <errno.h>
@@ -38,7 +38,14 @@ static cJSON *read_json(const struct paths *paths, const char *name) {
 static void read_info(const struct paths *paths, struct sandbox_info *ret) {
     memset(ret, 0, sizeof *ret);
     snprintf(ret->dir, sizeof ret->dir, "%s", paths->dir);
-    ret->base_ready = fs_exists(paths->base);
+    for (const struct image *i = images; i->name != NULL; i++) {
+        char path[PATH_SIZE];
+        base_path(paths, i->base, path, sizeof path);
+        size_t len = strlen(ret->images);
+        if (fs_exists(path))
+            snprintf(ret->images + len, sizeof ret->images - len, "%s%s", len > 0 ? " " : "",
+                     i->name);
+    }
     cJSON *info = read_json(paths, "daemon.json");
     /* The file of a daemon that was killed says nothing of the one that starts now. */
     ret->running = info != NULL && number_of(info, "pid") > 0 &&
@@ -101,8 +108,8 @@ static void exec_daemon(const struct paths *paths, int ready_fd) {
     _exit(127);
 }
 
-/* Reads what the daemon tells until it is ready: P(rogress), R(eady), H(int), E(rror). */
-static int await_ready(int fd, const struct sandbox_options *options, struct err *err) {
+/* Reads what the daemon tells until it is ready: R(eady), H(int), E(rror). */
+static int await_ready(int fd, struct err *err) {
     FILE *in = fdopen(fd, "r");
     char line[1280], hint[512] = "";
     int rc = -1;
@@ -112,8 +119,6 @@ static int await_ready(int fd, const struct sandbox_options *options, struct err
     }
     while (rc < 0 && fgets(line, sizeof line, in) != NULL) {
         line[strcspn(line, "\n")] = '\0';
-        if (line[0] == 'P' && options->progress != NULL)
-            options->progress(options->progress_ctx, line + 1);
         if (line[0] == 'R')
             rc = 0;
         if (line[0] == 'H')
@@ -134,8 +139,7 @@ static int await_ready(int fd, const struct sandbox_options *options, struct err
     return rc == 0 ? 0 : err_set(err, ERRC_IO, "the sandbox ended while it started");
 }
 
-static int start(const struct paths *paths, const struct sandbox_options *options,
-                 struct err *err) {
+static int start(const struct paths *paths, struct err *err) {
     int fds[2];
     int rc = sandbox_check(err);
     if (rc == 0)
@@ -156,7 +160,7 @@ static int start(const struct paths *paths, const struct sandbox_options *option
     }
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
     }
-    rc = await_ready(fds[0], options, err);
+    rc = await_ready(fds[0], err);
     if (rc < 0 && err->code != ERRC_LOCKED && err->hint[0] == '\0')
         err_hint(err, "its log is %s/log", paths->dir);
     return rc;
@@ -164,20 +168,16 @@ static int start(const struct paths *paths, const struct sandbox_options *option
 
 enum { STARTS_MAX = 3, STEP_MS = 50, START_WAIT_MS = 15 * 60 * 1000, STOP_MS = 90000 };
 
-int sandbox_ensure(const struct sandbox_options *options, struct sandbox_info *ret,
-                   struct err *err) {
-    struct paths paths;
-    int rc = paths_find(options, &paths, err);
-    if (rc < 0)
-        return rc;
-    int starts = 0;
+static int ensure_daemon(const struct sandbox_options *options, const struct paths *paths,
+                         struct sandbox_info *ret, struct err *err) {
+    int rc = 0, starts = 0;
     for (long waited = 0; waited < START_WAIT_MS; waited += STEP_MS) {
         struct err why = {0};
-        read_info(&paths, ret);
+        read_info(paths, ret);
         if (ret->running)
             return 0;
-        if (lock_holder(&paths) == 0) {
-            rc = starts++ < STARTS_MAX ? start(&paths, options, &why) : 0;
+        if (lock_holder(paths) == 0) {
+            rc = starts++ < STARTS_MAX ? start(paths, &why) : 0;
             if (rc < 0 && rc != -ERRC_LOCKED) {
                 *err = why;
                 return rc;
@@ -186,7 +186,7 @@ int sandbox_ensure(const struct sandbox_options *options, struct sandbox_info *r
                 return err_set(err, ERRC_IO,
                                "the sandbox ends as soon as it has started; its log "
                                "is %s/log",
-                               paths.dir);
+                               paths->dir);
         } else {
             if (waited == 0 && options->progress != NULL)
                 options->progress(options->progress_ctx,
@@ -197,7 +197,37 @@ int sandbox_ensure(const struct sandbox_options *options, struct sandbox_info *r
     return err_set(err, ERRC_TIMEOUT,
                    "another command (process %ld) starts the sandbox in %s and "
                    "does not come to an end",
-                   (long)lock_holder(&paths), paths.dir);
+                   (long)lock_holder(paths), paths->dir);
+}
+
+/* Before its instances are launched, while there is somebody to tell how long that takes. */
+static int ensure_image(const struct sandbox_options *options, const struct paths *paths,
+                        struct err *err) {
+    const struct image *image = image_named(options->image);
+    char path[PATH_SIZE];
+    int fd;
+    if (image == NULL)
+        return 0;
+    base_path(paths, image->base, path, sizeof path);
+    if (fs_exists(path))
+        return 0;
+    int rc = sandbox_check(err);
+    if (rc == 0)
+        rc = cache_hold(paths, &fd, err);
+    if (rc < 0)
+        return rc;
+    rc = base_ensure(paths, image->base, options->progress, options->progress_ctx, err);
+    close(fd);
+    return rc;
+}
+
+int sandbox_ensure(const struct sandbox_options *options, struct sandbox_info *ret,
+                   struct err *err) {
+    struct paths paths;
+    int rc = paths_find(options, &paths, err);
+    if (rc == 0)
+        rc = ensure_image(options, &paths, err);
+    return rc < 0 ? rc : ensure_daemon(options, &paths, ret, err);
 }
 
 /* ---- Ending */
@@ -276,8 +306,8 @@ static int remove_world(const struct paths *paths, struct err *err) {
 }
 
 static int remove_cache(const struct paths *paths, struct err *err) {
-    static const char *const made[] = {"debian-12-*", "packages", "building-*", "base.lock", NULL};
-    int fd = base_lock(paths, LOCK_EX);
+    static const char *const made[] = {"packages", "building-*", CACHE_LOCK, NULL};
+    int fd = cache_lock(paths, CACHE_LOCK, LOCK_EX);
     if (fd < 0 && errno == ENOENT)
         return 0;
     if (fd < 0)
@@ -285,7 +315,16 @@ static int remove_cache(const struct paths *paths, struct err *err) {
                    ? err_set(err, ERRC_LOCKED, "another sandbox uses %s; stop it first",
                              paths->cache)
                    : err_set_errno(err, ERRC_IO, errno, "lock %s", paths->cache);
-    int rc = remove_made(paths->cache, made, err);
+    int rc = 0;
+    for (const struct image *i = images; i->name != NULL && rc == 0; i++) {
+        char folders[64], log[64];
+        snprintf(folders, sizeof folders, "%s-*", i->base->name); /* older ones too */
+        snprintf(log, sizeof log, "%s.log", i->base->name);
+        const char *const of_base[] = {folders, log, NULL};
+        rc = remove_made(paths->cache, of_base, err);
+    }
+    if (rc == 0)
+        rc = remove_made(paths->cache, made, err);
     rmdir(paths->cache);
     close(fd);
     return rc;

@@ -232,13 +232,7 @@ static int write_info(struct sandbox *s, struct err *err) {
 
 /* Tells the command that started us how it goes: a line each, P(rogress), R(eady), H(int),
  * E(rror). */
-static void tell(void *ctx, const char *text) {
-    const int *fd = ctx;
-    if (*fd >= 0)
-        dprintf(*fd, "P%s\n", text);
-}
-
-static int begin(struct sandbox *s, int *ready_fd, struct err *err) {
+static int begin(struct sandbox *s, struct err *err) {
     char path[PATH_SIZE];
     int rc = fs_mkdirs(s->paths.dir, 0700, err);
     world_path(s, "lock", path, sizeof path);
@@ -252,7 +246,7 @@ static int begin(struct sandbox *s, int *ready_fd, struct err *err) {
     if (rc == 0)
         rc = fs_remove(path, err); /* of a daemon that was killed */
     if (rc == 0)
-        rc = base_ensure(&s->paths, tell, ready_fd, &s->base_fd, err);
+        rc = cache_hold(&s->paths, &s->cache_fd, err);
     if (rc == 0)
         rc = world_load(s, err);
     if (rc == 0)
@@ -294,7 +288,7 @@ int sandbox_serve(const struct sandbox_options *options, struct err *err) {
     if (boot != NULL)
         return guest_boot(boot) == 0 ? 0 : err_set(err, ERRC_IO, "the guest did not boot");
     struct sandbox s = {
-        .mutex = PTHREAD_MUTEX_INITIALIZER, .lock_fd = -1, .subnet_fd = -1, .base_fd = -1};
+        .mutex = PTHREAD_MUTEX_INITIALIZER, .lock_fd = -1, .subnet_fd = -1, .cache_fd = -1};
     const char *ready_text = getenv("BERTH_SANDBOX_READY_FD");
     int64_t ready = -1;
     int pipe_fds[2] = {-1, -1};
@@ -322,7 +316,7 @@ int sandbox_serve(const struct sandbox_options *options, struct err *err) {
         sigaction(SIGHUP, &ignore, NULL);
         prctl(PR_SET_CHILD_SUBREAPER, 1);
         umask(022);
-        rc = begin(&s, &ready_fd, err);
+        rc = begin(&s, err);
     }
     if (ready_fd >= 0) {
         if (rc == 0)

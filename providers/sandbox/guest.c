@@ -1,6 +1,6 @@
 /* The daemon's side of a guest: its files, its seed, its start and its end. */
 #define _GNU_SOURCE
-#include "providers/sandbox/internal.h"
+#include "providers/sandbox/images.h"
 #include "specs/fs.h"
 
 #include <arpa/inet.h>
@@ -39,7 +39,7 @@ static void instance_dir(const struct sandbox *s, const char *id, char *ret, siz
 /* ---- Files */
 
 static int write_files(struct sandbox *s, cJSON *instance, const char *dir, struct err *err) {
-    char path[PATH_SIZE * 2], cache[PATH_SIZE];
+    char path[PATH_SIZE * 2], cache[PATH_SIZE], base[PATH_SIZE];
     _cleanup_buf_ struct buf seed = BUF_INIT(BUF_LARGE);
     int rc = fs_mkdirs(dir, 0711, err);
     snprintf(cache, sizeof cache, "%s/packages", s->paths.cache);
@@ -48,7 +48,8 @@ static int write_files(struct sandbox *s, cJSON *instance, const char *dir, stru
     if (rc == 0 && chown(cache, GUEST_UID, GUEST_UID) < 0)
         rc = err_set_errno(err, ERRC_IO, errno, "give %s to the guests", cache);
     cJSON *boot = cJSON_CreateObject();
-    set_text(boot, "base", s->paths.base);
+    base_path(&s->paths, image_of(instance)->base, base, sizeof base);
+    set_text(boot, "base", base);
     set_text(boot, "cache", cache);
     set_text(boot, "hostname", text_of(instance, "hostname"));
     set_text(boot, "address", text_of(instance, "address"));
@@ -80,6 +81,7 @@ static int write_files(struct sandbox *s, cJSON *instance, const char *dir, stru
 struct starting {
     struct sandbox *s;
     char id[32], dir[PATH_SIZE], address[64];
+    const struct base *base;
     bool again; /* it has a disk that must outlive a failure */
 };
 
@@ -235,6 +237,22 @@ static bool fail_as_asked(struct starting *x) {
     return code[0] != '\0';
 }
 
+static void log_progress(void *ctx, const char *text) {
+    const struct starting *x = ctx;
+    sandbox_log("%s: %s", x->id, text);
+}
+
+/* Mostly it is there: berth has it built before it launches. What was ended meanwhile does not
+ * boot. */
+static int ensure_base(struct starting *x, struct err *err) {
+    int rc = base_ensure(&x->s->paths, x->base, log_progress, x, err);
+    pthread_mutex_lock(&x->s->mutex);
+    if (rc == 0 && still_pending(x) == NULL)
+        rc = err_set(err, ERRC_CANCELLED, "ended before it booted");
+    pthread_mutex_unlock(&x->s->mutex);
+    return rc;
+}
+
 static void *start_thread(void *arg) {
     struct starting *x = arg;
     struct err err = {0};
@@ -242,7 +260,9 @@ static void *start_thread(void *arg) {
         free(x);
         return NULL;
     }
-    int rc = boot_process(x->dir, &err);
+    int rc = ensure_base(x, &err);
+    if (rc == 0)
+        rc = boot_process(x->dir, &err);
     if (take_process(x, rc == 0))
         rc = await_sshd(x, &err);
     else if (rc == 0)
@@ -275,6 +295,7 @@ void guest_start(struct sandbox *s, cJSON *instance) {
     snprintf(x->id, sizeof x->id, "%s", text_of(instance, "id"));
     snprintf(x->address, sizeof x->address, "%s", text_of(instance, "address"));
     instance_dir(s, x->id, x->dir, sizeof x->dir);
+    x->base = image_of(instance)->base;
     x->again = cJSON_IsTrue(cJSON_GetObjectItem(instance, "seeded"));
     set_text(instance, "state", "pending");
     int rc = write_files(s, instance, x->dir, &err);

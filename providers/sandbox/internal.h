@@ -34,16 +34,12 @@ enum {
 #define SANDBOX_OWNER "000000000000"
 #define SANDBOX_USER_ID "AIDA0SANDBOX000000000"
 #define SANDBOX_USER_ARN "arn:aws:iam::" SANDBOX_OWNER ":user/sandbox"
-/* The one image: debian-12. */
-#define SANDBOX_AMI "ami-0deb1a0120000000a"
-/* Its root disk. */
+/* The root disk of every image. */
 #define ROOT_DEVICE "/dev/xvda"
-#define ROOT_SNAPSHOT "snap-0deb1a0120000000a"
 enum { ROOT_GIB = 8 };
 
 struct paths {
     char dir[512], cache[512];
-    char base[PATH_SIZE]; /* root file system, in the cache */
 };
 int paths_find(const struct sandbox_options *options, struct paths *ret, struct err *err);
 
@@ -80,7 +76,7 @@ struct sandbox {
     cJSON *world; /* under the mutex; what is on disk after every change */
     pthread_mutex_t mutex;
     int subnet; /* SANDBOX_NET.SUBNET.0/24 */
-    int lock_fd, subnet_fd, base_fd;
+    int lock_fd, subnet_fd, cache_fd;
     int listen_fd;
     atomic_int connections;
     atomic_int skew_s; /* that its clock goes wrong by, as a test wants it */
@@ -186,12 +182,12 @@ int remove_tree(const char *path);
  * chose may hold more. The list ends with NULL. */
 int remove_made(const char *dir, const char *const patterns[], struct err *err);
 
-/* Root file system: built at most once, by whoever comes first. Who has it uses it as long as
- * *ret_fd is open. */
-int base_ensure(const struct paths *paths, void (*progress)(void *ctx, const char *text), void *ctx,
-                int *ret_fd, struct err *err);
-/* Its lock, as flock(2) takes it, without waiting; -1 and errno EWOULDBLOCK: others hold it. */
-int base_lock(const struct paths *paths, int how);
+/* The cache, used as long as *ret_fd is open: nobody removes it. */
+int cache_hold(const struct paths *paths, int *ret_fd, struct err *err);
+/* A lock file in it, as flock(2) takes it, without waiting; -1 and errno EWOULDBLOCK: others hold
+ * it. CACHE_LOCK is of the whole. */
+#define CACHE_LOCK "base.lock"
+int cache_lock(const struct paths *paths, const char *name, int how);
 
 struct api_error;
 
@@ -245,7 +241,8 @@ int volume_page(const cJSON *form, int64_t *ret_from, int64_t *ret_most, struct 
 bool volumes_look_after(struct sandbox *s);
 /* An instance's: its root disk, as RunInstances asks for it; how it shows them; what becomes of
  * them when its guest has ended, and when it is terminated. */
-int volumes_check_launch(const cJSON *form, struct volume_wanted *ret, struct api_error *e);
+int volumes_check_launch(const cJSON *form, const char *snapshot, struct volume_wanted *ret,
+                         struct api_error *e);
 void volumes_launch(struct sandbox *s, const cJSON *form, const cJSON *instance,
                     const struct volume_wanted *wanted);
 void volumes_mapping_xml(struct sandbox *s, struct buf *out, const cJSON *instance);

@@ -11,6 +11,7 @@
 struct sandbox_options {
     const char *dir;       /* of the world; NULL: $BERTH_SANDBOX_DIR, else a folder of the user's */
     const char *cache_dir; /* NULL: $BERTH_CACHE_DIR, else a folder of the user's */
+    const char *image;     /* that servers will be launched from; NULL: none yet */
     /* What is going on while it takes long ("building the root file system"); may be NULL. */
     void (*progress)(void *progress_ctx, const char *text);
     void *progress_ctx;
@@ -25,14 +26,15 @@ struct sandbox_info {
     char access_key[64], secret_key[128], region[32];
     char client_address[64]; /* that instances see this machine at */
     size_t instances;        /* not terminated */
-    bool base_ready;         /* the root file system is built */
+    char images[256];        /* whose root file systems are built, by blanks */
 };
 
 /* Can guests run here? -ERRC_UNSUPPORTED with the reason and what to do. */
 int sandbox_check(struct err *err);
 /* Can they have volumes? Of use only to a spec with some. -ERRC_UNSUPPORTED as above. */
 int sandbox_check_volumes(struct err *err);
-/* Start the daemon unless it runs; fast when it does. */
+/* Start the daemon unless it runs, and have the image's root file system built; fast when it does
+ * and is. */
 int sandbox_ensure(const struct sandbox_options *options, struct sandbox_info *ret,
                    struct err *err);
 /* What there is; starts nothing. */
@@ -41,7 +43,7 @@ int sandbox_status(const struct sandbox_options *options, struct sandbox_info *r
 /* End the daemon and its guests; the world stays on disk, and guests that ran run again when it
  * starts. Success when it does not run. */
 int sandbox_stop(const struct sandbox_options *options, struct err *err);
-/* Stop and remove the world; with `cache`, the root file system and package caches too. */
+/* Stop and remove the world; with `cache`, the root file systems and package caches too. */
 int sandbox_reset(const struct sandbox_options *options, bool cache, struct err *err);
 /* `berth sandbox serve`: the daemon itself. Ends when it is told to. */
 int sandbox_serve(const struct sandbox_options *options, struct err *err);

@@ -1,6 +1,6 @@
 /* What the first boot of a guest finds in it, as cloud-init would leave it: a script that its shell
  * runs before its init. */
-#include "providers/sandbox/internal.h"
+#include "providers/sandbox/images.h"
 #include "providers/sandbox/outside.h"
 #include "specs/fs.h"
 
@@ -83,10 +83,21 @@ static void add_ca_bundle(struct buf *out) {
         add_heredoc(out, "/etc/ssl/certs/ca-certificates.crt", "644", buf_cstr(&bundle));
 }
 
-/* What one guest downloaded the next finds: packages are linked from the shared cache and moved
- * into it. Each keeps an archive folder of its own, since apt locks that for as long as it
- * installs. */
-static void add_package_cache(struct buf *out) {
+/* The way out of apt. What one guest downloaded the next finds: packages are linked from the shared
+ * cache and moved into it. Each keeps an archive folder of its own, since apt locks that for as
+ * long as it installs. */
+void seed_apt(const cJSON *instance, struct buf *out) {
+    char apt[512];
+    (void)instance;
+    snprintf(apt, sizeof apt,
+             "Acquire::http::Proxy \"http://127.0.0.1:%d\";\n"
+             "Acquire::https::Proxy \"http://127.0.0.1:%d\";\n"
+             "APT::Keep-Downloaded-Packages \"true\";\n"
+             "Binary::apt-get::APT::Keep-Downloaded-Packages \"true\";\n"
+             "DPkg::Post-Invoke { \"/usr/local/sbin/berth-keep-packages\"; };\n",
+             PROXY_PORT, PROXY_PORT);
+    buf_adds(out, "mkdir -p /etc/apt/apt.conf.d\n");
+    add_heredoc(out, "/etc/apt/apt.conf.d/90berth", "644", apt);
     add_heredoc(out, "/usr/local/sbin/berth-keep-packages", "755",
                 "#!/bin/sh\n"
                 "for f in /var/cache/apt/archives/*.deb; do\n"
@@ -95,9 +106,7 @@ static void add_package_cache(struct buf *out) {
                 "  cp \"$f\" \"$part\" && mv \"$part\" \"$kept\" && ln -sf \"$kept\" \"$f\"\n"
                 "done\n"
                 "exit 0\n");
-    buf_adds(out, "mkdir -p /var/cache/berth/apt /var/cache/berth/uv /var/cache/berth/pip "
-                  "/var/cache/apt/archives\n"
-                  "chmod 1777 /var/cache/berth/uv /var/cache/berth/pip 2>/dev/null || true\n"
+    buf_adds(out, "mkdir -p /var/cache/berth/apt /var/cache/apt/archives\n"
                   "for f in /var/cache/berth/apt/*.deb; do\n"
                   "  if [ -f \"$f\" ]; then ln -sf \"$f\" /var/cache/apt/archives/; fi\n"
                   "done\n");
@@ -151,7 +160,25 @@ static void add_mounting(struct buf *out) {
                   "touch /etc/fstab\n");
 }
 
+static void add_user(struct buf *out, const char *user, const char *public_key) {
+    char home[128], sudoers[512];
+    buf_addf(out,
+             "id %s >/dev/null 2>&1 || useradd -m -s /bin/bash %s\nmkdir -p /etc/sudoers.d\n"
+             "install -d -m 700 -o %s -g %s /home/%s/.ssh\n",
+             user, user, user, user, user);
+    snprintf(sudoers, sizeof sudoers,
+             "%s ALL=(ALL) NOPASSWD:ALL\n"
+             "Defaults env_keep += \"http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY "
+             "SSL_CERT_FILE PIP_CERT UV_CACHE_DIR UV_LINK_MODE PIP_CACHE_DIR\"\n",
+             user);
+    add_heredoc(out, "/etc/sudoers.d/90-cloud-init-users", "440", sudoers);
+    snprintf(home, sizeof home, "/home/%s/.ssh/authorized_keys", user);
+    add_heredoc(out, home, "600", public_key);
+    buf_addf(out, "chown %s:%s %s\n", user, user, home);
+}
+
 void seed_compose(const cJSON *instance, struct buf *out) {
+    const struct image *image = image_of(instance);
     const char *name = text_of(instance, "hostname");
     char hosts[256];
     buf_adds(out, "set -e\numask 022\nrm -f /etc/resolv.conf /etc/ssh/ssh_host_*\n"
@@ -160,28 +187,14 @@ void seed_compose(const cJSON *instance, struct buf *out) {
     snprintf(hosts, sizeof hosts, "127.0.0.1 localhost\n%s %s\n", text_of(instance, "address"),
              name);
     add_heredoc(out, "/etc/hosts", "644", hosts);
-    buf_adds(out, "id admin >/dev/null 2>&1 || useradd -m -s /bin/bash admin\n"
-                  "mkdir -p /etc/sudoers.d /etc/apt/apt.conf.d\n"
-                  "install -d -m 700 -o admin -g admin /home/admin/.ssh\n");
-    add_heredoc(out, "/etc/sudoers.d/90-cloud-init-users", "440",
-                "admin ALL=(ALL) NOPASSWD:ALL\n"
-                "Defaults env_keep += \"http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY "
-                "SSL_CERT_FILE PIP_CERT UV_CACHE_DIR UV_LINK_MODE PIP_CACHE_DIR\"\n");
-    add_heredoc(out, "/home/admin/.ssh/authorized_keys", "600", text_of(instance, "public_key"));
-    buf_adds(out, "chown admin:admin /home/admin/.ssh/authorized_keys\n");
+    add_user(out, image->user, text_of(instance, "public_key"));
     add_host_key(out, text_of(instance, "user_data"));
     add_environment(out);
     add_pip_settings(out);
-    char apt[512];
-    snprintf(apt, sizeof apt,
-             "Acquire::http::Proxy \"http://127.0.0.1:%d\";\n"
-             "Acquire::https::Proxy \"http://127.0.0.1:%d\";\n"
-             "APT::Keep-Downloaded-Packages \"true\";\n"
-             "Binary::apt-get::APT::Keep-Downloaded-Packages \"true\";\n"
-             "DPkg::Post-Invoke { \"/usr/local/sbin/berth-keep-packages\"; };\n",
-             PROXY_PORT, PROXY_PORT);
-    add_heredoc(out, "/etc/apt/apt.conf.d/90berth", "644", apt);
-    add_package_cache(out);
+    buf_adds(out, "mkdir -p /var/cache/berth/uv /var/cache/berth/pip\n"
+                  "chmod 1777 /var/cache/berth/uv /var/cache/berth/pip 2>/dev/null || true\n");
     add_ca_bundle(out);
     add_mounting(out);
+    if (image->seed != NULL)
+        image->seed(instance, out);
 }

@@ -41,8 +41,6 @@ int paths_find(const struct sandbox_options *options, struct paths *ret, struct 
            ".local/state", "berth/sandbox");
     choose(ret->cache, sizeof ret->cache, options->cache_dir, "BERTH_CACHE_DIR", "XDG_CACHE_HOME",
            ".cache", "berth");
-    /* The number counts changes of what is in it. */
-    snprintf(ret->base, sizeof ret->base, "%s/debian-12-2", ret->cache);
     if (strlen(ret->dir) >= sizeof ret->dir - 1 || strlen(ret->cache) >= sizeof ret->cache - 1)
         return err_set(err, ERRC_LIMIT, "the sandbox's folders must have shorter names");
     if (ret->dir[0] != '/' || ret->cache[0] != '/')

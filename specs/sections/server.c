@@ -317,9 +317,9 @@ static void check_server(const struct spec *spec, const void *record, struct tre
                  "`stop` says no time");
     const struct tree *image = tree_get(tree, "image");
     if (cstr_eq(spec->provider, "sandbox") && server->image != NULL &&
-        !cstr_eq(server->image, "debian-12"))
-        diag_add(diags, image->mark, "use debian-12",
-                 "the sandbox has no root file system for `%s` yet", server->image);
+        str_starts(str_of(server->image), STR("ami-")))
+        diag_add(diags, image->mark, "name one, such as debian-12 or amazon-linux-2023",
+                 "the sandbox has images of its own, known by name: no `%s`", server->image);
     check_data(&server->data, tree_get(tree, "data"), diags);
     check_swap(server, tree, diags);
     check_spot(server, tree, diags);

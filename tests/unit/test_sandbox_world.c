@@ -1,6 +1,6 @@
 /* What the sandbox's world is made of: tables of zones and types, addresses, faults and what they
  * hide. What EC2 answers from it is tests/interop's. */
-#include "providers/sandbox/internal.h"
+#include "providers/sandbox/images.h"
 #include "tests/unit/cm.h"
 
 #include <stdlib.h>
@@ -34,6 +34,51 @@ static void test_types(void **state) {
         assert_true(offered > 0);
     }
     assert_null(instance_type_named("t3"));
+}
+
+static void test_images(void **state) {
+    (void)state;
+    for (const struct image *i = images; i->name != NULL; i++) {
+        assert_ptr_equal(image_named(i->name), i);
+        assert_ptr_equal(image_of_ami(i->ami), i); /* once only */
+        assert_int_equal(strlen(i->ami), strlen("ami-") + 17);
+        assert_int_equal(strspn(i->ami + 4, "0123456789abcdef"), 17);
+        assert_string_equal(i->snapshot + strlen("snap-"), i->ami + 4);
+        for (const struct image *other = images; other != i; other++)
+            assert_string_not_equal(other->parameter, i->parameter);
+    }
+    assert_null(image_named("debian"));
+    assert_null(image_named(NULL));
+    assert_null(image_of_ami("ami-0deb1a0120000000b"));
+}
+
+/* The first boot's script of an image, for an instance of that type. */
+static void compose(const struct image *image, const char *type, struct buf *out) {
+    cJSON *i = cJSON_CreateObject();
+    set_text(i, "image", image->ami);
+    set_text(i, "type", type);
+    set_text(i, "hostname", "h");
+    out->len = 0;
+    seed_compose(i, out);
+    cJSON_Delete(i);
+}
+
+static void test_seeds(void **state) {
+    (void)state;
+    _cleanup_buf_ struct buf out = BUF_INIT(BUF_LARGE);
+    char text[64];
+    for (const struct image *i = images; i->name != NULL; i++) {
+        compose(i, "g4dn.12xlarge", &out);
+        snprintf(text, sizeof text, "useradd -m -s /bin/bash %s\n", i->user);
+        assert_non_null(strstr(buf_cstr(&out), text));
+        bool amazon = strcmp(i->name, "amazon-linux-2023") == 0;
+        bool gpu = strncmp(i->name, "deep-learning", 13) == 0;
+        assert_int_equal(strstr(buf_cstr(&out), "/etc/apt/") == NULL, amazon);
+        assert_int_equal(strstr(buf_cstr(&out), "count=4 name='Tesla T4' mib=15360\n") != NULL,
+                         gpu);
+    }
+    compose(image_named("deep-learning-ubuntu-24.04"), "t3.small", &out);
+    assert_non_null(strstr(buf_cstr(&out), "count=0 "));
 }
 
 static struct sandbox *new_world(const char *json) {
@@ -160,7 +205,10 @@ static void test_hidden(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_zones), cmocka_unit_test(test_types),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_zones),
+                                       cmocka_unit_test(test_types),
+                                       cmocka_unit_test(test_images),
+                                       cmocka_unit_test(test_seeds),
                                        cmocka_unit_test(test_public_addresses),
                                        cmocka_unit_test(test_fault_counts),
                                        cmocka_unit_test(test_hidden)};
