@@ -8,10 +8,13 @@ add_test(NAME interop.examples COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST
   $<TARGET_FILE:berth> ${CMAKE_SOURCE_DIR}/examples)
 set_tests_properties(interop.examples PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600
   RESOURCE_LOCK sandbox)
-add_test(NAME interop.dnf COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/dnf_test.py
-  $<TARGET_FILE:berth>)
-set_tests_properties(interop.dnf PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300
-  RESOURCE_LOCK sandbox)
+# The same life of a host on each family. The first run of an image builds its root file system.
+foreach(image debian-12 ubuntu-24.04 amazon-linux-2023)
+  add_test(NAME interop.family_${image} COMMAND ${BERTH_TEST_PYTHON}
+    ${CMAKE_CURRENT_LIST_DIR}/family_test.py $<TARGET_FILE:berth> ${image})
+  set_tests_properties(interop.family_${image} PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE}
+    TIMEOUT 600 RESOURCE_LOCK sandbox)
+endforeach()
 add_test(NAME interop.schema COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/schema_test.py
   $<TARGET_FILE:berth> ${CMAKE_SOURCE_DIR}/examples)
 set_tests_properties(interop.schema PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE})
