@@ -9,7 +9,7 @@
 
 /* Of a step's output: what is kept, what of it an error shows, and how much of a line progress
  * does. */
-enum { TAIL_MAX = 32768, LINE_SHOWN = 1500, TAIL_SHOWN = 800, PROGRESS_MAX = 60 };
+enum { TAIL_MAX = 256 * 1024, LINE_SHOWN = 8000, TAIL_SHOWN = 800, PROGRESS_MAX = 60 };
 
 /* ---- What the host says while it converges */
 
@@ -54,6 +54,16 @@ static void show_tail(const struct convergence *x, const char *address, struct s
         return;
     buf_addf(&text, "%s said:", address);
     run->note(run->note_ctx, buf_cstr(&text));
+    if (x->lost > 0) {
+        buf_reset(&text);
+        buf_addf(&text,
+                 "  (%zu KiB of it are not shown; until the next run there, all is to be had by",
+                 x->lost / 1024 + 1);
+        run->note(run->note_ctx, buf_cstr(&text));
+        buf_reset(&text);
+        buf_addf(&text, "  berth ssh -- sudo cat " HOST_RUN "/%s/log)", x->run);
+        run->note(run->note_ctx, buf_cstr(&text));
+    }
     while (str_split(&tail, '\n', &line)) {
         buf_reset(&text);
         buf_addf(&text, "  | %.*s", STR_FMT(line));
@@ -92,6 +102,7 @@ static void on_control(struct convergence *x, struct str line) {
     if (str_eqc(word, "B")) {
         x->current = (size_t)i;
         buf_reset(&x->tail);
+        x->lost = 0;
         converge_begin(x, x->current);
     } else if (str_eqc(word, "S")) {
         if (!converge_leave_out_blocked(x, (size_t)i))
@@ -126,6 +137,25 @@ static void on_control(struct convergence *x, struct str line) {
     }
 }
 
+/* What a step says, up to a limit; the older half goes first. */
+static void keep(struct convergence *x, struct str line) {
+    bool cut = line.len > LINE_SHOWN;
+    if (x->tail.len + line.len + 1 > TAIL_MAX && x->tail.len > 0) {
+        const char *half = x->tail.ptr + x->tail.len / 2;
+        const char *end = memchr(half, '\n', (size_t)(x->tail.ptr + x->tail.len - half));
+        size_t drop = end == NULL ? x->tail.len : (size_t)(end - x->tail.ptr) + 1;
+        memmove(x->tail.ptr, x->tail.ptr + drop, x->tail.len - drop);
+        x->tail.len -= drop;
+        x->lost += drop;
+    }
+    if (cut) {
+        x->lost += line.len - LINE_SHOWN;
+        line.len = LINE_SHOWN;
+    }
+    buf_addstr(&x->tail, line);
+    buf_adds(&x->tail, cut ? " …\n" : "\n");
+}
+
 static void on_line(void *ctx, struct str line) {
     struct convergence *x = ctx;
     x->heard += line.len + 1;
@@ -135,15 +165,7 @@ static void on_line(void *ctx, struct str line) {
     }
     if (line.len == 0)
         return;
-    if (x->tail.len + line.len + 1 > TAIL_MAX && x->tail.len > 0) {
-        size_t drop = x->tail.len / 2;
-        memmove(x->tail.ptr, x->tail.ptr + drop, x->tail.len - drop);
-        x->tail.len -= drop;
-    }
-    if (line.len > LINE_SHOWN)
-        line.len = LINE_SHOWN;
-    buf_addstr(&x->tail, line);
-    buf_addc(&x->tail, '\n');
+    keep(x, line);
     if (x->current == SIZE_MAX) /* of the shell itself: why it stops */
         return;
     char text[PROGRESS_MAX + 1];

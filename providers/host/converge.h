@@ -22,6 +22,7 @@ struct convergence {
     bool restarted;   /* and that step went well */
     struct host_stream stream;
     struct buf tail; /* end of the current step's output */
+    size_t lost;     /* bytes of it that are not kept */
     /* The run on the host, which goes on when the connection is lost. */
     char run[RUN_SIZE]; /* its name there; "" before it began */
     int64_t pid;

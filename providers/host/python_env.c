@@ -20,13 +20,25 @@ static void add_text(struct buf *out, const char *name, const char *value) {
     buf_addf(out, "%s%s%s", name, one ? "==" : "", value);
 }
 
+/* Named twice: both hold, and whoever installs says it when both cannot. */
+static const char *join(struct arena *arena, const char *before, const char *specifier) {
+    const char *value = shown_specifier(specifier);
+    if (before == NULL || strcmp(before, "any") == 0 || strcmp(before, value) == 0)
+        return value;
+    bool one = isalnum((unsigned char)before[0]) != 0;
+    return specifier[0] == '\0'
+               ? before
+               : arena_printf(arena, "%s%s,%s", one ? "==" : "", before, specifier);
+}
+
 int env_add_requirement(struct arena *arena, struct strmap *map, struct str text) {
     struct requirement q;
     int rc = requirement_parse(arena, text, &q);
     const char *name = rc < 0 ? NULL : arena_printf(arena, "%s%s", q.name, q.extras);
     if (rc == -ERRC_INVALID) /* which was checked before */
         return 0;
-    return name == NULL ? -ERRC_NOMEM : strmap_set(arena, map, name, shown_specifier(q.specifier));
+    const char *value = name == NULL ? NULL : join(arena, strmap_get(map, name), q.specifier);
+    return value == NULL ? -ERRC_NOMEM : strmap_set(arena, map, name, value);
 }
 
 int env_add_file(const struct desire *in, const char *path, const char *field, struct strmap *map,

@@ -1,6 +1,7 @@
 """The Python environment in a guest: what somebody installs by hand, what an install says when it
 fails, and one that a reboot cuts. Usage: python_test.py BERTH"""
 
+import re
 import subprocess
 import sys
 import time
@@ -23,6 +24,24 @@ packages:
 """
 PLACE = "server[0].python.packages"
 UV = "sudo /opt/berth/uv/bin/uv pip %s --python /opt/berth/env/bin/python %s"
+
+
+NOISY = r"""set -e
+mkdir -p /srv/links/noisy-1.0
+cd /srv/links
+cat >noisy-1.0/setup.py <<'END'
+import sys
+from setuptools import setup
+if "egg_info" not in sys.argv and "dist_info" not in sys.argv:
+    for i in range(300):
+        print("building part", i)
+    sys.exit("no compiler that noisy likes")
+setup(name="noisy", version="1.0")
+END
+printf 'Metadata-Version: 1.0\nName: noisy\nVersion: 1.0\n' >noisy-1.0/PKG-INFO
+tar czf noisy-1.0.tar.gz noisy-1.0
+echo PIP_FIND_LINKS=/srv/links >>/etc/environment
+"""
 
 
 def installed(project):
@@ -66,11 +85,27 @@ with Project(berth, SPEC) as project:
     check(project.plan() == {}, "nothing is left to do")
 
     step("what the installer says when it fails is shown whole")
-    stand_in(project, "for i in $(seq 200); do echo reason $i; done\nexit 1\n")
+    for wish, words in (("no-such-thing-at-all", ["no-such-thing-at-all was not found", "unsatisfiable"]),
+                        ('"six<1.10", "six>1.12"', ["six", "incompatible"]),
+                        ("noisy", [*(f"building part {i}" for i in range(300)), "no compiler"])):
+        if wish == "noisy": # a package whose building says a lot
+            project.run("ssh", "--", "sudo sh -s", stdin=NOISY)
+        project.edit_spec("[humanize,", f"[humanize, {wish},")
+        result = project.run("apply", "-auto-approve", check_code=3)
+        lines = [line.strip(" |") for line in result.stderr.splitlines()]
+        check(all(any(w in line for line in lines) for w in words), f"of {wish}", result.stderr)
+        check("berth ssh" in result.stderr and "not shown" not in result.stderr, "and what to do", result.stderr)
+        project.edit_spec(f"[humanize, {wish},", "[humanize,")
+
+    step("what is too much to show is said to be somewhere, and is there")
+    stand_in(project, "seq -f 'reason %.0f of the many that there are' 40000\nexit 1\n")
     project.edit_spec("[humanize,", "[humanize, six,")
     result = project.run("apply", "-auto-approve", check_code=3)
-    lines = [line.strip(" |") for line in result.stderr.splitlines()]
-    check(all(f"reason {i}" in lines for i in range(1, 201)), "every line", result.stderr)
+    log = re.search(r"KiB of it are not shown.*\n.*(sudo cat /run/berth/\w+/log)", result.stderr)
+    check(log and "reason 40000 of" in result.stderr and "reason 1 of" not in result.stderr, "its end",
+          result.stderr[:2000])
+    whole = project.ssh(log.group(1)).stdout
+    check(whole.count(" of the many that there are\n") == 40000, "all of it is there", whole[:1000])
     project.edit_spec("[humanize, six,", "[humanize,")
 
     step("a reboot in the middle of an install: the next apply does it anew, and knows its host")

@@ -127,6 +127,25 @@ static void test_hashes(void **state) {
     assert_string_equal(lock.root->hashes.items[1], "sha256:03");
 }
 
+/* What is named twice is wanted in both ways. */
+static void test_twice(void **state) {
+    (void)state;
+    static const struct {
+        const char *first, *second, *value;
+    } rows[] = {
+        {"a", "a", "any"},         {"a", "a>=1", ">=1"},          {"a>=1", "A", ">=1"},
+        {"a>=1", "a<2", ">=1,<2"}, {"a==1.0", "a<2", "==1.0,<2"}, {"a==1.0", "a == 1.0", "1.0"},
+        {"a==1.*", "a", "==1.*"},  {"a<2", "a==1.0", "<2,==1.0"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        _cleanup_arena_ struct arena arena = {0};
+        struct strmap map = {0};
+        assert_int_equal(env_add_requirement(&arena, &map, str_of(rows[i].first)), 0);
+        assert_int_equal(env_add_requirement(&arena, &map, str_of(rows[i].second)), 0);
+        assert_int_equal(map.len, 1);
+        assert_string_equal(map.items[0].value, rows[i].value);
+    }
+}
+
 /* Where a need is one in some places only, the host is asked which it is. */
 static void test_choice(void **state) {
     (void)state;
@@ -170,8 +189,8 @@ static void test_choice(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_markers), cmocka_unit_test(test_requirements),
+        cmocka_unit_test(test_markers),   cmocka_unit_test(test_requirements),
         cmocka_unit_test(test_bad_locks), cmocka_unit_test(test_hashes),
-        cmocka_unit_test(test_choice)};
+        cmocka_unit_test(test_choice),    cmocka_unit_test(test_twice)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
