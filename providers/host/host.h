@@ -9,7 +9,8 @@
 extern const struct world host_world;
 extern const struct kind host_key_kind, host_disk_kind, host_data_kind, host_swap_kind,
     host_packages_kind, host_python_kind, host_python_packages_kind, host_files_kind, host_tls_kind,
-    host_jupyter_kind, host_service_kind, host_health_kind, host_stop_kind, host_kernel_kind;
+    host_jupyter_kind, host_service_kind, host_health_kind, host_stop_kind, host_kernel_kind,
+    host_gpu_kind;
 
 struct host_key_record {
     bool pinned;
@@ -36,6 +37,11 @@ struct host_swap_record {
 struct host_packages_record {
     struct strlist packages; /* wanted and installed */
     struct strlist added;    /* those that berth installed: the only ones it will ever remove */
+};
+
+struct host_gpu_record {
+    bool works; /* or there is no driver, and the image is not to have one */
+    struct strlist gpus;
 };
 
 struct host_python_record {

@@ -137,7 +137,8 @@ struct host_kind {
 extern const struct host_kind *const host_kinds[]; /* ends with NULL */
 extern const struct host_kind host_key_host, host_disk_host, host_data_host, host_swap_host,
     host_packages_host, host_python_host, host_python_packages_host, host_files_host, host_tls_host,
-    host_jupyter_host, host_service_host, host_health_host, host_stop_host, host_kernel_host;
+    host_jupyter_host, host_service_host, host_health_host, host_stop_host, host_kernel_host,
+    host_gpu_host;
 const struct host_kind *host_kind_of(const struct kind *kind);
 
 /* Which keys a host may show. */

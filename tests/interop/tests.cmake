@@ -49,6 +49,10 @@ add_test(NAME interop.kernels COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.kernels PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 400
   RESOURCE_LOCK sandbox)
+add_test(NAME interop.gpu COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/gpu_test.py
+  $<TARGET_FILE:berth>)
+set_tests_properties(interop.gpu PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 400
+  RESOURCE_LOCK sandbox)
 add_executable(project_set ${CMAKE_CURRENT_LIST_DIR}/project_set.c)
 target_link_libraries(project_set PRIVATE berth_engine)
 add_test(NAME interop.project COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/project_test.py
