@@ -137,12 +137,11 @@ static int parse_config(struct str text, struct arena *arena, struct config *ret
 }
 
 /* *ret_asked is false where there is no ssh to ask. */
-static int ask_ssh(const struct given_login *login, struct arena *arena, struct config *ret,
-                   bool *ret_asked, struct err *err) {
+static int ask_ssh(const struct given_login *login, struct buf *out, bool *ret_asked,
+                   struct err *err) {
     char port[16];
     const char *words[WORDS_MAX] = {"ssh", "-G"};
     size_t n = 2;
-    _cleanup_buf_ struct buf out = BUF_INIT(BUF_SMALL);
     _cleanup_buf_ struct buf said = BUF_INIT(BUF_SMALL);
     struct err why = {0};
     int status = 0;
@@ -157,7 +156,7 @@ static int ask_ssh(const struct given_login *login, struct arena *arena, struct 
     }
     words[n++] = "--";
     words[n++] = login->host;
-    int rc = child_capture(words, &out, &said, &status, &why);
+    int rc = child_capture(words, out, &said, &status, &why);
     *ret_asked = rc == 0;
     if (rc == -ERRC_NOTFOUND)
         return 0;
@@ -173,7 +172,7 @@ static int ask_ssh(const struct given_login *login, struct arena *arena, struct 
         err_hint(err, "mend ~/.ssh/config: ssh -G %s", login->host);
         return -ERRC_INVALID;
     }
-    return parse_config(buf_str(&out), arena, ret) < 0 ? no_memory(err) : 0;
+    return out->failed ? err_set(err, ERRC_LIMIT, "ssh -G %s says too much", login->host) : 0;
 }
 
 /* ---- From that to a route */
@@ -297,22 +296,29 @@ static int fill(struct ssh_route *r, const struct given_login *login, const stru
     return 0;
 }
 
+int ssh_route_read(const struct given_login *login, struct str config, struct arena *arena,
+                   struct ssh_route *ret, struct err *err) {
+    struct config words = {0};
+    struct ssh_route route = {0};
+    if (parse_config(config, arena, &words) < 0)
+        return no_memory(err);
+    int rc = fill(&route, login, &words, arena, err);
+    if (rc == 0)
+        *ret = route;
+    return rc;
+}
+
 int ssh_route_find(const struct given_login *login, struct arena *arena, struct ssh_route *ret,
                    struct err *err) {
-    struct config config = {0};
-    struct ssh_route route = {0};
+    _cleanup_buf_ struct buf config = BUF_INIT(BUF_SMALL);
     bool asked = false;
-    int rc = ask_ssh(login, arena, &config, &asked, err);
+    int rc = ask_ssh(login, &config, &asked, err);
     if (rc == 0 && !asked && login->jump != NULL) {
         err_set(err, ERRC_UNSUPPORTED, "`server.jump` needs OpenSSH's ssh, which is not here");
         err_hint(err, "install it (apt-get install openssh-client)");
         rc = -ERRC_UNSUPPORTED;
     }
-    if (rc == 0)
-        rc = fill(&route, login, &config, arena, err);
-    if (rc == 0)
-        *ret = route;
-    return rc;
+    return rc < 0 ? rc : ssh_route_read(login, buf_str(&config), arena, ret, err);
 }
 
 /* ---- known_hosts: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT */
@@ -338,6 +344,14 @@ static int take_line(struct str line, struct arena *arena, struct known_keys *ou
     return strlist_has(list, text) ? 0 : strlist_add(arena, list, text);
 }
 
+int ssh_route_read_known(struct str text, struct arena *arena, struct known_keys *out) {
+    struct str line;
+    while (text.len > 0 && str_split(&text, '\n', &line))
+        if (take_line(str_trim(line), arena, out) < 0)
+            return -ERRC_NOMEM;
+    return 0;
+}
+
 int ssh_route_known(const struct ssh_route *route, struct arena *arena, struct known_keys *ret,
                     struct err *err) {
     struct known_keys known = {0};
@@ -346,14 +360,11 @@ int ssh_route_known(const struct ssh_route *route, struct arena *arena, struct k
         const char *const words[] = {"ssh-keygen", "-F", route->known_as, "-f", file, NULL};
         _cleanup_buf_ struct buf out = BUF_INIT(BUF_MEDIUM);
         struct err ignored = {0};
-        struct str line;
         int status = 0;
         if (!fs_exists(file) || child_capture(words, &out, NULL, &status, &ignored) < 0)
             continue;
-        struct str text = buf_str(&out);
-        while (text.len > 0 && str_split(&text, '\n', &line))
-            if (take_line(str_trim(line), arena, &known) < 0)
-                return no_memory(err);
+        if (ssh_route_read_known(buf_str(&out), arena, &known) < 0)
+            return no_memory(err);
     }
     *ret = known;
     return 0;

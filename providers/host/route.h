@@ -22,6 +22,9 @@ struct ssh_route {
  * -ERRC_INVALID with what OpenSSH says of its configuration, -ERRC_UNSUPPORTED. */
 int ssh_route_find(const struct given_login *login, struct arena *arena, struct ssh_route *ret,
                    struct err *err);
+/* The same from what `ssh -G` printed ("" for nothing). */
+int ssh_route_read(const struct given_login *login, struct str config, struct arena *arena,
+                   struct ssh_route *ret, struct err *err);
 /* "me" or NULL, and the name behind the @ (host: "[me@]name"). */
 const char *ssh_route_split(struct arena *arena, const char *host, const char **ret_user);
 
@@ -34,6 +37,8 @@ struct known_keys {
 /* What ssh-keygen -F finds in the route's files, hashed names and patterns too. */
 int ssh_route_known(const struct ssh_route *route, struct arena *arena, struct known_keys *ret,
                     struct err *err);
+/* Adds lines of known_hosts. 0 or -ERRC_NOMEM. */
+int ssh_route_read_known(struct str text, struct arena *arena, struct known_keys *out);
 
 /* ~/x and the %-tokens of ssh_config(5) that files and commands may have; NULL for one that is not
  * known, or when memory runs out. */

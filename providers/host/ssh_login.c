@@ -1,95 +1,16 @@
 /* Logging in: by the one key of a server that berth made; or as the user's OpenSSH would, by what
  * an agent holds and by key files. RFC 4252, section 7. */
+#include "providers/host/key_file.h"
 #include "providers/host/route.h"
 #include "providers/host/ssh_internal.h"
-
-#include "providers/sshkey.h"
-#include "specs/fs.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define RSA_VERSION 0x010b00 /* of libssh2: RFC 8332, without which sshd takes no RSA key */
 
-enum { KEY_FILE_MAX = 64 * 1024 };
-
 static bool is_late(int rc, double until) {
     return rc == LIBSSH2_ERROR_EAGAIN && monotonic_s() >= until;
-}
-
-/* ---- What a key file is, without its passphrase */
-
-struct key_file {
-    bool there, locked, rsa;
-    struct buf blob; /* public half, RFC 4253, 6.6; empty when it cannot be told */
-};
-
-static bool take_string(struct str *s, struct str *ret) {
-    if (s->len < 4)
-        return false;
-    const unsigned char *b = (const unsigned char *)s->ptr;
-    size_t len = (size_t)b[0] << 24 | (size_t)b[1] << 16 | (size_t)b[2] << 8 | b[3];
-    if (len > s->len - 4)
-        return false;
-    *ret = (struct str){s->ptr + 4, len};
-    *s = (struct str){s->ptr + 4 + len, s->len - 4 - len};
-    return true;
-}
-
-static bool blob_is(struct str blob, const char *type) {
-    struct str name;
-    return take_string(&blob, &name) && str_eqc(name, type);
-}
-
-/* PROTOCOL.key: the cipher and the public half stand in front of what is locked. */
-static void read_openssh(struct str body, struct key_file *out) {
-    static const char magic[] = "openssh-key-v1"; /* with its NUL */
-    _cleanup_secret_buf_ struct buf bytes = BUF_INIT(KEY_FILE_MAX);
-    struct str cipher, skipped, blob;
-    if (!buf_add_base64_decoded(&bytes, body) || bytes.len < sizeof magic ||
-        memcmp(bytes.ptr, magic, sizeof magic) != 0)
-        return;
-    struct str rest = {bytes.ptr + sizeof magic, bytes.len - sizeof magic};
-    if (!take_string(&rest, &cipher) || !take_string(&rest, &skipped) ||
-        !take_string(&rest, &skipped) || rest.len < 4)
-        return;
-    rest = (struct str){rest.ptr + 4, rest.len - 4}; /* how many keys */
-    out->locked = !str_eqc(cipher, "none");
-    if (take_string(&rest, &blob))
-        buf_addstr(&out->blob, blob);
-}
-
-static void read_public(const char *path, struct key_file *out) {
-    _cleanup_buf_ struct buf name = BUF_INIT(BUF_SMALL);
-    _cleanup_buf_ struct buf text = BUF_INIT(KEY_FILE_MAX);
-    struct err ignored;
-    struct str rest, type, key;
-    buf_addf(&name, "%s.pub", path);
-    if (fs_read(buf_cstr(&name), &text, &ignored) < 0)
-        return;
-    rest = buf_str(&text);
-    if (str_split(&rest, ' ', &type) && str_split(&rest, ' ', &key))
-        buf_add_base64_decoded(&out->blob, str_trim(key));
-}
-
-static void look_at(const char *path, struct key_file *out) {
-    static const char begin[] = "-----BEGIN ", openssh[] = "OPENSSH PRIVATE KEY-----";
-    _cleanup_secret_buf_ struct buf text = BUF_INIT(KEY_FILE_MAX);
-    struct err ignored;
-    *out = (struct key_file){.blob = BUF_INIT(BUF_SMALL)};
-    out->there = fs_read(path, &text, &ignored) == 0;
-    const char *at = strstr(buf_cstr(&text), begin);
-    if (at != NULL && strncmp(at + strlen(begin), openssh, strlen(openssh)) == 0) {
-        const char *body = at + strlen(begin) + strlen(openssh);
-        const char *end = strstr(body, "-----END");
-        read_openssh((struct str){body, end == NULL ? 0 : (size_t)(end - body)}, out);
-    } else if (at != NULL) { /* PEM and PKCS#8 say it in words */
-        out->locked = strstr(at, "ENCRYPTED") != NULL;
-        out->rsa = strncmp(at + strlen(begin), "RSA ", 4) == 0;
-    }
-    if (out->blob.len == 0)
-        read_public(path, out);
-    out->rsa = out->rsa || blob_is(buf_str(&out->blob), "ssh-rsa");
 }
 
 /* ---- By an agent and by files */
@@ -145,7 +66,7 @@ static int try_agent(struct login *l, struct libssh2_agent_publickey *key, struc
     const char *user = l->route->user;
     int rc;
     if (refuses_rsa(l, key->comment == NULL ? "a key of the agent" : key->comment,
-                    blob_is(blob, "ssh-rsa")))
+                    key_blob_is(blob, "ssh-rsa")))
         return 1;
     SSH_RETRY(rc, l->s, l->until, libssh2_agent_userauth(l->agent, user, key));
     return judge(l, rc, err);
@@ -260,7 +181,7 @@ static int log_in_given(struct ssh *s, const struct ssh_route *route, double unt
     if (files == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
     for (size_t i = 0; i < route->keys.len; i++)
-        look_at(route->keys.items[i], &files[i]);
+        key_file_look(route->keys.items[i], &files[i]);
     open_agent(&l);
     int rc = try_all(&l, files, err);
     if (rc == 1)

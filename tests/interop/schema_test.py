@@ -32,7 +32,17 @@ BREAKS = [
     ("spot interruption", lambda s: s["server"].update(spot={"interruption": "hibernate"})),
     ("later disk", lambda s: s["server"].update(disk={"type": "io2"})),
     ("later section", lambda s: s.update(cluster={})),
-    ("later provider", lambda s: s.update(provider="host")),
+    ("EC2's fields with a server of one's own", lambda s: s.update(provider="host")),
+    ("own server: no host", lambda s: own(s, {"port": 22})),
+    ("own server: image", lambda s: own(s, {"host": "box", "image": "debian-12"})),
+    ("own server: an option for a host", lambda s: own(s, {"host": "-oX=y"})),
+    ("own server: stop", lambda s: own(s, {"host": "box", "stop": {"idle": "1 h"}})),
+    ("own server: host key", lambda s: own(s, {"host": "box", "host_key": "AAAA"})),
+    ("own server: region", lambda s: own(s, {"host": "box"}, region="us-east-1")),
+    ("own server: key_pair", lambda s: own(s, {"host": "box"}, key_pair={"type": "rsa"})),
+    ("own server: who may log in", lambda s: own(s, {"host": "box"}, access={"ssh": "my-ip"})),
+    ("own server: a block", lambda s: own(s, {"host": "box"}, access={"jupyter": "10.0.0.0/8"})),
+    ("own server's host on EC2", lambda s: s["server"].update(host="box")),
     ("other key type", lambda s: s.update(key_pair={"type": "dsa"})),
     ("SSH by a tunnel", lambda s: s.update(access={"ssh": "tunnel"})),
     ("bad name", lambda s: s.update(name="Bad Name")),
@@ -41,6 +51,20 @@ BREAKS = [
     ("file without to", lambda s: s.update(files=[{"from": "a"}])),
     ("twice in a list", lambda s: s.update(packages={"system": ["git", "git"]})),
 ]
+
+
+# What an edit makes another good spec of.
+GOOD = [
+    ("own server", lambda s: own(s, {"host": "me@box", "port": 22, "key": "k", "jump": "a,b:2",
+                                     "swap": "2 GiB", "protect": True})),
+    ("own server, open", lambda s: own(s, {"host": "box"},
+                                       access={"jupyter": ["0.0.0.0/0", "::/0"]})),
+]
+
+
+def own(spec, server, **more):
+    spec.clear()
+    spec.update(berth=1, name="mine", provider="host", server=server, **more)
 
 
 def main():
@@ -66,6 +90,12 @@ def main():
         edit(spec)
         if validator.is_valid(spec):
             print(f"the schema accepts: {what}")
+            bad += 1
+    for what, edit in GOOD:
+        spec = copy.deepcopy(good)
+        edit(spec)
+        for error in validator.iter_errors(spec):
+            print(f"{what}: {list(error.path)}: {error.message}")
             bad += 1
     print(f"{len(specs)} examples, {len(BREAKS)} broken specs, {bad} wrong")
     sys.exit(1 if bad else 0)

@@ -27,6 +27,10 @@ set_tests_properties(interop.sshd PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE}
 add_test(NAME interop.given COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/given_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.given PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)
+add_test(NAME interop.given_life COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/given_life_test.py
+  $<TARGET_FILE:berth>)
+set_tests_properties(interop.given_life PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 400
+  RESOURCE_LOCK sandbox)
 add_test(NAME interop.cut COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cut_test.py
   $<TARGET_FILE:berth_fixed_host>)
 set_tests_properties(interop.cut PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 400)

@@ -129,8 +129,16 @@ const struct kind sim_unit_kind = {.name = "box.unit",
                                    .size = sizeof(struct sim_record),
                                    .follows_address = true,
                                    .batch = batch_inside};
-const struct kind *const sim_kinds[] = {&sim_group_kind, &sim_box_kind,  &sim_disk_kind,
-                                        &sim_part_kind,  &sim_unit_kind, NULL};
+/* A box that is not berth's. */
+const struct kind sim_given_kind = {.name = "given",
+                                    .world = &sim_cloud_world,
+                                    .fields = fields,
+                                    .size = sizeof(struct sim_record),
+                                    .given = true,
+                                    .endpoint = endpoint};
+const struct kind *const sim_kinds[] = {
+    &sim_group_kind, &sim_box_kind, &sim_disk_kind, &sim_part_kind, &sim_unit_kind,
+    &sim_given_kind, NULL};
 
 struct sim *sim_new(void) {
     struct sim *sim =

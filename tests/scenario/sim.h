@@ -83,7 +83,8 @@ struct sim_record {
 /* Bit of the one field that depends on others. */
 enum { SIM_GROUP_ID_BIT = 13 };
 
-extern const struct kind sim_disk_kind, sim_group_kind, sim_box_kind, sim_part_kind, sim_unit_kind;
+extern const struct kind sim_disk_kind, sim_group_kind, sim_box_kind, sim_part_kind, sim_unit_kind,
+    sim_given_kind;
 extern const struct kind *const sim_kinds[];
 
 struct sim *sim_new(void);

@@ -241,7 +241,7 @@ static bool run_case(const char *path, bool update, bool *seen) {
     int64_t number = 0;
     char wanted[8];
     const char *name = strrchr(path, '/') + 1;
-    assert_true(str_to_i64((struct str){name, 2}, 1, 18, &number));
+    assert_true(str_to_i64((struct str){name, 2}, 1, 19, &number));
     snprintf(wanted, sizeof wanted, "%2d ", (int)number);
     if (strncmp(buf_cstr(&got), wanted, 3) != 0 && strstr(buf_cstr(&got), "\n") != NULL) {
         char line[8];
@@ -269,7 +269,7 @@ static void test_cases(void **state) {
     (void)state;
     static const char folder[] = TESTS_DIR "/scenario/plan";
     const char *update = getenv("BERTH_UPDATE");
-    bool seen[19] = {true};
+    bool seen[20] = {true};
     DIR *dir = opendir(folder);
     assert_non_null(dir);
     size_t bad = 0;
