@@ -1,3 +1,4 @@
+#include "cmd/doctor_given.h"
 #include "cmd/session.h"
 #include "cmd/show_error.h"
 #include "cmd/text.h"
@@ -321,6 +322,16 @@ static int run(struct cmd *cmd) {
     struct ec2_checkup checkup = {0};
     session_init(&s, cmd);
     int rc = load(&s, &err);
+    if (rc == 0 && s.spec != NULL && s.spec->given) {
+        if (cmd->args.policy)
+            rc = err_set(&err, ERRC_UNSUPPORTED, "a server of yours needs no policy of AWS");
+        else {
+            session_free(&s); /* from the start, as a plan does */
+            rc = session_load_spec(&s, NULL, &err);
+            if (rc == 0)
+                return doctor_given(&s);
+        }
+    }
     if (rc == 0 && cmd->args.policy && s.spec == NULL) {
         rc = err_set(&err, ERRC_NOTFOUND, "there is no berth.yaml here");
         err_hint(&err, "a policy is for a spec: berth init writes one; -file names another");
@@ -353,7 +364,8 @@ const struct verb verb_doctor = {
                "region, endpoint and clock; and, by DryRun, whether each permission is there\n"
                "that the spec needs (-v lists all). What only works on what is there already is\n"
                "tried once it is. Works without a spec too, for all but the permissions. Exits\n"
-               "1 when something would fail. -policy prints the least IAM policy for the spec.",
+               "1 when something would fail. -policy prints the least IAM policy for the spec. Of\n"
+               "a server of your own: the way there, its host key, and whether you can log in.",
     .options = {&option_file, &option_profile, &option_region, &option_policy, &option_json},
     .run = run,
 };

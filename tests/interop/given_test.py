@@ -244,6 +244,9 @@ def run(user, server, servers, root):
     user.spec(at, port)
     user.refused(fingerprint(server.key), "known_hosts knows none for it", "ssh to me@127.0.0.1 once")
     check(server.traces() == "", "nothing was done", server.traces())
+    out = user.run("doctor", code=1)
+    check(f"known_hosts has none for [127.0.0.1]:{server.port}" in out.stdout and
+          fingerprint(server.key) in out.stdout, "the doctor says so too", out.stdout)
     user.new_project()
 
     user.know(server, hashed=True)
@@ -293,6 +296,13 @@ def verbs(user, server, at, port):
     finally:
         tunnel.send_signal(signal.SIGINT)
         tunnel.communicate(timeout=20)
+
+    out = user.run("doctor", code=0)
+    for words in (f"me@127.0.0.1, port {server.port}", "pinned by an apply", "as administrator too"):
+        check(words in out.stdout and "bad" not in out.stdout, f"doctor says {words}", out.stdout)
+    check(json.loads(user.run("doctor", "-json", code=0).stdout)["good"], "in JSON too")
+    out = user.run("doctor", "-policy", code=1)
+    check("no policy of AWS" in out.stderr, "no policy", out.stderr)
 
     step("another host in the spec is no other server to move to")
     user.spec("me@localhost", port)
@@ -526,6 +536,7 @@ def ways(user, server, root, servers):
     user.config("Host box\n  Prot 22\n")
     user.new_project()
     user.says("configuration option: prot; ", "ssh -G box")
+    user.says("bad way", "configuration option: prot; ", verb="doctor")
     user.config("")
 
     step("through a jump host")
