@@ -46,27 +46,37 @@ static void tell_why(const char *output, struct err *err) {
     }
 }
 
+/* exec: the program itself is told when we are gone. */
+#define LOGGED "sh", "-c", "out=$1; shift; exec \"$@\" >\"$out\" 2>&1 </dev/null", "sh"
+
 /* The archive's keys, where mmdebstrap's own user can read them; the hash vouches for them. */
 static int fetch_keys(const struct archive_keys *keys, const char *folder, const char *output,
                       struct err *err) {
-    static const char script[] =
-        "cd \"$1\" && exec >\"$2\" 2>&1 </dev/null && chmod 755 . &&\n"
-        "/usr/lib/apt/apt-helper -q download-file \"$3\" keys.deb \"SHA256:$4\" &&\n"
-        "dpkg-deb --fsys-tarfile keys.deb | tar -xO \"$5\" >keys.gpg && test -s keys.gpg";
-    const char *const argv[] = {"sh",   "-c",      script,       "sh",       folder,
-                                output, keys->url, keys->sha256, keys->file, NULL};
-    return run_command(argv, NULL, err);
+    char package[64], hash[96];
+    snprintf(package, sizeof package, "%s/keys.deb", folder);
+    snprintf(hash, sizeof hash, "SHA256:%s", keys->sha256);
+    const char *const get[] = {
+        LOGGED, output, "/usr/lib/apt/apt-helper", "-q", "download-file", keys->url, package,
+        hash,   NULL};
+    const char *const take[] = {"sh",
+                                "-c",
+                                "cd \"$1\" && chmod 755 . && dpkg-deb --fsys-tarfile keys.deb | "
+                                "tar -xO \"$2\" >keys.gpg && test -s keys.gpg",
+                                "sh",
+                                folder,
+                                keys->file,
+                                NULL};
+    int rc = run_command(get, NULL, err);
+    return rc < 0 ? rc : run_command(take, NULL, err);
 }
 
 enum { ARGS_MAX = 24 };
 
 static int run_mmdebstrap(const struct base *base, const char *tar, const char *output,
                           const char *keys, struct err *err) {
-    /* exec: mmdebstrap is who is told when we are gone. */
-    static const char script[] = "out=$1; shift; exec \"$@\" >\"$out\" 2>&1 </dev/null";
     _cleanup_buf_ struct buf include = BUF_INIT(BUF_SMALL), finish = BUF_INIT(BUF_MEDIUM),
                              keyring = BUF_INIT(BUF_SMALL);
-    const char *argv[ARGS_MAX] = {"sh", "-c", script, "sh", output, "env"};
+    const char *argv[ARGS_MAX] = {LOGGED, output, "env"};
     size_t n = 6;
     buf_addf(&include, "--include=%s", base->include);
     if (base->finish != NULL) {

@@ -118,11 +118,11 @@ def make_key(project):
     return str(path), pathlib.Path(f"{path}.pub").read_bytes()
 
 
-def ssh(key_file, address, command, good=True):
+def ssh(key_file, address, command, good=True, user="admin"):
     answer = subprocess.run(
         ["ssh", "-i", key_file, "-o", "StrictHostKeyChecking=no", "-o",
          "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=1",
-         "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2", f"admin@{address}",
+         "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2", f"{user}@{address}",
          command], capture_output=True, text=True)
     check(not good or answer.returncode == 0, f"ssh {command}", answer.stderr)
     return answer.stdout.strip()

@@ -80,7 +80,7 @@ add_test(NAME interop.cost COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR
 set_tests_properties(interop.cost PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180
   RESOURCE_LOCK sandbox)
 # The sandbox's endpoint, by area; api: who asks, states, ends.
-foreach(area api network market faults volumes)
+foreach(area api images network market faults volumes)
   add_test(NAME interop.sandbox_${area} COMMAND ${BERTH_TEST_PYTHON}
     ${CMAKE_CURRENT_LIST_DIR}/sandbox_${area}_test.py $<TARGET_FILE:berth>)
   set_tests_properties(interop.sandbox_${area} PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300
