@@ -57,6 +57,10 @@ add_test(NAME interop.gpu COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.gpu PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 400
   RESOURCE_LOCK sandbox)
+add_test(NAME interop.old_python COMMAND ${BERTH_TEST_PYTHON}
+  ${CMAKE_CURRENT_LIST_DIR}/old_python_test.py $<TARGET_FILE:berth>)
+set_tests_properties(interop.old_python PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 400
+  RESOURCE_LOCK sandbox)
 add_executable(project_set ${CMAKE_CURRENT_LIST_DIR}/project_set.c)
 target_link_libraries(project_set PRIVATE berth_engine)
 add_test(NAME interop.project COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/project_test.py
