@@ -154,14 +154,30 @@ static void add_texts(const struct live_texts *texts, const struct look *look, s
     }
 }
 
-/* It is there already: what a change does to it is to be said. */
-static bool stands_beside(const struct plan *plan, const struct change *c) {
-    for (size_t i = 0; i < plan->len; i++) {
+/* What the change does to something else that is there already and stays; NULL when there is none.
+ */
+static const struct change *find_beside(const struct plan *plan, const struct change *c) {
+    bool acts = c->action == ACTION_CREATE || c->action == ACTION_RESUME ||
+                c->action == ACTION_DESTROY || c->fields_len > 0 ||
+                (c->action == ACTION_UPDATE && c->why != WHY_PARENT);
+    for (size_t i = 0; c->kind->besides != NULL && acts && i < plan->len; i++) {
         const struct change *other = &plan->changes[i];
         if (other->kind == c->kind->beside && cstr_eq(other->parent, c->parent))
-            return other->action != ACTION_CREATE;
+            return other->action == ACTION_CREATE || other->action == ACTION_DESTROY ? NULL : other;
     }
-    return false;
+    return NULL;
+}
+
+static void add_beside(const struct plan *plan, const struct change *c, const struct look *look,
+                       struct buf *out) {
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+    const struct change *other = find_beside(plan, c);
+    if (other == NULL)
+        return;
+    buf_adds(&text, c->kind->besides);
+    if (other->live != NULL && other->live->at_stake != NULL)
+        buf_addf(&text, " (%s)", other->live->at_stake);
+    add_line(look, buf_cstr(&text), BODY_INDENT, out);
 }
 
 /* What stands below the address; equal bodies of like nodes are shown once. */
@@ -177,8 +193,7 @@ static void add_body(const struct plan *plan, const struct change *c, const stru
         add_changed_fields(c, look, out);
     if (c->live != NULL && c->fields_len > 0)
         add_texts(&c->live->texts, look, out);
-    if (c->kind->besides != NULL && c->action == ACTION_UPDATE && stands_beside(plan, c))
-        add_line(look, c->kind->besides, BODY_INDENT, out);
+    add_beside(plan, c, look, out);
     if (c->loses != NULL) {
         buf_addn(out, ' ', BODY_INDENT);
         text_paint(look, PAINT_RED, "! loses", out);

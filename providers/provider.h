@@ -164,6 +164,8 @@ struct live {
     uint64_t unread;   /* bit i: the world could not tell kind->fields[i]; not compared */
     uint64_t accepted; /* bit i: kind->fields[i], a FIELD_KEPT one, is wanted as it is */
     const char *note;  /* shown beside the node: "a newer image exists: ami-…"; or NULL */
+    const char
+        *at_stake; /* what a change that is made `beside` it costs now ("2 running kernels") */
     struct live_texts texts;
     struct err err; /* LIVE_UNREADABLE, LIVE_FOREIGN (what it is) */
 };
@@ -349,8 +351,8 @@ struct kind {
      * key file"); or NULL. A forget then goes to world->apply, which removes it: `before` may be
      * NULL. What depended on it is gone by then. */
     const char *leaves;
-    /* What a change in place does besides, for the user ("Jupyter restarts"), where a node of kind
-     * `beside` has the same parent; or NULL. */
+    /* What a change does besides, for the user ("Jupyter restarts"), where a node of kind
+     * `beside` is there with the same parent, and stays; or NULL. */
     const char *besides;
     const struct kind *beside;
     /* Kinds that others live in; else NULL. Strings live as long as the record. `project_dir` is

@@ -59,6 +59,7 @@ static const struct sample samples[] = {
     {"jupyter.tls.host", "jupyter.example.org", false},
     {"jupyter.kernels", "[{ name: torch, packages: [torch] }]", false},
     {"jupyter.password", "{ env: JUPYTER_PASSWORD }", false},
+    {"jupyter.extensions", "[jupyterlab-git]", false},
     {"jupyter.settings", "{ ServerApp: { shutdown_no_activity_timeout: 3600 } }", false},
 };
 

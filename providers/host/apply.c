@@ -108,9 +108,10 @@ static int compose_step(struct convergence *x, size_t i, struct buf *script, str
 static size_t find_restarter(const struct batch *b) {
     size_t last = SIZE_MAX;
     for (size_t i = 0; i < b->len; i++) {
-        if (is_removal(b->changes[i]))
+        const struct host_kind *kind = host_kind_of(b->changes[i]->kind);
+        if (is_removal(b->changes[i]) && !kind->restarts_when_removed)
             return SIZE_MAX;
-        if (host_kind_of(b->changes[i]->kind)->restarts_jupyter)
+        if (kind->restarts_jupyter)
             last = i;
     }
     return last;

@@ -9,8 +9,8 @@
 extern const struct world host_world;
 extern const struct kind host_key_kind, host_disk_kind, host_data_kind, host_swap_kind,
     host_packages_kind, host_python_kind, host_python_packages_kind, host_files_kind, host_tls_kind,
-    host_jupyter_kind, host_service_kind, host_health_kind, host_stop_kind, host_kernel_kind,
-    host_gpu_kind;
+    host_jupyter_kind, host_extensions_kind, host_service_kind, host_health_kind, host_stop_kind,
+    host_kernel_kind, host_gpu_kind;
 
 struct host_key_record {
     bool pinned;
@@ -94,6 +94,11 @@ struct host_jupyter_record {
     const char *password_tag; /* keyed hash of the password; NULL without one */
     const char *hash_tag;     /* keyed hash of the argon2 hash on the host */
     const char *mode;         /* of the file, octal */
+};
+
+struct host_extensions_record {
+    struct strmap extensions;   /* canonical name → "enabled", "disabled", or what else it is */
+    struct strmap requirements; /* name → specifier, "any" for none */
 };
 
 struct host_service_record {

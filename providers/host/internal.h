@@ -105,6 +105,8 @@ struct host_kind {
     /* Jupyter reads this at its start only: the last change of such a kind restarts it, and is done
      * when it answers again. */
     bool restarts_jupyter;
+    bool
+        restarts_when_removed; /* also then, where Jupyter stays: nothing else may change with it */
     /* Append shell that begins slow work before the first step, to run beside the steps. May be
      * NULL. */
     void (*begin_early)(const struct host_node *node, struct buf *script);
@@ -121,6 +123,8 @@ struct host_kind {
     const char *(*remark)(const struct host_node *node, const struct facts *facts);
     /* Append shell that makes it so; it runs under `set -e` as root with no input. NULL: local. */
     int (*step)(struct host_step *step, struct buf *script, struct err *err);
+    /* What is lost when it restarts now ("2 running kernels"), or NULL. May be NULL itself. */
+    const char *(*at_stake)(const struct host_node *node, const struct facts *facts);
     /* What to know about what was read, for the user; or NULL. May be NULL itself. */
     const char *(*note)(const void *record, struct arena *arena);
     /* A line that the step printed by `value KEY VALUE`. May be NULL. */
@@ -137,8 +141,8 @@ struct host_kind {
 extern const struct host_kind *const host_kinds[]; /* ends with NULL */
 extern const struct host_kind host_key_host, host_disk_host, host_data_host, host_swap_host,
     host_packages_host, host_python_host, host_python_packages_host, host_files_host, host_tls_host,
-    host_jupyter_host, host_service_host, host_health_host, host_stop_host, host_kernel_host,
-    host_gpu_host;
+    host_jupyter_host, host_extensions_host, host_service_host, host_health_host, host_stop_host,
+    host_kernel_host, host_gpu_host;
 const struct host_kind *host_kind_of(const struct kind *kind);
 
 /* Which keys a host may show. */

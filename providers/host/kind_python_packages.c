@@ -64,7 +64,11 @@ static int add_others(const struct desire *in, struct python_want *want, struct 
                       struct diags *diags) {
     const struct python_section *python = &spec_packages(in->spec)->python;
     struct strmap all = {0};
+    const struct reclist *extensions = &spec_jupyter(in->spec)->extensions;
+    const struct jupyter_extension *extension = extensions->items;
     int rc = env_add_file(in, python->requirements, FIELD_REQUIREMENTS, &all, arena, diags);
+    for (size_t i = 0; rc == 0 && i < extensions->len; i++)
+        rc = env_add_requirement(arena, &all, str_of(extension[i].name));
     for (size_t i = 0; rc == 0 && i < python->packages.len; i++)
         rc = env_add_requirement(arena, &all, str_of(python->packages.items[i]));
     if (rc == 0 && spec_has(in->spec, &section_jupyter)) {

@@ -48,8 +48,12 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
 
 static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
     (void)diags;
-    const char *const deps[] = {"jupyter", "python.packages", spec_has_tls(in->spec) ? "tls" : NULL,
-                                NULL};
+    const char *deps[5] = {"jupyter", "python.packages"};
+    size_t n = 2;
+    if (spec_has_tls(in->spec))
+        deps[n++] = "tls";
+    if (spec_jupyter(in->spec)->extensions.len > 0)
+        deps[n] = "jupyter.extensions";
     return spec_has(in->spec, &section_jupyter)
                ? host_desire_each(in, out, &host_service_kind, "jupyter.service", deps, fill, NULL)
                : 0;
@@ -107,7 +111,25 @@ static int probe(const struct host_node *node, struct buf *script) {
                      " ] && fact enabled yes\n"
                      "systemctl is-active -q " HOST_SERVICE " && fact active yes\n"
                      "[ -e " HOST_STALE " ] && fact stale yes\n");
+    /* A kernel is told its own file by a word of its command line; what it forks has the same. */
+    buf_adds(script,
+             "set --\n"
+             "for f in /sys/fs/cgroup/system.slice/" HOST_SERVICE "/cgroup.procs "
+             "/sys/fs/cgroup/unified/system.slice/" HOST_SERVICE "/cgroup.procs; do\n"
+             "[ ! -r \"$f\" ] || while read -r p; do set -- \"$@\" \"/proc/$p/cmdline\"; done "
+             "<\"$f\"\n"
+             "done\n"
+             "[ $# -lt 2 ] || fact kernels \"$(grep -ohaE 'kernel-[0-9a-f-]+\\.json' -- \"$@\" "
+             "2>/dev/null | sort -u | wc -l)\"\n");
     return 0;
+}
+
+static const char *at_stake(const struct host_node *node, const struct facts *facts) {
+    const char *text = facts_get(facts, node->address, "kernels");
+    int64_t n = 0;
+    if (text == NULL || !str_to_i64(str_trim(str_of(text)), 1, INT32_MAX, &n))
+        return NULL;
+    return arena_printf(node->arena, "%lld running kernel%s", (long long)n, n == 1 ? "" : "s");
 }
 
 static int read(const struct host_node *node, const struct facts *facts, void *record,
@@ -159,5 +181,6 @@ const struct host_kind host_service_host = {
     .restarts_jupyter = true,
     .probe = probe,
     .read = read,
+    .at_stake = at_stake,
     .step = step,
 };

@@ -3,10 +3,23 @@
 
 /* One row a kind, in the order in which a host is probed and converged. */
 const struct host_kind *const host_kinds[] = {
-    &host_key_host,      &host_disk_host,   &host_data_host,   &host_swap_host,
-    &host_packages_host, &host_gpu_host,    &host_python_host, &host_python_packages_host,
-    &host_kernel_host,   &host_files_host,  &host_tls_host,    &host_jupyter_host,
-    &host_service_host,  &host_health_host, &host_stop_host,   NULL,
+    &host_key_host,
+    &host_disk_host,
+    &host_data_host,
+    &host_swap_host,
+    &host_packages_host,
+    &host_gpu_host,
+    &host_python_host,
+    &host_python_packages_host,
+    &host_kernel_host,
+    &host_files_host,
+    &host_tls_host,
+    &host_jupyter_host,
+    &host_extensions_host,
+    &host_service_host,
+    &host_health_host,
+    &host_stop_host,
+    NULL,
 };
 
 const struct host_kind *host_kind_of(const struct kind *kind) {

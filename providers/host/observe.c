@@ -116,6 +116,8 @@ static int read_nodes(struct target *t, const struct facts *facts, struct err *e
                           recorded_find(t->in->recorded, t->nodes[i].address));
         if (rc == 0 && presence == LIVE_OURS && kind->remark != NULL)
             t->part.items[t->part.len - 1].note = kind->remark(&t->nodes[i], facts);
+        if (rc == 0 && presence == LIVE_OURS && kind->at_stake != NULL)
+            t->part.items[t->part.len - 1].at_stake = kind->at_stake(&t->nodes[i], facts);
         if (rc == 0 && presence == LIVE_OURS && kind->read_texts != NULL)
             rc = kind->read_texts(&t->nodes[i], facts, record,
                                   &t->part.items[t->part.len - 1].texts);

@@ -7,6 +7,9 @@ extern const char *const script_converge[]; /* parts, ends with NULL */
 extern const char script_start[], script_rejoin[];
 /* For kinds that look at, or change, file systems: they bring these along. */
 extern const char script_storage_probe[], script_storage[];
+/* Append converge_extensions, of kind_extensions.c. */
+struct buf;
+void script_add_extensions(struct buf *script);
 /* A command of its own: the script that runs on the host starts no further step. */
 extern const char script_stop[];
 /* The program that stops an idle host (kind_stop.c). */

@@ -34,6 +34,21 @@ static const struct field tls_fields[] = {
     FIELD_END,
 };
 
+static const struct field extension_fields[] = {
+    {.name = "name",
+     .doc = "A requirement, such as jupyterlab-git or \"jupyter-resource-usage>=1.0\".",
+     .type = FIELD_STR,
+     .flags = FIELD_REQUIRED,
+     .offset = offsetof(struct jupyter_extension, name),
+     .check = check_requirement},
+    {.name = "enabled",
+     .doc = "false: it is installed, and switched off.",
+     .type = FIELD_BOOL,
+     .offset = offsetof(struct jupyter_extension, enabled),
+     .def = "true"},
+    FIELD_END,
+};
+
 static const struct field jupyter_fields[] = {
     {.name = "interface",
      .doc = "JupyterLab, or the classic notebook.",
@@ -65,6 +80,16 @@ static const struct field jupyter_fields[] = {
      .doc = "Where the password is: { env: NAME } or { file: PATH }; without it a token is made.",
      .type = FIELD_SECRET_REF,
      .offset = offsetof(struct jupyter_section, password)},
+    {.name = "extensions",
+     .doc =
+         "Packages that extend Jupyter, such as jupyterlab-git: installed beside it, enabled, and "
+         "checked.",
+     .type = FIELD_RECORDS,
+     .flags = FIELD_SHORT,
+     .offset = offsetof(struct jupyter_section, extensions),
+     .sub = extension_fields,
+     .sub_size = sizeof(struct jupyter_extension),
+     .max = 64},
     {.name = "settings",
      .doc = "Jupyter's own settings, as in jupyter_server_config.json.",
      .type = FIELD_JSON,

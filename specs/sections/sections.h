@@ -113,13 +113,19 @@ struct kernel_item {  /* jupyter.kernels is a struct reclist of these */
 };
 extern const struct field kernel_fields[];
 
+struct jupyter_extension {
+    const char *name; /* a PEP 508 requirement */
+    bool enabled;
+};
+
 struct jupyter_section {
     const char *interface; /* "lab" or "notebook" */
     int64_t port;
     const char *root_dir;
     struct jupyter_tls tls;
     const char *password; /* secret reference "env:NAME" or "file:PATH"; NULL: a token is made */
-    const char *settings; /* canonical JSON object, NULL when none */
+    struct reclist extensions; /* of struct jupyter_extension */
+    const char *settings;      /* canonical JSON object, NULL when none */
     struct reclist kernels;
 };
 

@@ -9,18 +9,18 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char spec_text[] =
-    "berth: 1\n"
-    "name: fuzz\n"
-    "provider: ec2\n"
-    "server: { image: debian-12, type: t3.small, swap: 1 GiB,\n"
-    "  data: { size: 1 GiB, mount: /d } }\n"
-    "packages:\n"
-    "  system: [git]\n"
-    "  python: { version: \"3.12\", packages: [\"a==1.*\", b] }\n"
-    "files: [{ from: x, to: ~/x }]\n"
-    "jupyter: { password: { env: P }, kernels: [{ name: k, python: \"3.11\", "
-    "packages: [c] }] }\n";
+static const char spec_text[] = "berth: 1\n"
+                                "name: fuzz\n"
+                                "provider: ec2\n"
+                                "server: { image: debian-12, type: t3.small, swap: 1 GiB,\n"
+                                "  data: { size: 1 GiB, mount: /d } }\n"
+                                "packages:\n"
+                                "  system: [git]\n"
+                                "  python: { version: \"3.12\", packages: [\"a==1.*\", b] }\n"
+                                "files: [{ from: x, to: ~/x }]\n"
+                                "jupyter: { password: { env: P }, extensions: [jupyterlab-git], "
+                                "kernels: [{ name: k, python: \"3.11\", "
+                                "packages: [c] }] }\n";
 
 /* As if loaded: a tree of one file, a password, the project's secret and token. */
 static void load(struct arena *arena, struct inputs *inputs) {

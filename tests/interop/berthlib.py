@@ -4,7 +4,9 @@ the berth under test, and loud skips. Nothing here decides what is right."""
 import json
 import os
 import pathlib
+import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -125,6 +127,37 @@ class Project:
 
     def state(self):
         return self.json("show")
+
+
+class Running:
+    """A berth that goes on until Ctrl-C."""
+
+    def __init__(self, project, *args):
+        self.process = subprocess.Popen([project.berth, *args], cwd=project.dir, env=project.env,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, start_new_session=True)
+        self.said = {"stdout": b"", "stderr": b""}
+
+    def wait_for(self, word, stream="stdout", timeout=30):
+        """Until it has said that; all that the stream said so far."""
+        pipe = getattr(self.process, stream)
+        until = time.monotonic() + timeout
+        while word.encode() not in self.said[stream] and time.monotonic() < until:
+            if select.select([pipe], [], [], 0.2)[0]:
+                piece = os.read(pipe.fileno(), 65536)
+                if not piece:
+                    break
+                self.said[stream] += piece
+        said = self.said[stream].decode(errors="replace")
+        check(word in said, f"it says {word!r}", said, self.said["stderr"].decode())
+        return said
+
+    def interrupt(self, code=0):
+        self.process.send_signal(signal.SIGINT)
+        out, err = self.process.communicate(timeout=20)
+        check(self.process.returncode == code, f"Ctrl-C ends it with {code}",
+              self.process.returncode, out.decode(errors="replace"), err.decode())
+        return err.decode()
 
 
 def changes_of(plan, address):

@@ -123,11 +123,9 @@ const struct kind fixed_kind = {
 };
 
 const struct kind *const registry_kinds[] = {
-    &fixed_kind,         &host_key_kind,
-    &host_packages_kind, &host_gpu_kind,
-    &host_python_kind,   &host_python_packages_kind,
-    &host_kernel_kind,   &host_files_kind,
-    &host_tls_kind,      &host_jupyter_kind,
-    &host_service_kind,  &host_health_kind,
-    &host_stop_kind,     NULL,
+    &fixed_kind,        &host_key_kind,        &host_packages_kind,
+    &host_gpu_kind,     &host_python_kind,     &host_python_packages_kind,
+    &host_kernel_kind,  &host_files_kind,      &host_tls_kind,
+    &host_jupyter_kind, &host_extensions_kind, &host_service_kind,
+    &host_health_kind,  &host_stop_kind,       NULL,
 };

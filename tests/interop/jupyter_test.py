@@ -1,16 +1,21 @@
-"""Jupyter on a server in the days after: a certificate of the user's own, another one by the project,
-another address. The server is a sandbox guest with the real JupyterLab, the browser a real Chromium.
-Usage: jupyter_test.py BERTH"""
+"""Jupyter on a server in the days after: what restarts it and what does not, its extensions, another
+certificate by the project or of the user's own, another address. The server is a sandbox guest with
+the real JupyterLab, the browser a real Chromium. Usage: jupyter_test.py BERTH"""
 
+import base64
 import hashlib
+import io
 import json
+import socket
 import ssl
 import subprocess
 import sys
 import urllib.request
+import zipfile
 
 import berthlib
-from berthlib import Project, changes_of, check, step
+import boto3
+from berthlib import Project, Running, changes_of, check, step
 
 berth = sys.argv[1]
 berthlib.need_root()
@@ -86,17 +91,255 @@ def started(project):
     return project.ssh("systemctl show -p ActiveEnterTimestampMonotonic berth-jupyter").stdout.strip()
 
 
-def fetch(project, path, ca):
-    url = project.run("output", "url").stdout.strip().split("/lab")[0]
-    request = urllib.request.Request(url + path)
+def fetch(project, path, ca=None, method="GET", base=None):
+    """What Jupyter answers, verified by the project's authority."""
+    base = base or project.run("output", "url").stdout.strip().split("/lab")[0]
+    request = urllib.request.Request(base + path, method=method,
+                                     data=b"{}" if method == "POST" else None)
     token = project.run("output", "token").stdout.strip()
     request.add_header("Authorization", f"token {token}")
-    context = ssl.create_default_context(cafile=str(ca))
+    context = ssl.create_default_context(cafile=str(ca or project.dir / ".berth/lab/ca.pem"))
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}),
                                          urllib.request.HTTPSHandler(context=context))
     with opener.open(request, timeout=20) as answer:
         return json.loads(answer.read())
 
+
+def kernels(project):
+    return [k["id"] for k in fetch(project, "/api/kernels")]
+
+
+# ---- What restarts Jupyter
+
+def change(project, name, text, restarts):
+    """The spec with `text`: does the plan say that Jupyter restarts, and does it?"""
+    before, running = started(project), kernels(project)
+    project.write_spec(text)
+    said = project.run("plan").stdout
+    check(("Jupyter restarts" in said) == restarts, f"{name}: what the plan says", said)
+    words = f"({len(running)} running kernel" if running else "running kernel"
+    check((words in said) == (restarts and bool(running)), f"{name}: what is lost", said)
+    project.apply()
+    check((started(project) != before) == restarts, f"{name}: restarted, or not")
+    check(kernels(project) == ([] if restarts else running), f"{name}: kernels", kernels(project))
+    check(project.plan() == {}, f"{name}: nothing is left to do", project.plan())
+    return said
+
+
+def check_restarts(project):
+    step("files, packages of the system, the watcher: Jupyter and its kernels run on")
+    (project.dir / "notes.txt").write_text("one")
+    fetch(project, "/api/kernels", method="POST")
+    files = SPEC + "files: [{ from: notes.txt, to: ~/work/notes.txt }]\n"
+    change(project, "files", files, False)
+    (project.dir / "notes.txt").write_text("two")
+    change(project, "a file", files, False)
+    text = files + "packages: { system: [tree] }\n"
+    change(project, "a system package", text, False)
+    text = text.replace("type: t3.small }", "type: t3.small, stop: { after: 12 h } }")
+    change(project, "the watcher", text, False)
+
+    step("Python packages, settings, the folder, a password: it restarts, and the plan says so")
+    text = text.replace("[tree] }", "[tree], python: { packages: [humanize] } }")
+    change(project, "a Python package", text, True)
+    setting = "  settings: { ServerApp: { max_body_size: 99000000 }, FileContentsManager: " \
+              "{ delete_to_trash: false } }\n"
+    said = change(project, "settings", text.replace("jupyter:\n", "jupyter:\n" + setting), True)
+    check("max_body_size" in said and "delete_to_trash" in said, "each by its name", said)
+    config = "sudo cat /etc/berth/jupyter_server_config.json"
+    check(json.loads(project.ssh(config).stdout)["ServerApp"]["max_body_size"] == 99000000, "there")
+
+    step("a setting that is changed by hand shows with both values; one that is removed goes")
+    project.ssh("sudo sed -i s/99000000/77/ /etc/berth/jupyter_server_config.json")
+    said = " ".join(project.run("plan").stdout.split())
+    check("ServerApp.max_body_size: 77 → 99000000" in said, "from what to what", said)
+    project.apply()
+    said = change(project, "no settings", text, True)
+    left = json.loads(project.ssh(config).stdout)
+    check("max_body_size" not in left["ServerApp"] and "FileContentsManager" not in left, "gone", left)
+    change(project, "the folder", text.replace("~/work\n", "~/elsewhere\n"), True)
+    (project.dir / "password").write_text("open sesame")
+    password = text.replace("jupyter:\n", "jupyter:\n  password: { file: password }\n")
+    change(project, "a password", password, True)
+    project.write_spec(SPEC)
+    project.apply()
+    check(project.plan() == {}, "back", project.plan())
+
+
+# ---- Extensions
+
+def wheel(folder, name, version, files):
+    """A package made of these files ({path in the wheel: text}) into that folder."""
+    module, records, data = name.replace("-", "_"), [], io.BytesIO()
+    info = f"{module}-{version}.dist-info"
+    files = dict(files)
+    files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    files[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    with zipfile.ZipFile(data, "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
+            records.append(f"{path},sha256={digest.decode()},{len(text)}")
+        archive.writestr(f"{info}/RECORD", "\n".join(records + [f"{info}/RECORD,,"]) + "\n")
+    return folder / f"{module}-{version}-py3-none-any.whl", data.getvalue()
+
+
+def server_part(name, version, body):
+    module = name.replace("-", "_")
+    config = {"ServerApp": {"jpserver_extensions": {module: True}}}
+    return {f"{module}/__init__.py": body,
+            f"{module}-{version}.data/data/etc/jupyter/jupyter_server_config.d/{module}.json":
+                json.dumps(config)}
+
+
+def lab_part(name, version, needs):
+    package = {"name": name, "version": version, "dependencies": {"@jupyterlab/application": needs},
+               "jupyterlab": {"extension": True, "_build": {"load": "static/r.js",
+                                                            "extension": "./extension"}}}
+    place = f"{name.replace('-', '_')}-{version}.data/data/share/jupyter/labextensions/{name}"
+    return {f"{place}/package.json": json.dumps(package), f"{place}/static/r.js": "",
+            f"{place}/install.json": json.dumps({"packageManager": "python", "packageName": name})}
+
+
+GOOD = ("def _jupyter_server_extension_points():\n    return [{'module': __name__}]\n"
+        "def _load_jupyter_server_extension(app):\n    app.log.info('berth was here')\n")
+
+
+def send_wheels(project):
+    """Into a folder on the server that its pip and uv look into."""
+    project.ssh("sudo mkdir -p /srv/wheels; "
+                "echo UV_FIND_LINKS=/srv/wheels | sudo tee -a /etc/environment >/dev/null")
+    parts = {("berth-good", "1.0"): server_part("berth-good", "1.0", GOOD) |
+             lab_part("berth-good", "1.0", "*"),
+             ("berth-good", "2.0"): server_part("berth-good", "2.0", GOOD) |
+             lab_part("berth-good", "2.0", "^1.0.0"),
+             ("berth-broken", "1.0"): server_part("berth-broken", "1.0", "import nowhere_to_be_found\n"),
+             ("berth-plain", "1.0"): {"berth_plain/__init__.py": ""}}
+    for (name, version), files in parts.items():
+        path, data = wheel(project.dir, name, version, files)
+        text = base64.b64encode(data).decode()
+        project.run("ssh", "--", f"base64 -d | sudo tee /srv/wheels/{path.name} >/dev/null", stdin=text)
+
+
+def extended(*names):
+    return SPEC + f"  extensions: [{', '.join(names)}]\n"
+
+
+def check_extensions(project):
+    place = "server[0].jupyter.extensions"
+    send_wheels(project)
+    step("extensions: installed, enabled, restarted once; a plan starts no Jupyter for it")
+    said = change(project, "an extension", extended("jupyter-resource-usage", "berth-good==1.*"), True)
+    check(said.count("Jupyter restarts") == 2 and "berth-good" in said, "the plan", said)
+    log = project.run("logs", "-n", "60").stdout
+    check("berth was here" in log and "jupyter_resource_usage" in log, "Jupyter runs them", log)
+    lists = project.ssh("/opt/berth/env/bin/jupyter labextension list 2>&1").stdout
+    check("@jupyter-server/resource-usage" in lists and "berth-good v1.0" in lists, "there", lists)
+    project.ssh("sudo mv /opt/berth/env/bin/jupyter /opt/berth/env/bin/jupyter.away")
+    check(project.plan() == {}, "the probe reads files")
+    project.ssh("sudo mv /opt/berth/env/bin/jupyter.away /opt/berth/env/bin/jupyter")
+
+    step("extensions: switched off by hand: drift; switched off by the spec")
+    project.ssh("/opt/berth/env/bin/jupyter labextension disable berth-good; "
+                "/opt/berth/env/bin/jupyter server extension disable jupyter_resource_usage")
+    plan = project.plan()
+    check(set(plan) == {place} and plan[place]["why"] == "drift", "drift", plan)
+    said = project.run("plan").stdout
+    check(said.count("enabled in part → enabled") == 2, "which, and how", said)
+    project.apply()
+    check(project.plan() == {}, "mended", project.plan())
+    off = extended("jupyter-resource-usage", "{ name: berth-good==1.*, enabled: false }")
+    said = change(project, "one off", off, True)
+    check("berth-good: enabled → disabled" in said, "the plan", said)
+    lists = project.ssh("/opt/berth/env/bin/jupyter labextension list 2>&1; "
+                        "/opt/berth/env/bin/jupyter server extension list 2>&1").stdout
+    check("berth-good" in lists.split("Disabled extensions:")[1], "Jupyter says so", lists)
+
+    step("extensions: one that does not work is told in Jupyter's own words")
+    for names, words in ((("berth-broken",), ("berth_broken of berth-broken does not work",
+                                              "nowhere_to_be_found")),
+                         (("berth-good==2.*",), ("berth-good of berth-good does not work",
+                                                 "@jupyterlab/application",
+                                                 "incompatible with the current version")),
+                         (("berth-plain",), ("berth-plain brings no extension",))):
+        project.write_spec(extended(*names))
+        result = project.run("apply", "-auto-approve", check_code=3)
+        text = result.stdout + result.stderr
+        check(all(w in text for w in words), f"{names}: {words}", text)
+        check(project.plan()[place]["action"] in ("create", "update"), "it is still to be done")
+    check("version" in fetch(project, "/api"), "Jupyter runs all the same")
+
+    step("extensions: no longer wanted")
+    project.write_spec(SPEC)
+    plan = project.plan()
+    check(plan[place]["action"] == "destroy", "it goes", plan)
+    project.apply()
+    check(project.plan() == {}, "nothing is left to do", project.plan())
+    lists = project.ssh("/opt/berth/env/bin/jupyter labextension list 2>&1; "
+                        "ls /etc/berth /srv/wheels").stdout
+    check("berth-good v" not in lists and "\nextensions\n" not in lists, "gone", lists)
+
+
+# ---- Another address
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+def check_address(project):
+    step("stopped and started: another address, and all that has it in it follows")
+    ca, home = project.dir / ".berth/lab/ca.pem", project.root / "home"
+    (home / ".ssh").mkdir(parents=True, mode=0o700)
+    project.run("ssh-config", "-install", env={"HOME": str(home)})
+    authority, old, here = ca.read_bytes(), address_of(project), free_port()
+    tunnel = Running(project, "tunnel", f"{here}:8888")
+    tunnel.wait_for(f"127.0.0.1:{here}")
+    through = f"https://127.0.0.1:{here}"
+    check("version" in fetch(project, "/api", base=through), "a tunnel stands")
+    project.run("stop", "-auto-approve")
+    tunnel.wait_for("is stopped", "stderr")
+    # Somebody else gets the address meanwhile.
+    started = project.run("start").stdout
+    new = address_of(project)
+    check(new != old and f"https://{new}:8888/lab" in started, "another address", started)
+    check(project.plan() == {}, "nothing is left to do", project.plan())
+    check("version" in fetch(project, "/api"), "verified under the new address")
+    names = openssl("/", "x509", "-noout", "-ext", "subjectAltName", "-in",
+                    str(save(project, ssl.get_server_certificate((new, 8888), timeout=10))))
+    check(new in names and old not in names, "its certificate is for the new one", names)
+    check(ca.read_bytes() == authority, "by the same authority")
+    entries = (project.dir / ".berth/lab/ssh_config").read_text()
+    check(new in entries and old not in entries, "ssh finds it by name", entries)
+    tunnel.wait_for("connected again", "stderr", timeout=60)
+    check("version" in fetch(project, "/api", base=through), "the tunnel leads there now")
+
+    step("stopped and started by somebody else: no state says so, the tunnel asks")
+    info, old = project.json("sandbox", "status"), new
+    ec2 = boto3.client("ec2", endpoint_url=info["endpoint"], region_name=info["region"],
+                       aws_access_key_id=info["access_key"],
+                       aws_secret_access_key=info["secret_key"])
+    ids = [next(n for n in project.state()["nodes"] if n["address"] == "server[0]")["id"]]
+    tunnel.said["stderr"] = b""
+    for call, state in ((ec2.stop_instances, "instance_stopped"),
+                        (ec2.start_instances, "instance_running")):
+        call(InstanceIds=ids)
+        ec2.get_waiter(state).wait(InstanceIds=ids, WaiterConfig={"Delay": 1})
+    tunnel.wait_for("connected again", "stderr", timeout=90)
+    check("version" in fetch(project, "/api", base=through), "the tunnel leads there now")
+    check(address_of(project) == old, "though no berth was told")
+    tunnel.interrupt()
+    project.run("start")
+    check(address_of(project) != old and project.plan() == {}, "berth start takes it over")
+
+
+def save(project, text):
+    path = project.root / "shown.pem"
+    path.write_text(text)
+    return path
+
+
+# ---- A certificate of one's own
 
 def check_mistakes(project, authority):
     tls = project.dir / "tls"
@@ -191,7 +434,7 @@ def check_own(project, authority):
     project.apply()
     check(project.plan() == {}, "applied", project.plan())
     ca = project.dir / ".berth/lab/ca.pem"
-    check("version" in fetch(project, "/api", ca), "verified by the project's authority")
+    check("version" in fetch(project, "/api"), "verified by the project's authority")
 
 
 def fingerprint_or_none(address):
@@ -213,7 +456,7 @@ def check_rotate(project):
           "the plan says what it does", said)
     check(fingerprint(address) != first, "another one is shown")
     check(ca.read_bytes() == authority, "the authority is the same")
-    check("version" in fetch(project, "/api", ca), "and vouches for it")
+    check("version" in fetch(project, "/api"), "and vouches for it")
     check(project.plan() == {}, "nothing is left to do", project.plan())
     project.run("jupyter", "rotate", "nothing", check_code=64)
 
@@ -222,6 +465,9 @@ with Project(berth, SPEC) as project:
     step("a server with JupyterLab")
     project.apply()
     check(project.plan() == {}, "nothing is left to do")
+    check_restarts(project)
+    check_extensions(project)
+    check_address(project)
     check_rotate(project)
     check_own(project, Authority(project.root / "authority"))
     project.run("destroy", "-auto-approve")
