@@ -6,6 +6,7 @@
 #include "cmd/show_cost.h"
 #include "cmd/show_group.h"
 #include "cmd/show_plan.h"
+#include "cmd/ssh_config.h"
 #include "cmd/text.h"
 #include "engine/scope.h"
 
@@ -102,8 +103,12 @@ static int print_outputs(struct session *s, const char *power) {
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
     struct err err = {0};
     live_world_free(&s->live); /* the state is newer */
-    if (strcmp(power, "running") == 0 && servers_outputs(s, &text, &err) < 0)
+    if (strcmp(power, "running") != 0)
+        return cmd_print(s->cmd, &text);
+    if (servers_outputs(s, &text, &err) < 0)
         return cmd_fail(s->cmd, &err);
+    if (ssh_config_refresh(s, &err) < 0)
+        cmd_note(s->cmd, "note: the entries for ~/.ssh/config are as before: %s", err.msg);
     return cmd_print(s->cmd, &text);
 }
 

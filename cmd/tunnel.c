@@ -1,5 +1,6 @@
 #include "cmd/tunnel.h"
 
+#include "cmd/follow.h"
 #include "cmd/login.h"
 #include "cmd/signals.h"
 #include "cmd/text.h"
@@ -65,6 +66,7 @@ struct forward {
     int (*ready)(void *ctx, const int *local_ports);
     void *ctx;
     int code;
+    struct follow follow;
 };
 
 static void say(void *ctx, const char *text) {
@@ -79,6 +81,16 @@ static void on_ready(void *ctx) {
     f->code = f->ready(f->ctx, f->locals);
     if (f->code != 0)
         atomic_store(&f->s->cancel, 2);
+}
+
+static const struct endpoint *where(void *ctx) {
+    struct forward *f = ctx;
+    return follow_look(&f->follow);
+}
+
+static void on_found(void *ctx) {
+    struct forward *f = ctx;
+    follow_found(&f->follow);
 }
 
 int tunnel_forward(struct session *s, const struct server_view *v, const struct tunnel_wish *wishes,
@@ -112,12 +124,18 @@ int tunnel_forward(struct session *s, const struct server_view *v, const struct 
                                      .ports_len = open,
                                      .say = say,
                                      .ready = on_ready,
+                                     .where = given ? NULL : where,
+                                     .found = given ? NULL : on_found,
                                      .ctx = &forward};
         /* There is nothing to finish first: one Ctrl-C ends it. */
         atomic_store(&s->cancel, 1);
+        follow_init(&forward.follow, s, v->address, &v->endpoint);
+        forward.follow.say = say;
+        forward.follow.say_ctx = &forward;
         signals_catch(&s->cancel);
         rc = tunnel_run(&in, err);
         signals_release();
+        follow_free(&forward.follow);
     }
     for (size_t i = 0; i < open; i++)
         close(ports[i].listener);

@@ -87,12 +87,18 @@ static void pause_ms(const struct tunnel_in *in, int ms) {
 /* Again and again, until it stands or never will. */
 static int connect_again(const struct tunnel_in *in, struct ssh **ret, struct err *err) {
     char said[sizeof err->msg] = "";
+    struct ssh_in ssh = in->ssh;
     for (int ms = PAUSE_MS; !is_ended(in); ms = ms * 2 < PAUSE_MAX_MS ? ms * 2 : PAUSE_MAX_MS) {
         size_t key;
         pause_ms(in, ms);
+        ssh.endpoint = in->where == NULL ? in->ssh.endpoint : in->where(in->ctx);
         if (is_ended(in))
             break;
-        int rc = ssh_connect(&in->ssh, ret, &key, err);
+        if (ssh.endpoint == NULL)
+            continue;
+        int rc = ssh_connect(&ssh, ret, &key, err);
+        if (rc == 0 && in->found != NULL)
+            in->found(in->ctx);
         if (rc == 0 || rc == -ERRC_HOSTKEY || rc == -ERRC_AUTH)
             return rc;
         if (!is_ended(in) && strcmp(said, err->msg) != 0)

@@ -17,6 +17,9 @@ struct tunnel_in {
     /* A line for the user: connected, lost, connected again. */
     void (*say)(void *ctx, const char *text);
     void (*ready)(void *ctx); /* connected for the first time */
+    /* Before each try to connect again: where to, or NULL for not now. NULL itself: as at first. */
+    const struct endpoint *(*where)(void *ctx);
+    void (*found)(void *ctx); /* it was reached there; may be NULL */
     void *ctx;
 };
 

@@ -66,6 +66,7 @@ def power(p, moto, proxy, count):
     check(taken(proxy).count("StartInstances") == 1, "one call for berth start")
     if count == 1:
         return
+    chosen(p, moto, proxy, count)
     step(f"{count}: one that EC2 will not start does not hold back the others")
     p.run("stop", "-auto-approve")
     refused = refusal("IncorrectSpotRequestState", f"not {ids[0]}")
@@ -77,6 +78,31 @@ def power(p, moto, proxy, count):
     states = [i["State"]["Name"] for i in moto.instances()]
     check(states == ["stopped"] + ["running"] * (count - 1), "the others run", states)
     p.run("start")
+    proxy.take()
+
+
+def chosen(p, moto, proxy, count):
+    step(f"{count}: some of them stopped and started by name; plan and apply leave them so")
+
+    def stopped():
+        """By their place in the fleet."""
+        return [n for n, i in enumerate(order) if states()[i] == "stopped"]
+
+    def states():
+        return {i["InstanceId"]: i["State"]["Name"] for i in moto.instances()}
+
+    nodes = {n["address"]: n["id"] for n in p.state()["nodes"]}
+    order = [nodes[f"server[{n}]"] for n in range(count)]
+    p.run("stop", "server[1]", "3..5", "-auto-approve")
+    check(stopped() == [1, 3, 4, 5], "those that were named", stopped())
+    check(p.plan() == {}, "wanted so, each by itself")
+    p.apply()
+    p.run("start", "4")
+    check(stopped() == [1, 3, 5], "one of them again", stopped())
+    said = p.run("stop", f"server[{count}]", "-auto-approve", check_code=1).stderr
+    check(f"server[{count}]" in said and stopped() == [1, 3, 5], "one that there is not", said)
+    p.run("start")
+    check(stopped() == [] and p.plan() == {}, "and all", stopped())
     proxy.take()
 
 
