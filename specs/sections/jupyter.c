@@ -2,6 +2,7 @@
 #include "specs/sections/sections.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const char *const interfaces[] = {"lab", "notebook", NULL};
 static const char *const tls_modes[] = {"self-signed", "none", "files", NULL};
@@ -104,7 +105,7 @@ static const struct field jupyter_fields[] = {
     FIELD_END,
 };
 
-/* Traits that berth sets itself, and the field to use instead. */
+/* Traits that berth sets itself, or that would lead it astray, and the field to use instead. */
 static const struct {
     const char *trait;
     const char *use;
@@ -125,7 +126,23 @@ static const struct {
     {"PasswordIdentityProvider.hashed_password", "jupyter.password"},
     {"PasswordIdentityProvider.allow_password_change", "jupyter.password"},
     {"PasswordIdentityProvider.password_required", "jupyter.password"},
+    {"PasswordIdentityProvider.token", "jupyter.password"}, /* inherited: it would win */
+    {"ServerApp.base_url", NULL},                           /* it is asked, and opened, at / */
+    {"ServerApp.base_project_url", NULL},
+    {"ServerApp.sock", "access.jupyter"},
+    {"ServerApp.client_ca", "access.jupyter"}, /* who asks for Jupyter's health has none */
 };
+
+/* What Jupyter 6 called the class is taken for it by notebook_shim. */
+static struct tree *find_trait(struct tree *settings, const char *trait) {
+    static const char now[] = "ServerApp.", before[] = "NotebookApp.";
+    struct tree *found = tree_get(settings, trait);
+    char old[64];
+    if (found != NULL || strncmp(trait, now, strlen(now)) != 0)
+        return found;
+    snprintf(old, sizeof old, "%s%s", before, trait + strlen(now));
+    return tree_get(settings, old);
+}
 
 static void check_tls(const struct spec *spec, const struct jupyter_tls *tls, struct tree *tree,
                       struct diags *diags) {
@@ -161,11 +178,14 @@ static void check_jupyter(const struct spec *spec, const void *record, struct tr
                      "`%s` is not a map", settings->keys[i].ptr);
     }
     for (size_t i = 0; settings != NULL && i < sizeof owned / sizeof owned[0]; i++) {
-        const struct tree *value = tree_get(settings, owned[i].trait);
+        const struct tree *value = find_trait(settings, owned[i].trait);
         if (value == NULL)
             continue;
         char help[96];
-        snprintf(help, sizeof help, "use `%s`", owned[i].use);
+        if (owned[i].use == NULL)
+            snprintf(help, sizeof help, "leave it out: berth asks and opens Jupyter at /");
+        else
+            snprintf(help, sizeof help, "use `%s`", owned[i].use);
         diag_add(diags, value->mark, help, "`%s` is set by berth", owned[i].trait);
     }
 }

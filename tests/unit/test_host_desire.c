@@ -253,13 +253,32 @@ static void test_made_rsa(void **state) {
     done(&w);
 }
 
+/* What restarts Jupyter says so in the plan, and nothing else does. */
+static void test_restarts(void **state) {
+    (void)state;
+    static const struct kind *const restart[] = {
+        &host_python_packages_kind, /* also for another Python */
+
+        &host_tls_kind, &host_jupyter_kind, &host_extensions_kind, &host_service_kind};
+    for (size_t i = 0; host_kinds[i] != NULL; i++) {
+        const struct host_kind *k = host_kinds[i];
+        bool wanted = false;
+        for (size_t r = 0; r < sizeof restart / sizeof restart[0]; r++)
+            wanted |= restart[r] == k->kind;
+        assert_int_equal(k->restarts_jupyter, wanted);
+        assert_int_equal(k->kind->besides != NULL, wanted);
+        if (wanted)
+            assert_ptr_equal(k->kind->beside, &host_service_kind);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain),    cmocka_unit_test(test_python_only),
         cmocka_unit_test(test_jupyter),  cmocka_unit_test(test_empty_password),
         cmocka_unit_test(test_token),    cmocka_unit_test(test_rsa),
         cmocka_unit_test(test_made_rsa), cmocka_unit_test(test_data),
-        cmocka_unit_test(test_kernels),
+        cmocka_unit_test(test_kernels),  cmocka_unit_test(test_restarts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

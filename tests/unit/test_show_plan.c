@@ -241,8 +241,77 @@ static void test_a_thousand(void **state) {
     free(plan.changes);
 }
 
+/* What a change does to something beside it: said where that is there and stays, and what it costs
+ * then; else not. */
+static void test_besides(void **state) {
+    (void)state;
+    static const struct kind service = {.name = "service",
+                                        .fields = fields,
+                                        .size = sizeof(struct thing),
+                                        .besides = "it restarts",
+                                        .beside = &service},
+                             part = {.name = "part",
+                                     .fields = fields,
+                                     .size = sizeof(struct thing),
+                                     .besides = "it restarts",
+                                     .beside = &service};
+    const struct live busy = {.presence = LIVE_OURS, .at_stake = "2 running kernels"};
+    static const struct {
+        enum action action, beside;
+        enum why why;
+        size_t fields;
+        bool said;
+    } rows[] = {{ACTION_UPDATE, ACTION_NOOP, WHY_SPEC, 1, true},
+                {ACTION_UPDATE, ACTION_UPDATE, WHY_DRIFT, 1, true},
+                {ACTION_UPDATE, ACTION_NOOP, WHY_DRIFT, 0, true}, /* to finish what was cut */
+                {ACTION_UPDATE, ACTION_NOOP, WHY_PARENT, 0, false},
+                {ACTION_CREATE, ACTION_NOOP, WHY_NEW, 0, true},
+                {ACTION_CREATE, ACTION_CREATE, WHY_NEW, 0, false},
+                {ACTION_DESTROY, ACTION_NOOP, WHY_REMOVED, 0, true},
+                {ACTION_DESTROY, ACTION_DESTROY, WHY_REMOVED, 0, false},
+                {ACTION_NOOP, ACTION_NOOP, WHY_SAME, 0, false}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct change changes[] = {
+            {.address = "server[0].part",
+             .parent = "server[0]",
+             .kind = &part,
+             .action = rows[i].action,
+             .why = rows[i].why,
+             .before = &before,
+             .after = &after,
+             .fields = one_drift,
+             .fields_len = rows[i].fields},
+            {.address = "server[0].service",
+             .parent = "server[0]",
+             .kind = &service,
+             .live = &busy,
+             .action = rows[i].beside,
+             .why = WHY_PARENT,
+             .before = &before,
+             .after = &after},
+            {.address = "server[1].part", /* nothing stands beside this one */
+             .parent = "server[1]",
+             .kind = &part,
+             .action = ACTION_UPDATE,
+             .why = WHY_SPEC,
+             .before = &before,
+             .after = &after,
+             .fields = one_drift,
+             .fields_len = 1}};
+        struct plan plan = {.changes = changes, .len = 3};
+        _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
+        count(&plan);
+        show_plan(&plan, "berth.yaml", &looks[3].look, &text);
+        const char *found = strstr(buf_cstr(&text), "it restarts (2 running kernels)");
+        if ((found != NULL) != rows[i].said)
+            fail_msg("row %zu:\n%s", i, buf_cstr(&text));
+        assert_null(strstr(found == NULL ? buf_cstr(&text) : found + 1, "it restarts"));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden),
-                                       cmocka_unit_test(test_a_thousand)};
+                                       cmocka_unit_test(test_a_thousand),
+                                       cmocka_unit_test(test_besides)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
