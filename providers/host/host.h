@@ -57,6 +57,7 @@ struct host_python_packages_record {
     const char *index_url;
     struct strlist extra;    /* installed by hand, "scipy 1.11.4"; of an exact environment */
     const char *environment; /* the interpreter that they are installed for */
+    const char *lock;        /* hash of the project's uv.lock, as far as a plan goes */
 };
 
 struct host_kernel_record {

@@ -8,7 +8,7 @@
 #define FIELD_PACKAGES "packages.python.packages"
 #define FIELD_REQUIREMENTS "packages.python.requirements"
 
-enum { F_PACKAGES, F_INDEX, F_ENVIRONMENT, F_EXTRA };
+enum { F_PACKAGES, F_INDEX, F_ENVIRONMENT, F_EXTRA, F_LOCK };
 
 static const struct field fields[] = {
     [F_PACKAGES] = {.name = "packages",
@@ -30,6 +30,12 @@ static const struct field fields[] = {
                  .type = FIELD_LIST,
                  .flags = FIELD_SET,
                  .offset = offsetof(RECORD, extra)},
+    /* So that a plan that was written down is not good for another lock. */
+    [F_LOCK] = {.name = "lock",
+                .doc = "Hash of the project's lock.",
+                .type = FIELD_STR,
+                .flags = FIELD_COMPUTED | FIELD_UNSTORED,
+                .offset = offsetof(RECORD, lock)},
     FIELD_END,
 };
 
@@ -88,6 +94,7 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
     RECORD *r = node->desired;
     const struct python_want *want = ctx;
     r->index_url = want->index_url;
+    r->lock = want->project == NULL ? NULL : want->project->sha256;
     node->extra = want;
     node->unknown = 1u << F_ENVIRONMENT;
     if (want->project != NULL && !project_is_uniform(want->project))

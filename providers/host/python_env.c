@@ -269,6 +269,9 @@ static int add_install(const struct python_want *want, struct buf *script) {
         add_choice(p, script);
     if (locked) {
         buf_adds(script, ": >\"$work/locked\"; : >\"$work/constraints\"\n");
+        /* Each version is in one of them, and which one its hash tells. */
+        if (p->indexes.len > 0)
+            buf_adds(script, "export UV_INDEX_STRATEGY=unsafe-best-match\n");
         add_lock_file(p, script);
         buf_addf(script, "pip_install --no-deps%s -r \"$work/locked\"",
                  p->hashed ? " --require-hashes" : "");
@@ -277,7 +280,7 @@ static int add_install(const struct python_want *want, struct buf *script) {
             buf_adds(script, " --extra-index-url ");
             shell_quote(script, p->indexes.items[i]);
         }
-        buf_addc(script, '\n');
+        buf_adds(script, "\nunset UV_INDEX_STRATEGY\n");
     }
     if (want->others.len == 0 && (p == NULL || p->locked || p->len == 0))
         return script->failed ? -ERRC_NOMEM : 0; /* an environment may be all that is wanted */

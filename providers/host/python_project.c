@@ -407,6 +407,7 @@ int project_read(const struct desire *in, struct arena *arena, struct diags *dia
         return -ERRC_NOMEM;
     r.pyproject = load(&r, "pyproject.toml");
     r.lock = load(&r, "uv.lock");
+    r.project->sha256 = find_input(&r, r.lock == NULL ? "pyproject.toml" : "uv.lock")->sha256;
     int rc = r.pyproject == NULL || diags->errors > errors ? 0 : read_both(&r);
     cJSON_Delete(r.pyproject);
     cJSON_Delete(r.lock);

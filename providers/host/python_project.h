@@ -19,6 +19,7 @@ struct project_need {
 
 struct python_project {
     bool locked, hashed; /* every version is known; and every file's hash */
+    const char *sha256;  /* of the lock, else of pyproject.toml */
     struct project_need *needs;
     size_t len;
     struct project_place places[64];

@@ -36,6 +36,22 @@ dependencies = ["humanize==4.9.*", "tabulate", "redis>=5"]
 [project.optional-dependencies]
 more = ["six"]
 """
+# An index on the guest: six, and another humanize than the one that is locked.
+INDEX = r"""set -e
+mkdir -p /srv/index/simple/six /srv/index/simple/humanize
+/opt/berth/env/bin/python -m pip download -q --no-deps -d /srv/index/simple/six six==%s
+/opt/berth/env/bin/python -m pip download -q --no-deps -d /srv/index/simple/humanize humanize==4.9.0
+cat >/srv/index/serve <<'EOF'
+import functools, http.server, sys
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, form, *args):
+        with open("/srv/index/log", "a") as f:
+            f.write(form %% args + "\n")
+http.server.HTTPServer(("127.0.0.1", 8099), functools.partial(Handler, directory="/srv/index")).serve_forever()
+EOF
+touch /srv/index/log
+systemd-run -q --unit index python3 /srv/index/serve
+"""
 PLACE = "server[0].python.packages"
 
 
@@ -71,6 +87,14 @@ with Project(berth, SPEC) as project:
 
     step("before there is a server: which Python it has decides")
     check("packages: (known after apply)" in words(project), "so it is said", project.run("plan").stdout)
+
+    step("a plan that was written down is not good for another lock")
+    project.run("plan", "-out", "x.plan")
+    text = file.read_text()
+    file.write_text(re.sub(r'(redis-[^"]*", hash = "sha256:)[0-9a-f]{8}', r"\g<1>00000000", text))
+    result = project.run("apply", "x.plan", check_code=None)
+    check(result.returncode != 0 and "moved since the plan was made" in result.stderr, "it is refused", result.stderr)
+    file.write_text(text)
 
     step("exactly what is locked, and what is asked for besides")
     project.apply()
@@ -120,9 +144,23 @@ with Project(berth, SPEC) as project:
     check(installed(project)["humanize"] == "4.11.0", "it does the same")
     check(project.plan() == {}, "nothing is left to do")
 
-    step("another Python: all is installed for it anew")
+    step("a package of another index, which has others' packages too")
     project.ssh("sudo mv /opt/berth/uv/bin/gone /opt/berth/uv/bin/uv")
+    project.run("ssh", "--", "sudo sh -s", stdin=INDEX % want["six"])
+    file.write_text(re.sub(r'(name = "six"\nversion = ".*"\nsource = \{ registry = ")[^"]*',
+                           r"\g<1>http://127.0.0.1:8099/simple", text))
+    for tool in ("uv", "pip"):
+        project.ssh("sudo rm /srv/index/log; /opt/berth/env/bin/python -m pip uninstall -q -y six humanize")
+        if tool == "pip":
+            project.ssh("sudo mv /opt/berth/uv/bin/uv /opt/berth/uv/bin/gone")
+        project.apply()
+        have = installed(project)
+        check(have["six"] == want["six"] and have["humanize"] == "4.11.0", f"all is there by {tool}", have)
+        check("GET /simple/six/" in project.ssh("cat /srv/index/log").stdout, "from there")
+    project.ssh("sudo mv /opt/berth/uv/bin/gone /opt/berth/uv/bin/uv")
+
+    step("a version that it is already")
     project.edit_spec("    project:", '    version: "3.11"\n    project:')
-    check(project.plan() == {}, "it is that one already")
+    check(project.plan() == {}, "nothing is to be done")
     project.run("destroy", "-auto-approve")
 print("1 passed, 0 failed")
