@@ -68,8 +68,9 @@ static int run(struct cmd *cmd) {
     char name[NAME_SIZE];
     name_of_folder(name, sizeof name);
     const char *provider = cmd->args.provider;
-    if (provider != NULL && strcmp(provider, "ec2") != 0 && strcmp(provider, "sandbox") != 0)
-        return cmd_usage(cmd, "-provider is ec2 or sandbox, not %s", provider);
+    if (provider != NULL && strcmp(provider, "ec2") != 0 && strcmp(provider, "sandbox") != 0 &&
+        strcmp(provider, "host") != 0)
+        return cmd_usage(cmd, "-provider is ec2, sandbox or host, not %s", provider);
     if (cmd->args.name != NULL) {
         const char *expected = check_spec_name(str_of(cmd->args.name));
         if (expected != NULL)

@@ -31,7 +31,7 @@ ROW(option_passphrase_file, "passphrase-file", "FILE", passphrase_file, NULL,
 ROW(option_install, "install", NULL, install, NULL, "make it part of ~/.ssh/config");
 ROW(option_name, "name", "NAME", name, NULL, "the name in the spec (default: this folder's)");
 ROW(option_by_name, "name", "NAME", name, NULL, "without a spec: what .berth/NAME here records");
-ROW(option_provider, "provider", "NAME", provider, NULL, "ec2 or sandbox (default: sandbox)");
+ROW(option_provider, "provider", "NAME", provider, NULL, "ec2, sandbox or host (default: sandbox)");
 ROW(option_policy, "policy", NULL, policy, NULL,
     "print the least IAM policy for the spec, and no more");
 ROW(option_profile, "profile", "NAME", profile, NULL, "a profile of the AWS files, not the spec's");

@@ -139,7 +139,11 @@ int ssh_child_start(struct session *s, const struct server_list *list, const str
     int problem = errno;
     close(to[0]);
     close(from[1]);
-    *ret = (struct ssh_child){.pid = pid, .in = to[1], .out = from[0], .errors = errors};
+    *ret = (struct ssh_child){.pid = pid,
+                              .in = to[1],
+                              .out = from[0],
+                              .errors = errors,
+                              .given = v->endpoint.given.host != NULL};
     if (pid > 0)
         return 0;
     ssh_child_free(ret);
@@ -181,9 +185,12 @@ int ssh_child_failed(struct ssh_child *child, int status, const char *what, stru
     }
     err_set(err, status == 255 ? ERRC_NET : ERRC_HOST, "%s: %s", what,
             clean.len > 0 ? buf_cstr(&clean) : "ssh ended without a word");
-    err_hint(err, status == 255 ? "berth status says how the server is; is access.ssh open to your "
-                                  "address of now? berth apply renews it"
-                                : "look there by hand: berth ssh");
+    err_hint(err,
+             status != 255 ? "look there by hand: berth ssh"
+             : child->given
+                 ? "berth doctor says how to come to the server, and why it cannot be reached"
+                 : "berth status says how the server is; is access.ssh open to your address of "
+                   "now? berth apply renews it");
     return -err->code;
 }
 

@@ -11,6 +11,7 @@ struct ssh_child {
     pid_t pid;
     int in, out; /* pipes to and from the command; -1 once closed */
     int errors;  /* a file without a name that holds what it said on stderr */
+    bool given;  /* to a server that berth did not make */
 };
 
 /* The words for execvp: ssh, the options that hold it to the pinned key, `extra` ("Compression=no",

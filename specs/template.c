@@ -63,13 +63,27 @@ static const struct sample samples[] = {
     {"jupyter.settings", "{ ServerApp: { shutdown_no_activity_timeout: 3600 } }", false},
 };
 
+/* Of a server that berth does not make, where the table above is of one that it makes. */
+static const struct sample given_samples[] = {
+    {"server.host", "me@192.0.2.7", true},
+    {"server.port", "22", false},
+    {"server.key", "~/.ssh/id_ed25519", false},
+    {"server.jump", "me@bastion.example:22", false},
+    {"server.host_key", "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU", false},
+    {"access.jupyter", "tunnel", true},
+};
+
 struct template {
     struct buf *out;
     const char *name;
     const char *provider;
+    bool given;
 };
 
-static const struct sample *find_sample(const char *path) {
+static const struct sample *find_sample(const struct template *t, const char *path) {
+    for (size_t i = 0; t->given && i < sizeof given_samples / sizeof given_samples[0]; i++)
+        if (strcmp(given_samples[i].path, path) == 0)
+            return &given_samples[i];
     for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++)
         if (strcmp(samples[i].path, path) == 0)
             return &samples[i];
@@ -96,7 +110,7 @@ static void add_fields(const struct template *t, const struct field *fields, con
         _cleanup_buf_ struct buf inner = BUF_INIT(BUF_SMALL);
         _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
         buf_addf(&inner, "%s%s%s", path, path[0] == '\0' ? "" : ".", f->name);
-        const struct sample *sample = find_sample(buf_cstr(&inner));
+        const struct sample *sample = find_sample(t, buf_cstr(&inner));
         const char *value = sample != NULL && sample->value != NULL ? sample->value : f->def;
         bool live = sample != NULL && sample->live;
         if (strcmp(buf_cstr(&inner), "name") == 0) {
@@ -118,15 +132,17 @@ static void add_fields(const struct template *t, const struct field *fields, con
 }
 
 void spec_template(struct buf *out, const char *name, const char *provider) {
-    const struct template t = {out, name, provider};
+    const struct template t = {out, name, provider, strcmp(provider, "host") == 0};
     buf_adds(out, "# What the server is. `berth plan` says what differs from it, `berth apply` "
                   "makes it true.\n");
-    add_fields(&t, sections[0]->fields, "", 0, false);
+    add_fields(&t, t.given ? sections[0]->given : sections[0]->fields, "", 0, false);
     for (size_t i = 1; sections[i] != NULL; i++) {
         const struct section *section = sections[i];
-        if (section->later)
+        if (section->later || (t.given && section->not_given != NULL))
             continue;
-        const struct sample *sample = find_sample(section->name);
+        const struct field *fields =
+            t.given && section->given != NULL ? section->given : section->fields;
+        const struct sample *sample = find_sample(&t, section->name);
         _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
         buf_addf(&text, "%s:", section->name);
         if (text.failed)
@@ -134,6 +150,6 @@ void spec_template(struct buf *out, const char *name, const char *provider) {
         buf_addc(out, '\n');
         add_line(&t, 0, sample != NULL && sample->live, buf_str(&text), section->doc);
         bool items = section->item_fields != NULL;
-        add_fields(&t, items ? section->item_fields : section->fields, section->name, 2, items);
+        add_fields(&t, items ? section->item_fields : fields, section->name, 2, items);
     }
 }

@@ -161,6 +161,11 @@ static void begin_script(struct convergence *x, struct buf *script) {
     buf_adds(script, script_busy);
     for (size_t i = 0; script_converge[i] != NULL; i++)
         buf_adds(script, script_converge[i]);
+    if (x->connection->endpoint.given.host != NULL) {
+        buf_adds(script, "printf '%s\\n' ");
+        shell_quote(script, x->session->run->name);
+        buf_adds(script, " >" HOST_OWNER "\n");
+    }
     for (size_t i = 0; i < x->batch->len; i++) {
         const struct host_kind *kind = host_kind_of(x->batch->changes[i]->kind);
         if (kind->begin_early != NULL && !is_removal(x->batch->changes[i]))

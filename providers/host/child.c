@@ -12,8 +12,6 @@
 #include <time.h>
 #include <unistd.h>
 
-extern char **environ;
-
 enum { SAID_MAX = 4096, END_MS = 1000, POLL_MS = 10 };
 
 /* Files that become its 0, 1, 2 and 3; in < 0 is /dev/null, more < 0 none. */

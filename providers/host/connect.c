@@ -103,7 +103,7 @@ static int add_key(struct host_connection *c, struct strlist *list, const char *
 
 /* As its user's OpenSSH would go there. What the spec says of the host key counts most, then what
  * was pinned, then known_hosts. */
-static int connect_given(struct host_connection *c, const struct host_keys *keys, struct ssh_in *in,
+static int connect_given(struct host_connection *c, const struct host_keys *keys, struct ssh_in in,
                          size_t *ret_shown, struct err *err) {
     const struct given_login *login = &c->endpoint.given;
     const char *sure = login->host_key != NULL ? login->host_key : keys->pinned;
@@ -120,20 +120,20 @@ static int connect_given(struct host_connection *c, const struct host_keys *keys
     c->endpoint.user = route.user;
     c->endpoint.address = route.address;
     c->endpoint.port = route.port;
-    in->route = &route;
-    in->host_keys = sure == NULL ? &known.keys : &accepted;
-    in->revoked = &known.revoked;
-    in->authority = known.authority;
-    return ssh_connect(in, &c->ssh, ret_shown, err);
+    in.route = &route;
+    in.host_keys = sure == NULL ? &known.keys : &accepted;
+    in.revoked = &known.revoked;
+    in.authority = known.authority;
+    return ssh_connect(&in, &c->ssh, ret_shown, err);
 }
 
-static int connect_made(struct host_connection *c, const struct host_keys *keys, struct ssh_in *in,
+static int connect_made(struct host_connection *c, const struct host_keys *keys, struct ssh_in in,
                         size_t *ret_shown, struct err *err) {
     struct strlist accepted = {0};
     if (add_key(c, &accepted, keys->pinned) < 0 || add_key(c, &accepted, keys->one_time) < 0)
         return err_set(err, ERRC_NOMEM, "out of memory");
-    in->host_keys = &accepted;
-    return accepted.len == 0 ? no_key(c->parent, err) : ssh_connect(in, &c->ssh, ret_shown, err);
+    in.host_keys = &accepted;
+    return accepted.len == 0 ? no_key(c->parent, err) : ssh_connect(&in, &c->ssh, ret_shown, err);
 }
 
 int host_connect(struct host_session *s, const char *parent, const struct endpoint *endpoint,
@@ -154,14 +154,14 @@ int host_connect(struct host_session *s, const char *parent, const struct endpoi
     }
     snprintf(c->parent, sizeof c->parent, "%s", parent);
     memcpy(c->last, last, sizeof last);
-    struct ssh_in in = {.endpoint = &c->endpoint,
-                        .boot_s = boot_s,
-                        .abandoned = abandoned,
-                        .ctx = ctx,
-                        .cancel = s->run->cancel};
+    const struct ssh_in in = {.endpoint = &c->endpoint,
+                              .boot_s = boot_s,
+                              .abandoned = abandoned,
+                              .ctx = ctx,
+                              .cancel = s->run->cancel};
     size_t shown = 0;
-    int rc = c->endpoint.given.host != NULL ? connect_given(c, keys, &in, &shown, err)
-                                            : connect_made(c, keys, &in, &shown, err);
+    int rc = c->endpoint.given.host != NULL ? connect_given(c, keys, in, &shown, err)
+                                            : connect_made(c, keys, in, &shown, err);
     if (rc < 0) {
         arena_free(&c->arena);
         free(c);

@@ -64,6 +64,9 @@ static int compose(const struct target *t, struct buf *script) {
     buf_adds(script, script_common);
     buf_adds(script, script_busy);
     buf_adds(script, script_probe_lock);
+    if (t->target->endpoint.given.host != NULL)
+        buf_adds(script, "if [ -r " HOST_OWNER " ]; then read -r owner <" HOST_OWNER "; "
+                         "printf 'berth\\towner\\t%s\\n' \"$owner\"; fi\n");
     buf_adds(script, script_probe);
     for (size_t i = 0; i < t->len; i++) {
         const struct host_kind *kind = host_kind_of(t->kinds[i]);
@@ -180,6 +183,20 @@ static int say_busy(const struct target *t, const struct facts *facts, struct er
     return -ERRC_LOCKED;
 }
 
+/* Two specs on one server would undo each other's work; tags tell that of servers that berth made.
+ */
+static int check_owner(const struct target *t, const struct facts *facts, struct err *err) {
+    const char *owner = facts_get(facts, "berth", "owner");
+    if (owner == NULL || strcmp(owner, t->session->run->name) == 0)
+        return 0;
+    err_set(err, ERRC_CONFLICT, "the server is kept by another project: %s", owner);
+    err_hint(
+        err,
+        "one server is for one spec: put both into one, or berth destroy that one. If it is no "
+        "more: berth ssh -- sudo rm " HOST_OWNER);
+    return -ERRC_CONFLICT;
+}
+
 static int probe(struct target *t, struct err *err) {
     struct host_connection *c = NULL;
     const struct host_keys keys = find_keys(t);
@@ -237,6 +254,8 @@ static int probe(struct target *t, struct err *err) {
         snprintf(c->last, sizeof c->last, "%s", last);
     if (rc == 0 && hearing.busy)
         rc = say_busy(t, &facts, err);
+    if (rc == 0)
+        rc = check_owner(t, &facts, err);
     if (rc == 0)
         rc = read_nodes(t, &facts, err);
     facts_free(&facts);

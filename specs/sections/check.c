@@ -247,7 +247,7 @@ static bool take_host(struct str *s, const char *more) {
         if (len == 0 || whole.ptr[0] == '-' || !take_word(s, STR("@")))
             return false;
     }
-    bool good = s->len > 0 && s->ptr[0] != '-';
+    bool good = s->ptr != NULL && s->len > 0 && s->ptr[0] != '-';
     return good && take(s, more) > 0;
 }
 

@@ -304,6 +304,17 @@ def verbs(user, server, at, port):
     out = user.run("doctor", "-policy", code=1)
     check("no policy of AWS" in out.stderr, "no policy", out.stderr)
 
+    step("another project on the same server is refused, by name")
+    other = User(user.berth, user.root / "second")
+    shutil.copytree(user.home / ".ssh", other.home / ".ssh", dirs_exist_ok=True)
+    other.spec(at, port)
+    text = (other.project / "berth.yaml").read_text()
+    (other.project / "berth.yaml").write_text(text.replace("name: mine", "name: other"))
+    other.refused("kept by another project: mine", "one server is for one spec")
+    (other.project / "berth.yaml").write_text(text)
+    check({c["action"] for c in other.plan().values()} <= {"adopt", "create"},
+          "a lost state is none", other.plan())
+
     step("another host in the spec is no other server to move to")
     user.spec("me@localhost", port)
     out = user.run("plan", code=1)

@@ -186,8 +186,8 @@ static void uncomment(const char *text, struct buf *out) {
 
 static void test_template(void **state) {
     (void)state;
-    static const char *const providers[] = {"ec2", "sandbox"};
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const providers[] = {"ec2", "sandbox", "host"};
+    for (size_t i = 0; i < 3; i++) {
         _cleanup_arena_ struct arena a = {0};
         _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
         _cleanup_buf_ struct buf whole = BUF_INIT(BUF_MEDIUM);
@@ -199,7 +199,8 @@ static void test_template(void **state) {
         uncomment(buf_cstr(&text), &whole);
         spec = compile(&a, buf_str(&whole));
         assert_int_equal(spec_files(spec)->len, 1);
-        assert_true(spec_has(spec, &section_key_pair));
+        assert_true(spec_has(spec, &section_key_pair) == (i < 2));
+        assert_true((spec_server(spec)->jump != NULL) == (i == 2));
     }
 }
 
