@@ -572,14 +572,16 @@ def ways(user, server, root, servers):
                 f"ProxyCommand ssh -q -W %h:%p -p {jump.port} %r@localhost"):
         user.config(f"Host box\n  HostName 127.0.0.1\n  Port {server.port}\n  User me\n  {way}\n")
         can_log_in(user, way)
-    check(children() == [], "no ssh is left behind", children())
+    left = children(f"-W 127.0.0.1:{server.port}")
+    check(left == [], "no ssh is left behind", left)
     user.config(f"Host box\n  ProxyCommand echo out of order >&2; exit 1\n")
     user.refused("no way there", "out of order")
     user.config(f"Host box\n  ProxyCommand nc %j %h\n")
     user.says("does not know a %-token")
 
     step("Ctrl-C ends a connection that hangs, and what carries it")
-    user.config("Host box\n  ProxyCommand sleep 987\n")
+    sleep = f"sleep 9{server.port}" # as no other test does
+    user.config(f"Host box\n  ProxyCommand {sleep}\n")
     plan = subprocess.Popen(user.command(user.berth, "plan"), cwd=user.project, env=user.env,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     time.sleep(1)
@@ -588,14 +590,14 @@ def ways(user, server, root, servers):
         time.sleep(0.3)
     plan.communicate(timeout=30)
     for _ in range(50):
-        if not children("sleep 987"):
+        if not children(sleep):
             break
         time.sleep(0.1)
-    check(children("sleep 987") == [], "it ended", children("sleep 987"))
+    check(children(sleep) == [], "it ended", children(sleep))
     user.config("")
 
 
-def children(what="-W 127.0.0.1"):
+def children(what):
     """Programs that run with these words."""
     found = []
     for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
