@@ -63,9 +63,9 @@ mkdir -p {self.upper} {self.root}/over/work {self.tree}
 mount -t overlay overlay -o lowerdir=/,upperdir={self.upper},workdir={self.root}/over/work {self.tree}
 cd {self.tree}
 for d in proc sys dev tmp; do mount --rbind /$d $d; done
-mount -t tmpfs none run
-mkdir -p run/sshd home/me root var/empty usr/local/bin
-rm -rf root/.[a-z]* opt/berth etc/berth var/lib/berth
+for d in run root home; do mount -t tmpfs none $d; done
+mkdir -p run/sshd home/me var/empty usr/local/bin
+rm -rf opt/berth etc/berth var/lib/berth
 sed -i '1i me:x:0:0::/home/me:/bin/sh' etc/passwd
 cp {self.root}/sudo usr/local/bin/sudo
 cp {self.root}/systemctl usr/local/bin/systemctl
@@ -91,7 +91,7 @@ exec chroot {self.tree} {shutil.which("sshd", path="/usr/sbin:/usr/bin")} -D -e 
             "UsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\n")
         self.process = subprocess.Popen(["unshare", "-m", "sh", self.root / "boot"],
                                         stderr=open(self.root / "log", "a"))
-        for _ in range(200):
+        for _ in range(600):
             with socket.socket() as s:
                 if s.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
