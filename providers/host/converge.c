@@ -223,13 +223,27 @@ static int rejoin(struct convergence *x, struct buf *errors, int *ret_status, st
     return listen(x, command, (struct str){"", 0}, errors, NULL, ret_status, err);
 }
 
+/* By the shell that probed the host, where it is still there, or by another. */
+static int start(struct convergence *x, const struct buf *script, struct buf *errors,
+                 int *ret_status, struct err *err) {
+    const struct ssh_source files = stream_source(&x->stream);
+    char command[1024];
+    if (!ssh_has_kept(x->connection->ssh)) {
+        snprintf(command, sizeof command, "%s%s%zu", host_as_root(&x->connection->endpoint),
+                 script_start, script->len);
+        return listen(x, command, buf_str(script), errors, &files, ret_status, err);
+    }
+    _cleanup_secret_buf_ struct buf input = BUF_INIT(script->len + 32);
+    buf_addf(&input, "%zu\n", script->len);
+    buf_addstr(&input, buf_str(script));
+    if (input.failed)
+        return err_set(err, ERRC_NOMEM, "out of memory");
+    return listen(x, NULL, buf_str(&input), errors, &files, ret_status, err);
+}
+
 int converge_on_host(struct convergence *x, const struct buf *script, struct buf *errors,
                      int *ret_status, struct err *err) {
-    char command[1024];
-    snprintf(command, sizeof command, "%s%s%zu", host_as_root(&x->connection->endpoint),
-             script_start, script->len);
-    const struct ssh_source files = stream_source(&x->stream);
-    int rc = listen(x, command, buf_str(script), errors, &files, ret_status, err);
+    int rc = start(x, script, errors, ret_status, err);
     while (rc == -ERRC_NET && x->run[0] != '\0' && !x->ended &&
            atomic_load(x->session->run->cancel) == 0) {
         struct err why = {0};

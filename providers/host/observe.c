@@ -79,7 +79,7 @@ static int compose(const struct target *t, struct buf *script) {
         if (rc < 0)
             return rc;
     }
-    buf_adds(script, "exit 0\n");
+    buf_adds(script, t->session->run->waits ? script_keep : "exit 0\n");
     return script->failed ? -ERRC_NOMEM : 0;
 }
 
@@ -154,6 +154,7 @@ struct hearing {
     struct target *target;
     struct buf *out;
     bool busy; /* somebody is at work, and it is not waited for */
+    bool kept; /* all is read, and the shell waits for what is to be done */
 };
 
 /* "berth<tab>busy<tab>WHO" comes at once, all else when that has ended. */
@@ -161,6 +162,9 @@ static void on_line(void *ctx, struct str line) {
     static const char mark[] = "berth\tbusy\t";
     struct hearing *h = ctx;
     const struct run *run = h->target->session->run;
+    h->kept = run->waits && str_eqc(line, SCRIPT_KEPT);
+    if (h->kept)
+        return;
     buf_addstr(h->out, line);
     buf_addc(h->out, '\n');
     if (!str_starts(line, STR(mark)))
@@ -227,6 +231,8 @@ static int probe(struct target *t, struct err *err) {
                                         .input = buf_str(&script),
                                         .on_line = on_line,
                                         .ctx = &hearing,
+                                        .enough = &hearing.kept,
+                                        .keep = t->session->run->waits,
                                         .errors = &errors};
     rc = ssh_run_command(c->ssh, &command, &status, err);
     if (rc == 0 && out.failed)

@@ -77,15 +77,21 @@ const char script_probe_lock[] =
 /* The steps must not end, nor stand still, with the connection: the whole script is taken first,
  * runs in a session of its own, and writes to a file, which is what the connection hears of it.
  * What comes on the connection behind the script (files) is its input. */
-const char script_start[] =
-    "sh -c 'umask 077; mkdir -p " HOST_RUN " && w=$(mktemp -d " HOST_RUN "/XXXXXX) || "
-    "exit 1\n"
-    "head -c \"$0\" >\"$w/script\"\n"
-    "[ \"$(wc -c <\"$w/script\")\" -eq \"$0\" ] || { rm -rf \"$w\"; exit 1; }\n"
-    ": >\"$w/log\"\n"
-    "exec 3<&0\n"
-    "setsid sh \"$w/script\" \"$w\" <&3 >>\"$w/log\" 2>&1 3<&- &\n"
-    "exec tail -c +1 -s 0.1 --pid=$! -f \"$w/log\" 3<&-' ";
+#define START                                                                                      \
+    "umask 077; mkdir -p " HOST_RUN " && w=$(mktemp -d " HOST_RUN "/XXXXXX) || exit 1\n"           \
+    "head -c \"$1\" >\"$w/script\"\n"                                                              \
+    "[ \"$(wc -c <\"$w/script\")\" -eq \"$1\" ] || { rm -rf \"$w\"; exit 1; }\n"                   \
+    ": >\"$w/log\"\n"                                                                              \
+    "exec 3<&0\n"                                                                                  \
+    "setsid sh \"$w/script\" \"$w\" <&3 >>\"$w/log\" 2>&1 3<&- &\n"                                \
+    "exec tail -c +1 -s 0.1 --pid=$! -f \"$w/log\" 3<&-"
+
+const char script_start[] = "sh -c '" START "' sh ";
+
+/* A shell reads ahead: the mark and what follows are one command, and the new shell reads nothing
+ * but what is sent when the mark was seen. The probe's lock is not kept. */
+const char script_keep[] = "{ printf '" SCRIPT_KEPT "\\n'; "
+                           "exec sh -c 'read -r n || exit 0; set -- \"$n\"\n" START "' 9<&-; }\n";
 
 const char script_rejoin[] = "sh -c 'w=" HOST_RUN "/$0; [ -e \"$w/log\" ] || exit 1\n"
                              "exec tail -c +\"$2\" -s 0.1 --pid=\"$1\" -f \"$w/log\"' ";
@@ -141,7 +147,8 @@ static const char environment[] =
     "  case $v in \\\"*\\\") v=${v#?}; v=${v%?};; \\'*\\') v=${v#?}; v=${v%?};; esac\n"
     "  case $k in *[!A-Za-z0-9_]*) ;; *) export \"$k=$v\";; esac\n"
     "done </etc/environment; fi\n"
-    "pip_setting() { sed -n \"s/^$1 *[=:] *//p\" /etc/pip.conf 2>/dev/null | tail -n 1; }\n"
+    "pip_setting() { [ ! -r /etc/pip.conf ] || "
+    "sed -n \"s/^$1 *[=:] *//p\" /etc/pip.conf | tail -n 1; }\n"
     "hand_on() { if [ -n \"$2\" ]; then eval \"export $1=\\${$1:-\\$2}\"; fi; }\n"
     "hand_on UV_DEFAULT_INDEX \"${PIP_INDEX_URL:-$(pip_setting index-url)}\"\n"
     "hand_on UV_INDEX \"${PIP_EXTRA_INDEX_URL:-$(pip_setting extra-index-url)}\"\n"

@@ -44,12 +44,15 @@ struct ssh_source {
 
 /* A command and where its input comes from and its output goes to. */
 struct ssh_command {
-    const char *command;
+    const char *command;                         /* NULL: go on with the one that was kept */
     struct str input;                            /* streamed to it */
     const struct ssh_source *source;             /* and then this; NULL for nothing */
     void (*on_line)(void *ctx, struct str line); /* gets each line; NULL: `out` gets all */
     void *ctx;
     const bool *enough; /* set by on_line: nothing more needs to be heard; or NULL */
+    /* When that is set the command is left running, to be given more input by a later one with no
+     * command of its own: opening another would take two round trips. */
+    bool keep;
     struct buf *out;    /* `max` bounds it; or NULL */
     struct buf *errors; /* the last part of its stderr; or NULL */
     /* A command that is run beside it at the first Ctrl-C, so that it ends early; or NULL. */
@@ -63,6 +66,8 @@ struct ssh_command {
  * it, what the source said, or an error of the connection. */
 int ssh_run_command(struct ssh *ssh, const struct ssh_command *command, int *ret_status,
                     struct err *err);
+/* Is there a command to go on with? */
+bool ssh_has_kept(const struct ssh *ssh);
 /* The same for a command with no more than text in, and text or lines out. */
 int ssh_run(struct ssh *ssh, const char *command, struct str input, struct buf *out,
             struct buf *errors, int *ret_status, struct err *err);

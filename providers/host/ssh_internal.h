@@ -13,9 +13,10 @@ struct ssh {
     int fd;
     LIBSSH2_SESSION *session;
     atomic_int *cancel;
-    double used_s;   /* when something was last heard */
-    bool broken;     /* an error of the connection has been met */
-    char where[300]; /* "admin@203.0.113.7" */
+    double used_s;         /* when something was last heard */
+    bool broken;           /* an error of the connection has been met */
+    LIBSSH2_CHANNEL *kept; /* of a command that waits for more input; or NULL */
+    char where[300];       /* "admin@203.0.113.7" */
     struct buf host_key;
     struct child proxy; /* that the connection goes through */
 };

@@ -80,6 +80,10 @@ static int send_input(struct exchange *r) {
         int rc = refill(r);
         if (rc < 0)
             return rc;
+        if (r->input.len == 0 && r->command->keep) {
+            r->input_ended = true;
+            break;
+        }
         ssize_t n = r->input.len > 0 ? libssh2_channel_write(r->channel, r->input.ptr, r->input.len)
                                      : libssh2_channel_send_eof(r->channel);
         if (n == LIBSSH2_ERROR_EAGAIN)
@@ -223,7 +227,13 @@ static int run_channel(struct ssh *s, struct exchange *r, int *ret_status, struc
     int ended;
     bool dead = false;
     libssh2_keepalive_config(s->session, 0, ASK_S);
-    int rc = open_channel(s, c->command, monotonic_s() + OPEN_MS / 1000.0, &r->channel, err);
+    int rc = 0;
+    if (c->command != NULL) {
+        rc = open_channel(s, c->command, monotonic_s() + OPEN_MS / 1000.0, &r->channel, err);
+    } else {
+        r->channel = s->kept;
+        s->kept = NULL;
+    }
     if (rc < 0)
         return rc;
     double until = monotonic_s() + IDLE_MS / 1000.0;
@@ -245,12 +255,17 @@ static int run_channel(struct ssh *s, struct exchange *r, int *ret_status, struc
             return dead ? link_is_dead(s, err)
                         : ssh_error(s, ERRC_TIMEOUT, "the host said nothing for a long time", err);
     }
-    until = monotonic_s() + OPEN_MS / 1000.0;
-    SSH_RETRY(ended, s, until, libssh2_channel_close(r->channel));
     if (is_enough(r)) {
         *ret_status = 0;
+        if (c->keep)
+            s->kept = r->channel;
+        else /* the host's own "closed" takes a round trip; libssh2 takes it when it comes */
+            libssh2_channel_close(r->channel);
+        r->channel = NULL; /* freed with the session */
         return 0;
     }
+    until = monotonic_s() + OPEN_MS / 1000.0;
+    SSH_RETRY(ended, s, until, libssh2_channel_close(r->channel));
     if (c->on_line != NULL && r->line.len > 0)
         c->on_line(c->ctx, buf_str(&r->line));
     return take_status(s, r->channel, ret_status, err);
@@ -275,6 +290,8 @@ int ssh_run_command(struct ssh *s, const struct ssh_command *command, int *ret_s
         return err_set(err, ERRC_LIMIT, "%s: the output is too long", s->where);
     return rc;
 }
+
+bool ssh_has_kept(const struct ssh *s) { return s->kept != NULL; }
 
 int ssh_run(struct ssh *s, const char *command, struct str input, struct buf *out,
             struct buf *errors, int *ret_status, struct err *err) {

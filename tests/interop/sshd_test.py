@@ -26,7 +26,7 @@ files: [{ from: from, to: TO }]
 """
 
 
-# $SSH_ORIGINAL_COMMAND is what berth asked for; the converging one is told by its `head`.
+# $SSH_ORIGINAL_COMMAND is what berth asked for.
 PLAIN = 'exec sh -c "$SSH_ORIGINAL_COMMAND"'
 
 
@@ -250,11 +250,17 @@ def main():
 
         step("the connection drops before anything has been begun")
         (host.project / "from" / "b.txt").write_text("b\n")
-        host.wrap('case $SSH_ORIGINAL_COMMAND in *"head -c"*) head -c 100 >/dev/null; '
-                  f'kill -9 $PPID; exit;; esac; {PLAIN}')
+        # A converge starts with a folder of its own.
+        host.stand_in("mktemp", f"""[ ! -e {host.root}/drop ] || kill -9 $SESSION
+[ ! -e {host.root}/full ] || {{ echo "no room" >&2; exit 1; }}
+exec REAL "$@"
+""")
+        (host.root / "drop").touch()
+        host.wrap(f"export SESSION=$PPID; {PLAIN}")
         result = host.apply(code=3)
         check("files[" in result.stdout + result.stderr, "it says at what", result.stdout,
               result.stderr)
+        (host.root / "drop").unlink()
         host.wrap(PLAIN)
         host.apply()
         check((host.to / "b.txt").read_text() == "b\n", "the next apply goes on")
@@ -358,14 +364,13 @@ def main():
 
         step("a host that stops before its first step has done none")
         host.spec(files=["from", "more"], python=True)
-        host.wrap('case $SSH_ORIGINAL_COMMAND in *"head -c"*) echo "no room" >&2; exit 1;; esac; '
-                  + PLAIN)
+        (host.root / "full").touch()
         result = host.apply(code=3)
         for node in ("server[0].python", "server[0].python.packages"):
             check(f"{node}: created" not in result.stderr, f"{node} failed", result.stderr)
         check("no room" in result.stderr, "and why", result.stderr)
+        (host.root / "full").unlink()
         host.spec(files=["from", "more"])
-        host.wrap(PLAIN)
 
         if shutil.which("apt-get"):
             step("another apt-get has the lists: it is waited for")
