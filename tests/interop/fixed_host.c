@@ -1,9 +1,11 @@
-/* A registry for tests of the host world alone: `server[0]` is not launched but stands already, at
- * the address that BERTH_HOST_* name. Linked with cmd/main.c it is the whole CLI over that host. */
+/* A registry for tests of the host world alone: servers are not launched but stand already, at the
+ * addresses (one a server, with blanks between) that BERTH_HOST_* name. Linked with cmd/main.c it
+ * is the whole CLI over those hosts. */
 #include "providers/host/host.h"
 #include "providers/provider.h"
 #include "specs/sections/sections.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,20 +32,30 @@ static const char *setting(const char *name, const char *otherwise) {
     return value == NULL || value[0] == '\0' ? otherwise : value;
 }
 
-static void fill(struct fixed_record *r) {
+/* Of "server[N]" it is the Nth word. */
+static int fill(struct fixed_record *r, const char *server, struct arena *arena) {
+    struct str list = str_of(setting("BERTH_HOST_ADDRESS", "127.0.0.1")), word = {NULL, 0};
+    long number = strtol(server + strlen("server["), NULL, 10);
+    for (long i = 0; i <= number; i++)
+        if (!str_split(&list, ' ', &word))
+            word = list;
     if (!str_to_i64(str_of(setting("BERTH_HOST_PORT", "22")), 1, 65535, &r->port))
         r->port = 22;
     r->user = setting("BERTH_HOST_USER", "admin");
-    r->address = setting("BERTH_HOST_ADDRESS", "127.0.0.1");
     r->host_key = setting("BERTH_HOST_KEY", NULL);
+    r->address = arena_dup_str(arena, word);
+    return r->address == NULL ? -ERRC_NOMEM : 0;
 }
 
 static int desire(const struct desire *in, struct nodes *out, struct diags *diags) {
-    (void)in, (void)diags;
-    struct node *node = nodes_add(out, &fixed_kind, "server[0]", NULL);
-    if (node == NULL)
-        return -ERRC_NOMEM;
-    fill(node->desired);
+    (void)diags;
+    for (int64_t i = 0; i < spec_server(in->spec)->count; i++) {
+        char address[32];
+        snprintf(address, sizeof address, "server[%lld]", (long long)i);
+        struct node *node = nodes_add(out, &fixed_kind, address, NULL);
+        if (node == NULL || fill(node->desired, address, out->arena) < 0)
+            return -ERRC_NOMEM;
+    }
     return 0;
 }
 
@@ -74,16 +86,21 @@ static void close_session(void *session) { (void)session; }
 static int observe(void *session, const struct observe_in *in, struct observed *out,
                    struct err *err) {
     (void)session, (void)err;
-    bool made = recorded_find(in->recorded, "server[0]") != NULL;
-    struct live *live = observed_add(out, &fixed_kind, "server[0]", made ? LIVE_OURS : LIVE_NONE);
-    if (live == NULL)
-        return -ERRC_NOMEM;
-    if (made) {
+    for (size_t i = 0; i < in->nodes->len; i++) {
+        const struct node *node = &in->nodes->items[i];
+        if (node->kind != &fixed_kind)
+            continue;
+        bool made = recorded_find(in->recorded, node->address) != NULL;
+        struct live *live =
+            observed_add(out, &fixed_kind, node->address, made ? LIVE_OURS : LIVE_NONE);
+        if (live == NULL)
+            return -ERRC_NOMEM;
+        if (!made)
+            continue;
         live->id = "fixed";
         live->record = ARENA_NEW(&out->arena, struct fixed_record);
-        if (live->record == NULL)
+        if (live->record == NULL || fill(live->record, node->address, &out->arena) < 0)
             return -ERRC_NOMEM;
-        fill(live->record);
     }
     return 0;
 }
@@ -94,9 +111,9 @@ static int apply(void *session, struct batch *batch, const struct apply_ops *ops
         struct change *c = batch->changes[i];
         struct err why = {0};
         struct fixed_record record = {0};
-        fill(&record);
-        int rc =
-            c->action == ACTION_DESTROY ? 0 : ops->created(ops->ctx, c, "fixed", &record, &why);
+        int rc = fill(&record, c->address, batch->arena);
+        if (rc == 0 && c->action != ACTION_DESTROY)
+            rc = ops->created(ops->ctx, c, "fixed", &record, &why);
         if (rc == 0)
             rc = ops->done(ops->ctx, c, c->action == ACTION_DESTROY ? NULL : &record, &why);
         if (rc < 0)
