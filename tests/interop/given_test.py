@@ -632,6 +632,27 @@ def refusals(user, server, at, port):
     check(user.plan() == {}, "and all is done", user.plan())
     user.run("destroy", "-auto-approve", code=0)
 
+    step("without OpenSSH's client here, the spec alone counts")
+    few = user.root / "few"
+    few.mkdir()
+    for name in ("unshare", "sh", "mount"):
+        (few / name).symlink_to(shutil.which(name))
+    shutil.copytree(user.home / ".ssh", user.root / "keys")
+    key = f", key: {user.root}/keys/id_ed25519"
+    user.env["PATH"] = str(few)
+    user.config(f"Host *\n  Port 1\n  User nobody-such\n")
+    user.spec("root@127.0.0.1", port + key)
+    user.new_project()
+    user.refused("known_hosts knows none for it", fingerprint(server.key))
+    user.spec("root@127.0.0.1", f'{port}{key}, host_key: "{fingerprint(server.key)}"')
+    can_log_in(user, "key, port and host key of the spec")
+    user.spec("root@127.0.0.1", f'{port}{key}, jump: "me@127.0.0.1"')
+    user.says("`server.jump` needs OpenSSH's ssh", "openssh-client")
+    user.env["PATH"] = BARE["PATH"]
+    user.config("")
+    user.spec("root@127.0.0.1", port)
+    user.new_project()
+
     step("nobody there: at once, and with nothing of AWS in it")
     user.apply()
     server.stop()
