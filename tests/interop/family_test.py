@@ -73,6 +73,7 @@ files:
   - {{ from: study.conf, to: /etc/study.conf }}
 jupyter:
   root_dir: ~/work
+  kernels: [{{ name: other, packages: [attrs] }}]
 """
 PLACE = "server[0]."
 
@@ -109,14 +110,18 @@ def drift(project):
                              f"{uv} install -q {env} tabulate==0.8.10", ["python.packages"]),
          ("files[~/notes]", "echo more >>~/notes/a.txt; rm ~/notes/deep/b.txt", ["files[~/notes]"]),
          ("files[/etc/study.conf]", "sudo chmod 600 /etc/study.conf", ["files[/etc/study.conf]"]),
-         ("jupyter", "sudo sed -i 's/\"port_retries\":[[:space:]]*0/\"port_retries\": 50/' "
-                     "/etc/berth/jupyter_server_config.json", ["jupyter"]),
+         # The token is open to others.
+         ("jupyter", "cd /etc/berth && sudo sed -i 's/\"port_retries\":[[:space:]]*0/"
+                     "\"port_retries\": 50/' jupyter_server_config.json && "
+                     "sudo chmod 644 jupyter_server_config.json", ["jupyter"]),
          ("stop", "sudo sh -c 'systemctl disable -q --now berth-stop.timer'", ["stop"]),
-         ("jupyter.service", "sudo sed -i '/^Restart=/d' /etc/systemd/system/berth-jupyter.service",
-          ["jupyter.service"]),
+         ("jupyter.service", "sudo sed -i '/^Restart=/d' /etc/systemd/system/berth-jupyter.service && "
+                             "sudo systemctl disable -q berth-jupyter", ["jupyter.service"]),
          ("jupyter.health", "sudo systemctl stop berth-jupyter", ["jupyter.health"]),
          ("tls", "sudo rm /etc/berth/tls/cert.pem", ["tls"])],
-        [("data", "sudo systemctl stop berth-jupyter && sudo umount ~/work",
+        [("kernels[other]", "sudo rm -rf /opt/berth/kernels/other",
+          ["kernels[other]"]),
+         ("data", "sudo systemctl stop berth-jupyter && sudo umount ~/work",
           ["data", "jupyter.service", "jupyter.health"]),
          ("python", "sudo rm -rf /opt/berth/env", ["python", "python.packages"])],
     ]
@@ -129,6 +134,9 @@ def drift(project):
             check(new == {PLACE + w for w in wanted}, f"{what} alone is shown", sorted(new), plan)
             check(plan[PLACE + wanted[0]]["why"] == "drift", f"{what} is drift", plan)
             seen = set(plan)
+            if what == "jupyter":
+                check(changes_of(plan, PLACE + what) == dict.fromkeys(("settings", "mode"), "drift"),
+                      "what of it", plan)
         project.apply()
         settled(project, "mended")
 
@@ -197,6 +205,7 @@ with Project(berth, SPEC) as project:
     check(plan and all(c["action"] == "create" for c in plan.values()), "all is new", plan)
     project.apply()
     settled(project, "made")
+    server = {n["address"]: n.get("id") for n in project.state()["nodes"]}["server[0]"]
     said = project.ssh('. /etc/os-release; echo "$(id -un) $ID $VERSION_ID"').stdout.strip()
     check(said == f"{user} {system}", "the system and its user", said)
     said = project.ssh("/opt/berth/env/bin/python -c 'import sys, humanize; "
@@ -207,8 +216,10 @@ with Project(berth, SPEC) as project:
     step("drift of every part")
     drift(project)
 
-    step("fields of the spec")
+    step("fields of the spec, in place")
     fields(project)
+    check({n["address"]: n.get("id") for n in project.state()["nodes"]}["server[0]"] == server,
+          "the same server")
 
     step("packages of the distribution")
     distribution(project)
