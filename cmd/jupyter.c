@@ -1,4 +1,4 @@
-/* berth jupyter rotate: another login token, or another certificate. Each takes the path of an
+/* berth jupyter rotate: another login token, certificate or authority. Each takes the path of an
  * apply of one part of Jupyter alone; when that is not agreed to, the old one stays. */
 #include "cmd/run_plan.h"
 #include "cmd/servers.h"
@@ -23,21 +23,27 @@ static int make_token(struct session *s, struct buf *out, struct err *err) {
     return 0;
 }
 
+static int need_authority(const struct session *s, struct err *err) {
+    if (servers_trusts_ca(s))
+        return 0;
+    bool own = spec_has_own_tls(s->spec);
+    err_set(err, ERRC_INVALID,
+            own ? "the certificate is yours: berth does not make another"
+                : "the spec says jupyter.tls: none: there is no certificate");
+    if (own)
+        err_hint(err, "renew %s where it comes from; berth apply then sends it",
+                 spec_jupyter(s->spec)->tls.cert);
+    return -ERRC_INVALID;
+}
+
 /* The mark of a certificate says when it was asked for. */
 static int make_mark(struct session *s, struct buf *out, struct err *err) {
     struct timespec now;
     struct tm tm;
     char text[32] = "";
-    if (!spec_has_tls(s->spec) || spec_has_own_tls(s->spec)) {
-        bool own = spec_has_own_tls(s->spec);
-        err_set(err, ERRC_INVALID,
-                own ? "the certificate is yours: berth does not make another"
-                    : "the spec says jupyter.tls: none: there is no certificate");
-        if (own)
-            err_hint(err, "renew %s where it comes from; berth apply then sends it",
-                     spec_jupyter(s->spec)->tls.cert);
-        return -ERRC_INVALID;
-    }
+    int rc = need_authority(s, err);
+    if (rc < 0)
+        return rc;
     if (clock_gettime(CLOCK_REALTIME, &now) < 0 || gmtime_r(&now.tv_sec, &tm) == NULL)
         return err_set(err, ERRC_INTERNAL, "no clock to be had");
     strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
@@ -45,21 +51,32 @@ static int make_mark(struct session *s, struct buf *out, struct err *err) {
     return 0;
 }
 
+/* Where there is none, apply makes one. */
+static int make_none(struct session *s, struct buf *out, struct err *err) {
+    (void)out;
+    return need_authority(s, err);
+}
+
 /* One row a thing that can be had anew: the file that says which one it is now. */
 static const struct rotation {
     const char *word, *file;
+    unsigned mode;    /* of the file */
     const char *node; /* its part of a server */
+    /* The new content; none: the file is removed. */
     int (*make)(struct session *s, struct buf *out, struct err *err);
     bool is_there; /* the file: apply makes the first one */
     const char *question, *done;
 } rotations[] = {
-    {"token", "token", "jupyter", make_token, true,
+    {"token", "token", 0600, "jupyter", make_token, true,
      "\nGive Jupyter this token? Who is logged in by the old one is logged out. [y/N]",
      "the new token: berth output token; logged in with it: berth open"},
-    {"certificate", "certificate", "tls", make_mark, false,
+    {"certificate", "certificate", 0600, "tls", make_mark, false,
      "\nMake another key and certificate? Browsers that trust the project go on without a word. "
      "[y/N]",
      "Jupyter has another certificate, by the same authority"},
+    {"authority", "ca.pem", 0644, "tls", make_none, true,
+     "\nMake another authority? Browsers trust it only when its ca.pem is imported. [y/N]",
+     "import the new ca.pem into the browser, and take the old one out: berth output ca"},
 };
 
 struct rotating {
@@ -101,7 +118,8 @@ static int plan_with(struct session *s, struct rotating *r, struct err *err) {
         return rc;
     }
     r->was_there = rc == 0;
-    rc = fs_write(r->path, buf_str(&made), 0600, err);
+    rc = made.len > 0 ? fs_write(r->path, buf_str(&made), r->what->mode, err)
+                      : fs_remove(r->path, err);
     if (rc == 0)
         rc = session_open_worlds(s, err);
     if (rc == 0)
@@ -113,9 +131,9 @@ static void put_back(struct session *s, const struct rotating *r) {
     struct err err = {0};
     int rc = 0;
     if (r->was_there)
-        rc = fs_write(r->path, buf_str(&r->old), 0600, &err);
-    else if (r->path != NULL && !r->what->is_there && remove(r->path) < 0 && fs_exists(r->path))
-        rc = err_set(&err, ERRC_IO, "remove %s", r->path);
+        rc = fs_write(r->path, buf_str(&r->old), r->what->mode, &err);
+    else if (r->path != NULL && !r->what->is_there)
+        rc = fs_remove(r->path, &err);
     if (rc < 0)
         cmd_note(s->cmd, "warning: the old %s could not be put back: %s", r->what->word, err.msg);
 }
@@ -159,7 +177,8 @@ static int run(struct cmd *cmd) {
     if (args->positional_len == 0 || strcmp(args->positional[0], "rotate") != 0)
         return cmd_usage(cmd, "say what to do with it: berth jupyter rotate");
     if (r.what == NULL)
-        return cmd_usage(cmd, "rotate takes token or certificate, not %s", args->positional[1]);
+        return cmd_usage(cmd, "rotate takes token, certificate or authority, not %s",
+                         args->positional[1]);
     session_init(&s, cmd);
     if (session_load_spec(&s, NULL, &err) < 0)
         return session_fail(&s, &err);
@@ -171,15 +190,16 @@ static int run(struct cmd *cmd) {
 
 const struct verb verb_jupyter = {
     .name = "jupyter",
-    .args = "rotate [token | certificate]",
-    .summary = "give Jupyter another login token, or another certificate",
+    .args = "rotate [token | certificate | authority]",
+    .summary = "give Jupyter another login token, certificate or authority",
     .details = "rotate token (as without a word) makes a new token, shows the change, asks,\n"
                "and restarts Jupyter with it: addresses with the old one log nobody in any\n"
                "more, and kernels end. The password of the spec is not touched; change it\n"
                "where the spec says that it stands. rotate certificate makes another key and\n"
                "certificate by the project's authority, which also restarts Jupyter; one that\n"
-               "would end within 30 days is made anew by every apply. Files of yours\n"
-               "(jupyter.tls) are yours to renew.",
+               "would end within 30 days is made anew by every apply. rotate authority makes\n"
+               "another authority as well, which browsers have to be told to trust. Files of\n"
+               "yours (jupyter.tls) are yours to renew.",
     .options = {&option_file, &option_auto_approve},
     .positional_max = 2,
     .run = run,

@@ -138,9 +138,8 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
 
 /* The project CA ends one day, and nobody trusts what it signed. */
 static int check_ca(const struct desire *in, struct arena *arena, struct diags *diags) {
-    static const char help[] = "move ca.pem and ca.key out of .berth/NAME, then berth apply: it "
-                               "makes another authority and "
-                               "what that signs; import its ca.pem into the browser";
+    static const char help[] =
+        "berth jupyter rotate authority makes another; import its ca.pem into the browser";
     const struct input *ca = local_input(in, "ca.pem");
     struct mark mark = spec_mark(in->spec, "jupyter");
     struct tls_leaf leaf;

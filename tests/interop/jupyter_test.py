@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 import zipfile
 
@@ -459,6 +460,22 @@ def check_rotate(project):
     check("version" in fetch(project, "/api"), "and vouches for it")
     check(project.plan() == {}, "nothing is left to do", project.plan())
     project.run("jupyter", "rotate", "nothing", check_code=64)
+
+    step("rotate authority: another one, and what it signs")
+    project.run("jupyter", "rotate", "authority", check_code=1)
+    check(project.plan() == {} and ca.read_bytes() == authority, "the old one stays")
+    said = project.run("jupyter", "rotate", "authority", "-auto-approve")
+    check("ca:" in said.stdout and "Jupyter restarts" in said.stdout and "import" in said.stderr,
+          "what it does, and what is left to do", said.stdout, said.stderr)
+    check(ca.read_bytes() != authority and ca.stat().st_mode & 0o777 == 0o644, "another")
+    check("version" in fetch(project, "/api") and project.plan() == {}, "it vouches for Jupyter")
+    old = project.root / "old.pem"
+    old.write_bytes(authority)
+    try:
+        fetch(project, "/api", ca=old)
+        check(False, "the old one does not")
+    except urllib.error.URLError as error:
+        check("CERTIFICATE_VERIFY_FAILED" in str(error), "the old one does not", str(error))
 
 
 with Project(berth, SPEC) as project:
