@@ -364,8 +364,9 @@ const struct verb verb_doctor = {
                "region, endpoint and clock; and, by DryRun, whether each permission is there\n"
                "that the spec needs (-v lists all). What only works on what is there already is\n"
                "tried once it is. Works without a spec too, for all but the permissions. Exits\n"
-               "1 when something would fail. -policy prints the least IAM policy for the spec. Of\n"
-               "a server of your own: the way there, its host key, and whether you can log in.",
+               "1 when something would fail. -policy prints the least IAM policy for the spec.\n"
+               "Of a server of your own: the way there, its host key, and whether you can log\n"
+               "in.",
     .options = {&option_file, &option_profile, &option_region, &option_policy, &option_json},
     .run = run,
 };
