@@ -30,7 +30,7 @@ static void find_way(struct session *s, const struct ssh_route *r, struct findin
 static void find_host_key(struct session *s, const struct given_login *login,
                           const struct ssh_route *r, struct finding *out) {
     struct known_keys known = {0};
-    const char *pinned = host_key_recall(s->project_dir, "server[0]", NULL, &s->arena);
+    const char *pinned = host_key_recall(s->project_dir, "server[0]", login->host, &s->arena);
     if (login->host_key != NULL)
         out->said = "as the spec says";
     else if (pinned != NULL)

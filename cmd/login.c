@@ -35,7 +35,7 @@ int login_host_keys(struct session *s, const struct server_view *v, struct strli
                  : add_recorded_keys(&s->arena, recorded_find(&s->state.nodes, node), &keys);
     if (rc == 0 && keys.len == 0) { /* it has no parts (any more), or no run has been on it */
         const char *key =
-            host_key_recall(s->project_dir, v->address, v->endpoint.host_key, &s->arena);
+            host_key_recall(s->project_dir, v->address, host_key_launch(&v->endpoint), &s->arena);
         key = key != NULL ? key : v->endpoint.host_key;
         if (key != NULL)
             rc = strlist_add(&s->arena, &keys, key);

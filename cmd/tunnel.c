@@ -101,6 +101,7 @@ int tunnel_forward(struct session *s, const struct server_view *v, const struct 
     struct strlist keys = {0};
     size_t open = 0;
     struct ssh_route route = {0};
+    struct endpoint endpoint = v->endpoint;
     bool given = v->endpoint.given.host != NULL;
     if (v->host == NULL || (v->endpoint.key_path == NULL && !given)) {
         err_set(err, ERRC_NOTFOUND, "%s has no address now", v->address);
@@ -110,13 +111,18 @@ int tunnel_forward(struct session *s, const struct server_view *v, const struct 
     int rc = login_host_keys(s, v, &keys, err);
     if (rc == 0 && given)
         rc = ssh_route_find(&v->endpoint.given, &s->arena, &route, err);
+    if (rc == 0 && given) { /* as ~/.ssh/config has it now */
+        endpoint.user = route.user;
+        endpoint.address = route.address;
+        endpoint.port = route.port;
+    }
     for (size_t i = 0; rc == 0 && i < len && i < TUNNEL_WISHES; i++) {
         ports[i].port = wishes[i].remote;
         rc = listen_for(&wishes[i], &ports[i].listener, &forward.locals[i], err);
         open += rc == 0;
     }
     if (rc == 0) {
-        const struct tunnel_in in = {.ssh = {.endpoint = &v->endpoint,
+        const struct tunnel_in in = {.ssh = {.endpoint = &endpoint,
                                              .route = given ? &route : NULL,
                                              .host_keys = &keys,
                                              .cancel = &s->cancel},

@@ -124,14 +124,24 @@ static const char *local_path(const struct run *run, const char *path, struct ar
 }
 
 /* Is what the new name leads to the machine that was pinned? Its host key says so. */
-static bool is_same_machine(const struct run *run, const RECORD *r, const struct ssh_route *route,
+static bool is_same_machine(const RECORD *r, const char *pinned, const struct ssh_route *route,
                             struct arena *arena) {
-    const char *pinned = host_key_recall(run->project_dir, the_server, NULL, arena);
     struct known_keys known = {0};
     struct err ignored = {0};
     return pinned != NULL &&
            (cstr_eq(r->host_key, pinned) || (ssh_route_known(route, arena, &known, &ignored) == 0 &&
                                              strlist_has(&known.keys, pinned)));
+}
+
+/* The host key of the one that is recorded. */
+static const char *find_pinned(const struct run *run, const struct recorded_list *list,
+                               const RECORD *recorded, struct arena *arena) {
+    const struct recorded *key = recorded_find(list, "server[0].host_key");
+    const struct host_key_record *r =
+        key != NULL && key->kind == &host_key_kind ? key->record : NULL;
+    return r != NULL && r->public_key != NULL
+               ? r->public_key
+               : host_key_recall(run->project_dir, the_server, recorded->host, arena);
 }
 
 /* Has an apply put anything there, as far as is recorded? */
@@ -144,8 +154,9 @@ static bool is_touched(const struct recorded_list *recorded) {
 
 /* `wanted`, completed by what OpenSSH's configuration says. Nothing is connected to: that the host
  * world does, and finds out whether it answers. */
-static int look_at(const struct run *run, const RECORD *wanted, const RECORD *recorded,
-                   struct live *live, struct arena *arena, struct err *err) {
+static int look_at(const struct run *run, const struct observe_in *in, const RECORD *wanted,
+                   const RECORD *recorded, struct live *live, struct arena *arena,
+                   struct err *err) {
     RECORD *r = ARENA_NEW(arena, RECORD);
     struct ssh_route route = {0};
     if (r == NULL || record_copy(arena, fields, r, wanted) < 0)
@@ -159,7 +170,7 @@ static int look_at(const struct run *run, const RECORD *wanted, const RECORD *re
     r->address = route.address;
     r->ssh_port = route.port;
     if (recorded != NULL && !cstr_eq(recorded->host, wanted->host) &&
-        !is_same_machine(run, r, &route, arena))
+        !is_same_machine(r, find_pinned(run, in->recorded, recorded, arena), &route, arena))
         r->host = recorded->host;
     live->id = wanted->host;
     live->record = r;
@@ -180,7 +191,7 @@ static int observe(void *session, const struct observe_in *in, struct observed *
     struct live *live = observed_add(out, &given_kind, the_server, LIVE_UNREADABLE);
     if (live == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
-    (void)look_at(s->run, wanted, old, live, &out->arena, &live->err);
+    (void)look_at(s->run, in, wanted, old, live, &out->arena, &live->err);
     return 0;
 }
 

@@ -105,11 +105,11 @@ static int run_script(struct host_connection *c, const char *script, struct buf 
 }
 
 /* Beside the state, so that losing the state does not lose what was pinned. A line is the server,
- * the one-time key of its launch (which a server made anew does not share), and the pinned key:
- * "server[0] AAAA… ssh-ed25519 AAAA…". */
+ * the one-time key of its launch (which a server made anew does not share) or how the spec calls a
+ * server that berth did not make, and the pinned key: "server[0] AAAA… ssh-ed25519 AAAA…". */
 static const char *launch_of(const char *one_time) {
     const char *space = one_time == NULL ? NULL : strchr(one_time, ' ');
-    return space == NULL ? "-" : space + 1;
+    return space != NULL ? space + 1 : one_time != NULL ? one_time : "-";
 }
 
 /* A `key` of NULL forgets it. */
@@ -140,6 +140,10 @@ static int remember(const struct run *run, const char *parent, const char *one_t
     return fs_write(path, buf_str(&text), 0600, err);
 }
 
+const char *host_key_launch(const struct endpoint *e) {
+    return e->given.host != NULL ? e->given.host : e->host_key;
+}
+
 const char *host_key_recall(const char *project_dir, const char *parent, const char *one_time,
                             struct arena *arena) {
     char path[4096];
@@ -164,7 +168,7 @@ struct host_keys host_keys_of(const struct run *run, const char *parent,
                               const struct endpoint *endpoint, const RECORD *record,
                               struct arena *arena) {
     struct host_keys keys = {
-        .pinned = host_key_recall(run->project_dir, parent, endpoint->host_key, arena),
+        .pinned = host_key_recall(run->project_dir, parent, host_key_launch(endpoint), arena),
         .one_time = endpoint->host_key};
     /* No pin of this launch: the record's may be its predecessor's, so the one-time key counts. */
     if (keys.pinned == NULL && record != NULL)
@@ -191,7 +195,8 @@ static int pin_given(struct host_step *step, struct host_connection *c, const st
     if (rc < 0)
         return rc;
     pthread_mutex_lock(session->mutex);
-    rc = remember(session->run, c->parent, NULL, step->after == NULL ? NULL : c->host_key, err);
+    rc = remember(session->run, c->parent, c->endpoint.given.host,
+                  step->after == NULL ? NULL : c->host_key, err);
     pthread_mutex_unlock(session->mutex);
     if (rc < 0 || step->after == NULL)
         return rc;
