@@ -110,6 +110,11 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     shell_quote(script, s->node->extra == NULL ? "" : s->node->extra);
     buf_addf(script, "\nmake_environment %s '%s'\n", after->version == NULL ? "''" : after->version,
              pythons);
+    if (after->requires != NULL) {
+        buf_adds(script, "check_python ");
+        shell_quote(script, after->requires);
+        buf_addc(script, '\n');
+    }
     return 0;
 }
 

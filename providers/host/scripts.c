@@ -258,6 +258,15 @@ static const char python[] =
     "print(platform.python_version())')\"\n"
     "  value machine \"$(uname -m)\"\n"
     "}\n"
+    /* A patch level that a project asks for is not chosen by: it is there or not. */
+    "check_python() {\n"
+    "  \"$env/bin/python\" -c 'import platform, sys\n"
+    "from pip._vendor.packaging.specifiers import SpecifierSet\n"
+    "sys.exit(not SpecifierSet(sys.argv[1]).contains(platform.python_version(), True))' \"$1\" || "
+    "{\n"
+    "    echo \"the project asks for Python $1, and what is to be had is "
+    "$(\"$env/bin/python\" --version): ask for another in packages.python.version\"; return 1; }\n"
+    "}\n"
     /* What an install brings is berth's, what lay there before is not: uv marks all that it
      * installs as asked for by name. Of an install that was cut, what lay there before it counts.
      */

@@ -85,5 +85,14 @@ with Project(berth, SPEC) as project:
     project.apply()
     check(versions(project)[1].startswith("3.11."), "it is the first that will do and is there")
     check(project.plan() == {}, "nothing is left to do", project.run("plan").stdout)
+
+    step("a patch level that is not to be had")
+    (project.dir / "pyproject.toml").write_text(PYPROJECT % ">=3.11.99,<3.12")
+    result = project.run("apply", "-auto-approve", check_code=3)
+    check("asks for Python >=3.11.99,<3.12" in result.stderr and "is Python 3.11." in result.stderr, "it is said",
+          result.stderr)
+    (project.dir / "pyproject.toml").write_text(PYPROJECT % ">=3.11")
+    project.apply()
+    check(project.plan() == {}, "nothing is left to do", project.run("plan").stdout)
     project.run("destroy", "-auto-approve")
 print("1 passed, 0 failed")
