@@ -124,8 +124,8 @@ struct host_stop_record {
     const char *last;               /* what was going on then, or NULL */
 };
 
-/* What a pin belongs to: the one-time key of a launch, or how the spec calls a server that berth did
- * not make. */
+/* What a pin belongs to: the one-time key of a launch, or how the spec calls a server that berth
+ * did not make. */
 const char *host_key_launch(const struct endpoint *endpoint);
 /* The host key that was pinned for the launch of a server with that one-time key ("ssh-ed25519
  * AAAA…"), also when neither spec nor state speak of the host any more. `parent` is the server's
