@@ -52,20 +52,15 @@ static void tell_why(const char *output, struct err *err) {
 /* The archive's keys, where mmdebstrap's own user can read them; the hash vouches for them. */
 static int fetch_keys(const struct archive_keys *keys, const char *folder, const char *output,
                       struct err *err) {
+    static const char unpack[] = "cd \"$1\" && chmod 755 . && dpkg-deb --fsys-tarfile keys.deb | "
+                                 "tar -xO \"$2\" >keys.gpg && test -s keys.gpg";
     char package[64], hash[96];
     snprintf(package, sizeof package, "%s/keys.deb", folder);
     snprintf(hash, sizeof hash, "SHA256:%s", keys->sha256);
     const char *const get[] = {
         LOGGED, output, "/usr/lib/apt/apt-helper", "-q", "download-file", keys->url, package,
         hash,   NULL};
-    const char *const take[] = {"sh",
-                                "-c",
-                                "cd \"$1\" && chmod 755 . && dpkg-deb --fsys-tarfile keys.deb | "
-                                "tar -xO \"$2\" >keys.gpg && test -s keys.gpg",
-                                "sh",
-                                folder,
-                                keys->file,
-                                NULL};
+    const char *const take[] = {"sh", "-c", unpack, "sh", folder, keys->file, NULL};
     int rc = run_command(get, NULL, err);
     return rc < 0 ? rc : run_command(take, NULL, err);
 }

@@ -205,7 +205,7 @@ static int ensure_image(const struct sandbox_options *options, const struct path
                         struct err *err) {
     const struct image *image = image_named(options->image);
     char path[PATH_SIZE];
-    int fd;
+    int fd = -1;
     if (image == NULL)
         return 0;
     base_path(paths, image->base, path, sizeof path);

@@ -84,11 +84,12 @@ static void add_ca_bundle(struct buf *out) {
 }
 
 /* The way out of apt. What one guest downloaded the next finds: packages are linked from the shared
- * cache and moved into it. Each keeps an archive folder of its own, since apt locks that for as
- * long as it installs. */
+ * cache and moved into it; each distribution has its own, since a name and a version may be those
+ * of two different packages. Each guest keeps an archive folder of its own, since apt locks that
+ * for as long as it installs. */
 void seed_apt(const cJSON *instance, struct buf *out) {
-    char apt[512];
-    (void)instance;
+    char apt[512], keep[640];
+    const char *name = image_of(instance)->base->name;
     snprintf(apt, sizeof apt,
              "Acquire::http::Proxy \"http://127.0.0.1:%d\";\n"
              "Acquire::https::Proxy \"http://127.0.0.1:%d\";\n"
@@ -98,18 +99,24 @@ void seed_apt(const cJSON *instance, struct buf *out) {
              PROXY_PORT, PROXY_PORT);
     buf_adds(out, "mkdir -p /etc/apt/apt.conf.d\n");
     add_heredoc(out, "/etc/apt/apt.conf.d/90berth", "644", apt);
-    add_heredoc(out, "/usr/local/sbin/berth-keep-packages", "755",
-                "#!/bin/sh\n"
-                "for f in /var/cache/apt/archives/*.deb; do\n"
-                "  if [ -L \"$f\" ] || [ ! -f \"$f\" ]; then continue; fi\n"
-                "  kept=/var/cache/berth/apt/${f##*/} part=/var/cache/berth/apt/.$(uname -n).$$\n"
-                "  cp \"$f\" \"$part\" && mv \"$part\" \"$kept\" && ln -sf \"$kept\" \"$f\"\n"
-                "done\n"
-                "exit 0\n");
-    buf_adds(out, "mkdir -p /var/cache/berth/apt /var/cache/apt/archives\n"
-                  "for f in /var/cache/berth/apt/*.deb; do\n"
-                  "  if [ -f \"$f\" ]; then ln -sf \"$f\" /var/cache/apt/archives/; fi\n"
-                  "done\n");
+    snprintf(keep, sizeof keep,
+             "#!/bin/sh\n"
+             "cache=/var/cache/berth/apt-%s\n"
+             "for f in /var/cache/apt/archives/*.deb; do\n"
+             "  if [ -L \"$f\" ] || [ ! -f \"$f\" ]; then continue; fi\n"
+             "  kept=$cache/${f##*/} part=$cache/.$(uname -n).$$\n"
+             "  cp \"$f\" \"$part\" && mv \"$part\" \"$kept\" && ln -sf \"$kept\" \"$f\"\n"
+             "done\n"
+             "exit 0\n",
+             name);
+    add_heredoc(out, "/usr/local/sbin/berth-keep-packages", "755", keep);
+    buf_addf(out,
+             "cache=/var/cache/berth/apt-%s\n"
+             "mkdir -p $cache /var/cache/apt/archives\n"
+             "for f in $cache/*.deb; do\n"
+             "  if [ -f \"$f\" ]; then ln -sf \"$f\" /var/cache/apt/archives/; fi\n"
+             "done\n",
+             name);
 }
 
 /* mount(8) runs what is called mount.TYPE, umount(8) what is called umount.TYPE. The process that
