@@ -78,7 +78,7 @@ const char *ssh_route_split(struct arena *arena, const char *host, const char **
     if (at == NULL)
         return host;
     *ret_user = arena_dup_str(arena, (struct str){host, (size_t)(at - host)});
-    return at + 1;
+    return *ret_user == NULL ? NULL : at + 1;
 }
 
 /* ---- What ssh -G says: lines "keyword value" */
@@ -275,7 +275,7 @@ static int fill(struct ssh_route *r, const struct given_login *login, const stru
     r->known_as = c->alias != NULL      ? c->alias
                   : r->port == SSH_PORT ? r->address
                                         : arena_printf(arena, "[%s]:%d", r->address, r->port);
-    if (r->user == NULL || r->known_as == NULL || add_keys(r, login, alias, c, arena) < 0)
+    if (alias == NULL || r->user == NULL || r->known_as == NULL || add_keys(r, login, alias, c, arena) < 0)
         return no_memory(err);
     r->agent = agent_of(r, alias, c->agent, arena);
     for (size_t i = 0; i < c->known_hosts.len; i++) {

@@ -25,7 +25,7 @@ int ssh_route_find(const struct given_login *login, struct arena *arena, struct 
 /* The same from what `ssh -G` printed ("" for nothing). */
 int ssh_route_read(const struct given_login *login, struct str config, struct arena *arena,
                    struct ssh_route *ret, struct err *err);
-/* "me" or NULL, and the name behind the @ (host: "[me@]name"). */
+/* "me" or NULL, and the name behind the @ (host: "[me@]name"); NULL when memory runs out. */
 const char *ssh_route_split(struct arena *arena, const char *host, const char **ret_user);
 
 struct known_keys {

@@ -336,6 +336,14 @@ def destroyed(user, server):
     out = user.run("destroy", "-auto-approve", code=1)
     check("protect: true" in out.stderr + out.stdout, "destroy is refused", out.stderr)
     (user.project / "berth.yaml").write_text(before)
+    step("a destroy that fails half-way forgets nothing, and goes on")
+    server.sh("printf '#!/bin/sh\necho rm does not want to >&2\nexit 1\n' >/usr/local/bin/rm; "
+              "chmod 755 /usr/local/bin/rm")
+    out = user.run("destroy", "-auto-approve", code=3)
+    check("rm does not want to" in out.stderr, "it says why", out.stderr)
+    check({"server[0]", "server[0].host_key"} <=
+          {line.split()[0] for line in user.run("state", "list").stdout.splitlines()}, "all is kept")
+    server.sh("unlink /usr/local/bin/rm")
     step("destroy takes away what berth put there, and leaves the server")
     server.sh("echo mine >/home/me/mine.txt; mkdir /home/me/to/kept; echo edited >/home/me/to/deep/er/b.txt")
     out = user.run("destroy", "-auto-approve", code=0)
