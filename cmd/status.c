@@ -42,6 +42,16 @@ static const char *standing(const struct change *c) {
 }
 
 /* One that stands still as is wanted is stopped; any other one is not running. */
+/* That a server which berth did not make runs, only what was read on it tells. */
+static bool was_read(const struct plan *plan, const char *server) {
+    for (size_t i = 0; i < plan->len; i++) {
+        const struct change *c = &plan->changes[i];
+        if (cstr_eq(c->parent, server) && c->live != NULL && c->live->presence != LIVE_UNREADABLE)
+            return true;
+    }
+    return false;
+}
+
 static const char *power_of(const struct session *s, const struct server_view *v) {
     const struct change *c = find_change(&s->plan, v->address);
     if (v->live == NULL) { /* it was looked for, unless nothing could be read */
@@ -49,6 +59,8 @@ static const char *power_of(const struct session *s, const struct server_view *v
     }
     switch (v->live->presence) {
     case LIVE_OURS:
+        if (v->endpoint.given.host != NULL && !was_read(&s->plan, v->address))
+            return "unknown";
         return v->endpoint.running                     ? "running"
                : c != NULL && c->action == ACTION_NOOP ? "stopped"
                                                        : "not running";

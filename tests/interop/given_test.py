@@ -666,6 +666,7 @@ def refusals(user, server, at, port):
     server.stop()
     out = user.refused("cannot reach 127.0.0.1")
     check("access.ssh" not in out.stdout, "no advice for EC2", out.stdout)
+    user.says("server[0]  unknown", "cannot reach", verb="status")
     out = user.run("destroy", "-auto-approve", code=3)
     check(user.run("state", "list", code=0).stdout != "", "nothing is forgotten")
     user.run("state", "rm", "server[0]", code=0)
