@@ -275,7 +275,8 @@ static int fill(struct ssh_route *r, const struct given_login *login, const stru
     r->known_as = c->alias != NULL      ? c->alias
                   : r->port == SSH_PORT ? r->address
                                         : arena_printf(arena, "[%s]:%d", r->address, r->port);
-    if (alias == NULL || r->user == NULL || r->known_as == NULL || add_keys(r, login, alias, c, arena) < 0)
+    if (alias == NULL || r->user == NULL || r->known_as == NULL ||
+        add_keys(r, login, alias, c, arena) < 0)
         return no_memory(err);
     r->agent = agent_of(r, alias, c->agent, arena);
     for (size_t i = 0; i < c->known_hosts.len; i++) {
