@@ -1,5 +1,6 @@
 /* The images that the spec names: where AWS publishes their newest AMI, and who logs in. */
 #include "providers/ec2/internal.h"
+#include "specs/sections/sections.h"
 
 #include <string.h>
 
@@ -26,15 +27,7 @@ const struct image *image_find(const char *name) {
     return NULL;
 }
 
-/* Graviton families carry a g behind their generation: t4g, m7gd, c6gn; a1 is the first. */
-bool image_is_arm(const char *type) {
-    if (strncmp(type, "a1.", 3) == 0)
-        return true;
-    const char *digit = strpbrk(type, "0123456789");
-    while (digit != NULL && *digit >= '0' && *digit <= '9')
-        digit++;
-    return digit != NULL && *digit == 'g';
-}
+bool image_is_arm(const char *type) { return instance_type_is_arm(type); }
 
 const char *image_parameter(const struct image *image, const char *instance_type) {
     return image_is_arm(instance_type) ? image->ssm_arm : image->ssm_x86;

@@ -14,7 +14,8 @@ enum { PLACES_MAX = 64, GROUPS_DEEP = 16, ANY_PATCH = 99 };
 
 /* Those that Jupyter Server runs on, the one to take first. */
 static const char *const pythons[] = {"3.12", "3.13", "3.11", "3.14", "3.10"};
-static const char *const machines[] = {"x86_64", "aarch64"};
+enum { ARM = 1 };
+static const char *const machines[] = {"x86_64", [ARM] = "aarch64"};
 
 struct reading {
     const struct desire *in;
@@ -107,7 +108,10 @@ static void add_place(struct python_project *p, const char *minor, int64_t patch
 /* Of each patch level that a marker names, and of the first, which "3.11" means: itself, and what
  * is after it. */
 static void add_places(struct reading *r, const char *minor) {
+    const char *type = spec_server(r->in->spec)->type; /* NULL: a server that is there */
     for (size_t m = 0; m < sizeof machines / sizeof machines[0]; m++) {
+        if (type != NULL && instance_type_is_arm(type) != (m == ARM))
+            continue;
         add_place(r->project, minor, 0, machines[m]);
         add_place(r->project, minor, 1, machines[m]);
         for (size_t i = 0; i < r->patches.len; i++) {

@@ -135,6 +135,8 @@ extern const struct section section_top, section_server, section_key_pair, secti
 /* Records of a compiled spec, never NULL: of an absent section all defaults. They live in its
  * arena. */
 const struct top_section *spec_top(const struct spec *spec);
+/* Of EC2's: is its processor ARM's? */
+bool instance_type_is_arm(const char *type);
 const struct server_section *spec_server(const struct spec *spec);
 bool spec_has_data(const struct spec *spec); /* server.data was written */
 bool spec_has_stop(const struct spec *spec); /* server.stop was written */
