@@ -59,6 +59,8 @@ static int observe(struct session *own, struct err *err) {
     int rc = session_load_spec(own, NULL, err);
     if (rc == 0)
         rc = session_open_state(own, false, err);
+    if (rc == 0 && !provider_glue_is_up(own->provider)) /* nobody's tunnel starts it again */
+        return err_set(err, ERRC_NET, "the sandbox does not run");
     if (rc == 0)
         rc = session_open_worlds(own, err);
     if (rc < 0)

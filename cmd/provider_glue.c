@@ -14,6 +14,14 @@ int provider_glue_check(const struct spec *spec, struct err *err) {
                : 0;
 }
 
+bool provider_glue_is_up(const char *provider) {
+    const struct sandbox_options options = {0};
+    struct sandbox_info info = {0};
+    struct err ignored = {0};
+    return strcmp(provider, "sandbox") != 0 ||
+           (sandbox_status(&options, &info, &ignored) == 0 && info.running);
+}
+
 static void say(void *ctx, const char *text) { cmd_note(ctx, "%s", text); }
 
 int provider_glue_open(const struct cmd *cmd, const char *provider, const struct spec *spec,

@@ -16,6 +16,9 @@ struct provider_glue {
  * missing. `spec` may be NULL. */
 int provider_glue_check(const struct spec *spec, struct err *err);
 
+/* Is there something to ask, without starting it? False where a sandbox does not run. */
+bool provider_glue_is_up(const char *provider);
+
 /* Start the sandbox when `provider` asks for it, with what servers of the spec (which may be NULL)
  * need; words for the user go to stderr. */
 int provider_glue_open(const struct cmd *cmd, const char *provider, const struct spec *spec,
