@@ -26,9 +26,10 @@
 #define HOST_LOCK HOST_RUN "/lock"
 #define HOST_RESTARTS "Jupyter restarts for it: its kernels end" /* struct kind.besides */
 #define HOST_STATE "/var/lib/berth"
-#define HOST_OWNER HOST_STATE "/owner"    /* the project, on a server that berth did not make */
-#define HOST_ADDED HOST_STATE "/packages" /* that berth installed, one a line */
-#define HOST_STALE HOST_ETC "/restart"    /* there while the service runs with older files */
+#define HOST_OWNER HOST_STATE "/owner"     /* the project, on a server that berth did not make */
+#define HOST_IMPLIED HOST_STATE "/implied" /* packages that what the spec asks for needed */
+#define HOST_ADDED HOST_STATE "/packages"  /* that berth installed, one a line */
+#define HOST_STALE HOST_ETC "/restart"     /* there while the service runs with older files */
 #define HOST_UNIT "/etc/systemd/system/" HOST_SERVICE
 
 enum { RUN_SIZE = 16 };

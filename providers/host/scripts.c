@@ -167,6 +167,9 @@ static const char packages[] =
     "forget_package() { value removed \"$1\"; if [ -e " HOST_ADDED " ]; then "
     "grep -vxF -e \"$1\" " HOST_ADDED " >" HOST_ADDED ".new || :; "
     "mv -f " HOST_ADDED ".new " HOST_ADDED "; fi; }\n"
+    /* What is needed for what the spec asks for, and was not there. */
+    "imply() { know_packages \"$@\"; for need; do has_package \"$need\" || "
+    "printf '%s\\n' \"$need\" >>" HOST_IMPLIED "; done; }\n"
     "if command -v apt-get >/dev/null; then\n"
     /* apt waits for dpkg's lock only; those of its lists and downloads are held for a while by what
      * a fresh instance does at boot (cloud-init, unattended-upgrades). */
@@ -187,14 +190,14 @@ static const char packages[] =
     "remove_packages() { for p; do dpkg --remove \"$p\" || echo \"$p stays: others need it\"; "
     "forget_package \"$p\"; done; }\n"
     "dist_python() { [ -n \"$(apt-cache -q policy \"python$1\" 2>/dev/null)\" ] && "
-    "install_packages \"python$1\" \"python$1-venv\"; }\n"
+    "imply \"python$1\" \"python$1-venv\" && install_packages \"python$1\" \"python$1-venv\"; }\n"
     "venv_package=python3-venv\n"
     "else\n"
     /* Not -q: it would not say that it waits for another dnf, nor what it is at. */
     "install_packages() { dnf -y install \"$@\"; }\n"
     "remove_packages() { for p; do rpm -e \"$p\" || echo \"$p stays: others need it\"; "
     "forget_package \"$p\"; done; }\n"
-    "dist_python() { dnf -y -q install \"python$1\" 2>/dev/null; }\n"
+    "dist_python() { imply \"python$1\"; dnf -y -q install \"python$1\" 2>/dev/null; }\n"
     "venv_package=python3-pip\n"
     "fi\n";
 
@@ -215,7 +218,8 @@ static const char python[] =
     "need_uv() {\n"
     "  while [ -e \"$work/uv.busy\" ]; do sleep 0.05; done\n"
     "  if [ -x " HOST_UV " ]; then return 0; fi\n"
-    "  python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages $venv_package\n"
+    "  python3 -c 'import ensurepip, venv' 2>/dev/null || { imply $venv_package; "
+    "install_packages $venv_package; }\n"
     "  make_uv \"$1\"\n"
     "  [ -x " HOST_UV " ] || echo 'uv cannot be had; going on with venv and pip'\n"
     "}\n"

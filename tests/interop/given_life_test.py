@@ -34,7 +34,7 @@ files: [{{ from: nb, to: ~/nb }}]
 jupyter: {{ root_dir: ~/nb }}
 """
 # What is where it was not before, but for what runs.
-LOOK = ("sudo sh -c 'dpkg-query -f \"\\${binary:Package}\\n\" -W; ls -d /opt/* /etc/berth* "
+LOOK = ("sudo sh -c 'apt-mark showmanual; dpkg-query -W tree python3-venv; ls -d /opt/* /etc/berth* "
         "/var/lib/berth* /run/berth* /etc/systemd/system/*; cat /etc/fstab; ls ~admin' 2>/dev/null")
 
 
@@ -56,8 +56,10 @@ with Project(berth, THEIRS) as theirs:
     ssh = ["ssh", "-q", "-i", key, "-o", "StrictHostKeyChecking=no", "-o",
            f"UserKnownHostsFile={theirs.root}/known_hosts", f"admin@{address}"]
     spec = MINE.format(address=address, key=key, host_key=host_key(address))
+    subprocess.run([*ssh, "sudo dpkg --remove python3-venv python3.11-venv"], check=True,
+                   capture_output=True) # what berth needs, and its user does not
     before = subprocess.run([*ssh, LOOK], text=True, capture_output=True).stdout
-    check("python3" in before, "it can be looked at", before)
+    check("python3\n" in before and "FSTAB" in before, "it can be looked at", before)
     with Project(berth, spec, sandbox=False) as mine:
         # Neither the sandbox nor AWS has a part in it.
         mine.env = {k: v for k, v in mine.env.items() if not k.startswith(("AWS_", "BERTH_"))}
@@ -66,6 +68,7 @@ with Project(berth, THEIRS) as theirs:
         step("apply: Jupyter over SSH alone")
         mine.apply()
         check(mine.plan() == {}, "then nothing is to be done")
+        mine.ssh("dpkg-query -W python3-venv python3.11-venv tree") # or it fails
         status = mine.json("status")["servers"][0]
         check(status["jupyter"] == "answering", "Jupyter answers", status)
         check("127.0.0.1:8888" in mine.ssh("ss -ltn").stdout, "on the loopback address only")
