@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from bench_host import Bench, THERE, skip
+from bench_host import Bench, THERE, need
 
 FILES, FILE_BYTES = 100, 20000
 
@@ -57,10 +57,8 @@ def remove(path):
 
 
 def run(bench, argv):
-    env = dict(os.environ, BERTH_HOST_ADDRESS=THERE, BERTH_HOST_USER="root", NO_COLOR="1",
-               BERTH_HOST_IDENTITY=str(bench.root / "user"), BERTH_HOST_KEY=bench.one_time)
     started = time.perf_counter()
-    result = subprocess.run([str(a) for a in argv], cwd=bench.project, env=env, text=True,
+    result = subprocess.run([str(a) for a in argv], cwd=bench.project, env=bench.env, text=True,
                             stdin=subprocess.DEVNULL, capture_output=True)
     if result.returncode != 0:
         raise SystemExit(f"{argv[0]} failed: {result.stderr}")
@@ -90,11 +88,7 @@ def main():
     parser.add_argument("-d", type=float, default=50)
     parser.add_argument("-o")
     options = parser.parse_args()
-    if os.geteuid() != 0:
-        skip("the link and the host's namespaces need root")
-    for program in ("ip", "ssh", "scp", "rsync", "unshare", "nsenter", "tar"):
-        if shutil.which(program) is None:
-            skip(f"{program} is not installed")
+    need("scp", "rsync", "tar")
     bench = Bench(str(pathlib.Path(options.berth).resolve()))
     rows = {}
     try:
@@ -122,4 +116,5 @@ def main():
             indent=2) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

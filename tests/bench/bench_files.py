@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import time
 
-from bench_host import THERE, Bench, skip, write
+from bench_host import THERE, Bench, need, write
 
 SPEC = """berth: 1
 name: bench
@@ -34,9 +34,8 @@ class Files(Bench):
         for i in range(SMALL):
             (self.folders["small"] / f"{i:04}").write_bytes(os.urandom(SMALL_BYTES))
         self.spec(None)
-        self.run_berth("apply", "-auto-approve")
-        pinned = (self.root / "etc_ssh" / "ssh_host_ed25519_key.pub").read_text()
-        write(self.root / "known_hosts", f"{THERE} {pinned}", 0o600)
+        self.apply()
+        self.pin()
         self.ssh = (f"ssh -F none -i {self.root}/user -o IdentitiesOnly=yes -o BatchMode=yes "
                     f"-o UserKnownHostsFile={self.root}/known_hosts")
 
@@ -94,13 +93,7 @@ def main():
     parser.add_argument("-m", type=int, default=16)
     parser.add_argument("-o")
     options = parser.parse_args()
-    if os.geteuid() != 0:
-        skip("the link and the host's namespaces need root")
-    if not os.path.exists("/dev/net/tun"):
-        skip("/dev/net/tun is not there")
-    for program in ("ip", "ssh", "scp", "rsync", "ssh-keygen", "unshare", "nsenter", "systemctl"):
-        if shutil.which(program) is None:
-            skip(f"{program} is not installed")
+    need("scp", "rsync")
     bench = Files(str(pathlib.Path(options.berth).resolve()))
     rows = {}
     try:
