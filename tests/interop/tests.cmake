@@ -34,6 +34,9 @@ set_tests_properties(interop.cut PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} 
 add_test(NAME interop.link COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/link_test.py
   $<TARGET_FILE:berth_fixed_host>)
 set_tests_properties(interop.link PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 400)
+add_test(NAME interop.turns COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/turns_test.py
+  $<TARGET_FILE:berth_fixed_host>)
+set_tests_properties(interop.turns PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)
 add_test(NAME interop.stop COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/stop_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.stop PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600)
