@@ -4,6 +4,7 @@ Usage: family_test.py BERTH IMAGE"""
 
 import json
 import ssl
+import subprocess
 import sys
 import urllib.request
 
@@ -97,6 +98,27 @@ def jupyter(project):
         urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=str(ca))))
     with opener.open(f"{base}/api", timeout=20) as answer:
         return json.load(answer)["version"]
+
+
+def another_host_key(project):
+    """No part of a host is looked at behind a key that is not the pinned one."""
+    guest = next(project.world.glob("i/*/pid")).read_text().strip()
+
+    def inside(command):
+        subprocess.run(["nsenter", "-t", guest, "-a", "sh", "-ec", command], check=True,
+                       stdin=subprocess.DEVNULL)
+
+    reload = "systemctl reload ssh 2>/dev/null || systemctl reload sshd"
+    inside("cd /etc/ssh && mkdir kept && mv ssh_host_ed25519_key* kept/ && "
+           f"ssh-keygen -q -t ed25519 -N '' -f ssh_host_ed25519_key; {reload}")
+    said = project.run("plan").stdout
+    check(f"{user}@" in said and "shows the host key" in said and "somebody may be in between" in said,
+          "what it means is said", said)
+    check({c["action"] for c in project.plan().values()} == {"unknown"}, "no part is known", said)
+    said = project.run("apply", "-auto-approve", check_code=None)
+    check(said.returncode != 0, "and none is changed", said.stdout, said.stderr)
+    inside(f"cd /etc/ssh && mv kept/* . && rmdir kept; {reload}")
+    settled(project, "the pinned key again")
 
 
 def drift(project):
@@ -215,6 +237,9 @@ with Project(berth, SPEC) as project:
 
     step("drift of every part")
     drift(project)
+
+    step("another host key")
+    another_host_key(project)
 
     step("fields of the spec, in place")
     fields(project)

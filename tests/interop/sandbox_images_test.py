@@ -120,6 +120,16 @@ def going_wrong(p):
     check(builders(cache) == [] and (cache / "ubuntu-24.04.log").read_text(), "only its log is left",
           [str(f) for f in cache.iterdir()])
 
+    step("no room for it")
+    small = p.root / "small"
+    small.mkdir()
+    said = subprocess.run(
+        ["unshare", "-m", "sh", "-c", f"mount -t tmpfs -o size=64m none {small} && exec \"$@\"",
+         "sh", p.berth, "plan"], cwd=p.dir, env=dict(through(port), BERTH_CACHE_DIR=str(small)),
+        text=True, stdin=subprocess.DEVNULL, capture_output=True)
+    check(said.returncode == 1 and "MiB left; the root file system of ubuntu-24.04 needs" in said.stderr
+          and "BERTH_CACHE_DIR" in said.stderr, "how much it needs, and what to do", said.stderr)
+
     step("made beforehand: a folder of them, one of which is no root file system")
     tars = p.root / "tars"
     tars.mkdir()
