@@ -2,6 +2,7 @@
  * apply of one part of Jupyter alone; when that is not agreed to, the old one stays. */
 #include "cmd/run_plan.h"
 #include "cmd/servers.h"
+#include "cmd/show_plan.h"
 #include "cmd/verbs.h"
 #include "specs/fs.h"
 #include "specs/sections/sections.h"
@@ -82,8 +83,7 @@ static const struct rotation {
 struct rotating {
     const struct rotation *what;
     const char *path;
-    struct buf old;
-    bool was_there;
+    struct buf made; /* the new content */
 };
 
 static int find_nodes(struct session *s, const struct rotation *what, struct err *err) {
@@ -98,44 +98,31 @@ static int find_nodes(struct session *s, const struct rotation *what, struct err
     return 0;
 }
 
-/* The plan is made with the new one in place, under the lock. */
+/* The plan is made with the new one, under the lock; the file is as it was until that is agreed
+ * to: a run that is cut before that has done nothing. */
 static int plan_with(struct session *s, struct rotating *r, struct err *err) {
-    _cleanup_secret_buf_ struct buf made = BUF_INIT(BUF_SMALL);
-    struct err why;
     r->path = arena_printf(&s->arena, "%s/%s", s->project_dir, r->what->file);
     if (r->path == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
-    int rc = r->what->make(s, &made, err);
+    int rc = r->what->make(s, &r->made, err);
     if (rc < 0)
         return rc;
-    rc = fs_read(r->path, &r->old, &why);
-    if (rc == -ERRC_NOTFOUND && r->what->is_there) {
-        err_set(&why, ERRC_NOTFOUND, "there is no %s yet", r->what->word);
-        err_hint(&why, "berth apply makes one");
+    if (r->what->is_there && !fs_exists(r->path)) {
+        err_set(err, ERRC_NOTFOUND, "there is no %s yet", r->what->word);
+        err_hint(err, "berth apply makes one");
+        return -ERRC_NOTFOUND;
     }
-    if (rc < 0 && (rc != -ERRC_NOTFOUND || r->what->is_there)) {
-        *err = why;
-        return rc;
-    }
-    r->was_there = rc == 0;
-    rc = made.len > 0 ? fs_write(r->path, buf_str(&made), r->what->mode, err)
-                      : fs_remove(r->path, err);
-    if (rc == 0)
-        rc = session_open_worlds(s, err);
+    s->instead = (struct input_instead){r->what->file, buf_str(&r->made)};
+    rc = session_open_worlds(s, err);
     if (rc == 0)
         rc = session_desire(s, err);
     return rc < 0 ? rc : session_plan(s, err);
 }
 
-static void put_back(struct session *s, const struct rotating *r) {
-    struct err err = {0};
-    int rc = 0;
-    if (r->was_there)
-        rc = fs_write(r->path, buf_str(&r->old), r->what->mode, &err);
-    else if (r->path != NULL && !r->what->is_there)
-        rc = fs_remove(r->path, &err);
-    if (rc < 0)
-        cmd_note(s->cmd, "warning: the old %s could not be put back: %s", r->what->word, err.msg);
+/* From here on an apply would go on with it. */
+static int put_in_place(const struct rotating *r, struct err *err) {
+    return r->made.len > 0 ? fs_write(r->path, buf_str(&r->made), r->what->mode, err)
+                           : fs_remove(r->path, err);
 }
 
 static int rotate(struct session *s, struct rotating *r) {
@@ -146,15 +133,17 @@ static int rotate(struct session *s, struct rotating *r) {
         rc = session_open_state(s, true, &err);
     if (rc == 0)
         rc = plan_with(s, r, &err);
-    if (rc < 0) {
-        put_back(s, r);
+    if (rc < 0)
         return err.msg[0] == '\0' ? EXIT_FAILED : cmd_fail(s->cmd, &err);
-    }
     int code = run_plan_approve(s, r->what->question, yes);
-    if (code != EXIT_OK) {
-        put_back(s, r);
+    if (code != EXIT_OK)
         return code;
+    if (show_plan_count(&s->plan) == 0) {
+        cmd_note(s->cmd, "the old %s stays: no server can be given another one now", r->what->word);
+        return EXIT_FAILED;
     }
+    if (put_in_place(r, &err) < 0)
+        return cmd_fail(s->cmd, &err);
     code = run_plan_execute(s);
     if (code == EXIT_OK)
         cmd_note(s->cmd, "%s", r->what->done);
@@ -173,7 +162,7 @@ static int run(struct cmd *cmd) {
     struct err err = {0};
     struct session s;
     const struct args *args = &cmd->args;
-    struct rotating r = {.what = find_rotation(args), .old = BUF_INIT(BUF_SMALL)};
+    struct rotating r = {.what = find_rotation(args), .made = BUF_INIT(BUF_SMALL)};
     if (args->positional_len == 0 || strcmp(args->positional[0], "rotate") != 0)
         return cmd_usage(cmd, "say what to do with it: berth jupyter rotate");
     if (r.what == NULL)
@@ -183,7 +172,7 @@ static int run(struct cmd *cmd) {
     if (session_load_spec(&s, NULL, &err) < 0)
         return session_fail(&s, &err);
     int code = rotate(&s, &r);
-    buf_wipe(&r.old);
+    buf_wipe(&r.made);
     session_free(&s);
     return code;
 }

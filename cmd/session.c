@@ -5,7 +5,6 @@
 #include "cmd/verbs.h"
 
 #include "cmd/show_cost.h"
-#include "engine/inputs.h"
 #include "engine/power.h"
 #include "specs/fs.h"
 #include "specs/sections/sections.h"
@@ -313,6 +312,7 @@ int session_desire(struct session *s, struct err *err) {
     int rc = compile_ask(kinds, s->spec, &s->inputs, err);
     const struct inputs_source source = {.spec_dir = s->spec_dir,
                                          .project_dir = s->project_dir,
+                                         .instead = s->instead,
                                          .env = get_env,
                                          .my_ip = provider_glue_my_ip,
                                          .my_ip_ctx = &s->glue,

@@ -6,6 +6,7 @@
 #include "cmd/cmd.h"
 #include "cmd/provider_glue.h"
 #include "engine/compile.h"
+#include "engine/inputs.h"
 #include "engine/lock.h"
 #include "engine/observe.h"
 #include "engine/plan.h"
@@ -34,6 +35,7 @@ struct session {
     struct run run;
     atomic_int cancel;
     struct sessions *sessions;
+    struct input_instead instead; /* set by a verb that plans with a file as it is to become */
     struct inputs inputs;
     struct arena desired_arena;
     struct desired desired;

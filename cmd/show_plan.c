@@ -28,18 +28,26 @@ static const struct {
 };
 _Static_assert(sizeof actions / sizeof actions[0] == ACTION_COUNT, "one row an action");
 
-/* Behind a field: why it differs. */
-static const char *field_mark(enum why why) {
-    switch (why) {
-    case WHY_SPEC:
-        return "(spec)";
-    case WHY_DRIFT:
-        return "(drift)";
-    case WHY_BOTH:
-        return "(spec, drift)";
-    default:
-        return NULL;
-    }
+/* Behind a field: why it differs. What is wanted otherwise, the spec says, or a verb asked for. */
+static const struct {
+    enum why why;
+    bool rotated;
+    const char *mark;
+} marks[] = {
+    {WHY_SPEC, false, "(spec)"},        {WHY_SPEC, true, "(rotate)"},
+    {WHY_DRIFT, false, "(drift)"},      {WHY_DRIFT, true, "(drift)"},
+    {WHY_BOTH, false, "(spec, drift)"}, {WHY_BOTH, true, "(rotate, drift)"},
+};
+
+static bool is_rotated(const struct field_change *f) {
+    return (f->field->flags & FIELD_ROTATED) != 0;
+}
+
+static const char *field_mark(const struct field_change *f) {
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
+        if (marks[i].why == f->why && marks[i].rotated == is_rotated(f))
+            return marks[i].mark;
+    return NULL;
 }
 
 /* Behind an address: what the sign alone does not say. */
@@ -132,7 +140,7 @@ static void add_changed_fields(const struct change *c, const struct look *look, 
     for (size_t i = 0; i < c->fields_len; i++) {
         const struct field_change *f = &c->fields[i];
         _cleanup_buf_ struct buf mark = BUF_INIT(BUF_SMALL);
-        const char *why = field_mark(f->why);
+        const char *why = field_mark(f);
         if (why != NULL && c->action != ACTION_ADOPT)
             buf_adds(&mark, why);
         if (f->replaces)
@@ -243,22 +251,33 @@ static int add_changes(const struct plan *plan, const struct look *look, struct 
     return rc;
 }
 
-static bool any_mark(const struct plan *plan, enum why why) {
-    for (size_t i = 0; i < plan->len; i++)
-        for (size_t f = 0; is_shown(&plan->changes[i]) && f < plan->changes[i].fields_len; f++)
-            if (plan->changes[i].action != ACTION_ADOPT &&
-                (plan->changes[i].fields[f].why == why ||
-                 plan->changes[i].fields[f].why == WHY_BOTH))
-                return true;
-    return false;
+enum reason { OF_SPEC = 1, OF_ROTATE = 2, OF_DRIFT = 4 };
+
+/* Which words the marks that are shown have in them: bits of enum reason. */
+static unsigned shown_reasons(const struct plan *plan) {
+    unsigned shown = 0;
+    for (size_t i = 0; i < plan->len; i++) {
+        const struct change *c = &plan->changes[i];
+        for (size_t k = 0; is_shown(c) && c->action != ACTION_ADOPT && k < c->fields_len; k++) {
+            const struct field_change *f = &c->fields[k];
+            if (f->why == WHY_SPEC || f->why == WHY_BOTH)
+                shown |= is_rotated(f) ? OF_ROTATE : OF_SPEC;
+            if (f->why == WHY_DRIFT || f->why == WHY_BOTH)
+                shown |= OF_DRIFT;
+        }
+    }
+    return shown;
 }
 
 static void add_legend(const struct plan *plan, const char *spec_name, const struct look *look,
                        struct buf *out) {
     _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
-    if (any_mark(plan, WHY_SPEC))
+    unsigned shown = shown_reasons(plan);
+    if (shown & OF_SPEC)
         buf_addf(&line, "(spec): changed in %s.", spec_name);
-    if (any_mark(plan, WHY_DRIFT))
+    if (shown & OF_ROTATE)
+        buf_addf(&line, "%s(rotate): made anew by berth jupyter rotate.", line.len > 0 ? " " : "");
+    if (shown & OF_DRIFT)
         buf_addf(&line, "%s(drift): changed out there since the last apply.",
                  line.len > 0 ? " " : "");
     if (line.len == 0)

@@ -31,19 +31,34 @@ static const char *local_path(struct arena *arena, const struct inputs_source *s
     return arena_printf(arena, "%s/%s", source->spec_dir, name);
 }
 
+static int take_bytes(struct inputs *inputs, struct input *in, struct str bytes) {
+    char hex[SHA256_HEX_SIZE];
+    sha256_hex(bytes, hex);
+    in->sha256 = arena_dup(inputs->arena, hex);
+    int rc = in->sha256 == NULL ? -ERRC_NOMEM : secret_set(&in->content, bytes);
+    in->found = rc == 0;
+    return rc;
+}
+
 static int load_file(struct inputs *inputs, struct input *in, const char *path, struct err *err) {
     _cleanup_secret_buf_ struct buf bytes = BUF_INIT(INPUT_FILE_BYTES_MAX);
     int rc = path == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : fs_read(path, &bytes, err);
     if (rc == 0) {
-        char hex[SHA256_HEX_SIZE];
-        sha256_hex(buf_str(&bytes), hex);
-        in->sha256 = arena_dup(inputs->arena, hex);
-        rc = secret_set(&in->content, buf_str(&bytes));
-        in->found = rc == 0;
+        rc = take_bytes(inputs, in, buf_str(&bytes));
     } else if (rc == -ERRC_NOTFOUND) {
         rc = 0;
     }
     return rc;
+}
+
+static int load_local(struct inputs *inputs, struct input *in, const struct inputs_source *source,
+                      struct err *err) {
+    const struct input_instead *instead = &source->instead;
+    if (!cstr_eq(instead->name, in->name))
+        return load_file(inputs, in,
+                         arena_printf(inputs->arena, "%s/%s", source->project_dir, in->name), err);
+    int rc = instead->content.len == 0 ? 0 : take_bytes(inputs, in, instead->content);
+    return rc < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
 }
 
 struct walk {
@@ -234,8 +249,7 @@ static int load_one(struct inputs *inputs, struct input *in, const struct inputs
     case INPUT_TREE:
         return load_tree(inputs, in, local_path(inputs->arena, source, in->name), err);
     case INPUT_LOCAL:
-        return load_file(inputs, in,
-                         arena_printf(inputs->arena, "%s/%s", source->project_dir, in->name), err);
+        return load_local(inputs, in, source, err);
     case INPUT_ENV: {
         const char *value = source->env(source->env_ctx, in->name);
         in->found = value != NULL;

@@ -3,9 +3,16 @@
 
 #include "providers/provider.h"
 
+/* An INPUT_LOCAL as it is to become, while its file is still as it was. */
+struct input_instead {
+    const char *name;   /* of the file; NULL: of none */
+    struct str content; /* empty: there is none */
+};
+
 struct inputs_source {
-    const char *spec_dir;    /* relative paths start here */
-    const char *project_dir; /* INPUT_LOCAL */
+    const char *spec_dir;         /* relative paths start here */
+    const char *project_dir;      /* INPUT_LOCAL */
+    struct input_instead instead; /* counts more than the file */
     const char *(*env)(void *env_ctx, const char *name);
     void *env_ctx;
     /* Writes a CIDR such as "203.0.113.7/32". */

@@ -51,10 +51,12 @@ enum field_flags {
     FIELD_SHORT =
         1 << 14, /* spec: a scalar stands for the first member of a group, or of an item of
                     records; a group whose first one is a bool is on when it is a map */
-    FIELD_NUMBER = 1 << 15, /* spec: text that reads as a number in YAML, such as a price */
-    FIELD_MOVES = 1 << 13,  /* node: with it comes another address for what lives in it */
-    FIELD_KEPT = 1 << 12,   /* node: the spec does not say. As the node declares it when it is made;
-                               then what was recorded last is wanted, if it is one of `choices` */
+    FIELD_NUMBER = 1 << 15,  /* spec: text that reads as a number in YAML, such as a price */
+    FIELD_MOVES = 1 << 13,   /* node: with it comes another address for what lives in it */
+    FIELD_ROTATED = 1 << 17, /* node: the spec does not say; wanted otherwise, it was asked for by a
+                                verb that makes it anew */
+    FIELD_KEPT = 1 << 12, /* node: the spec does not say. As the node declares it when it is made;
+                             then what was recorded last is wanted, if it is one of `choices` */
 };
 
 struct field {

@@ -25,6 +25,7 @@ static const struct field fields[] = {
     [F_TOKEN] = {.name = "token_hash",
                  .doc = "Keyed hash of the token.",
                  .type = FIELD_STR,
+                 .flags = FIELD_ROTATED,
                  .offset = offsetof(RECORD, token_tag)},
     [F_PASSWORD] = {.name = "password_hash",
                     .doc = "Keyed hash of the password.",

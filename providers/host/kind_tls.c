@@ -20,6 +20,7 @@ static const struct field fields[] = {
     [F_CA] = {.name = "ca",
               .doc = "SHA-256 of the project CA.",
               .type = FIELD_STR,
+              .flags = FIELD_ROTATED,
               .offset = offsetof(RECORD, ca)},
     [F_KEY] = {.name = "key_hash",
                .doc = "Keyed hash of a private key of yours.",
@@ -48,7 +49,7 @@ static const struct field fields[] = {
     {.name = "issue",
      .doc = "Mark of the last `berth jupyter rotate certificate`.",
      .type = FIELD_STR,
-     .flags = FIELD_UNREADABLE,
+     .flags = FIELD_UNREADABLE | FIELD_ROTATED,
      .offset = offsetof(RECORD, issue)},
     {.name = "valid",
      .doc = "Signed by the project CA for more than 30 days to come, or yours; with its key, which "
@@ -226,7 +227,7 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     const RECORD *desired = node->desired, *recorded = node->recorded;
     const struct extra *extra = node->extra;
     const struct run *run = node->session == NULL ? NULL : node->session->run;
-    _cleanup_buf_ struct buf cert = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf cert = BUF_INIT(BUF_MEDIUM); /* a chain of the user's may be long */
     struct tls_leaf leaf;
     (void)err;
     *ret = LIVE_NONE;

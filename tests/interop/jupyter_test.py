@@ -6,6 +6,8 @@ import base64
 import hashlib
 import io
 import json
+import os
+import pty
 import socket
 import ssl
 import subprocess
@@ -445,6 +447,22 @@ def fingerprint_or_none(address):
         return None
 
 
+def kill_at_the_question(project, *args):
+    """A berth that asks, and is no more before anybody answers."""
+    keyboard, terminal = pty.openpty()
+    asking = subprocess.Popen([project.berth, *args], cwd=project.dir, env=project.env, stdin=terminal,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    said = b""
+    while b"[y/N]" not in said:
+        more = asking.stderr.read1()
+        check(more != b"", f"berth {' '.join(args)} asks", said)
+        said += more
+    asking.kill()
+    asking.wait()
+    for fd in (keyboard, terminal):
+        os.close(fd)
+
+
 def check_rotate(project):
     step("rotate certificate: another key by the same authority")
     ca = project.dir / ".berth/lab/ca.pem"
@@ -452,7 +470,13 @@ def check_rotate(project):
     first = fingerprint(address)
     project.run("jupyter", "rotate", "certificate", check_code=1)  # nobody is there to agree
     check(project.plan() == {} and fingerprint(address) == first, "the old one stays")
+    for what in ("token", "certificate", "authority"):
+        before = project.run("output", "token").stdout
+        kill_at_the_question(project, "jupyter", "rotate", what)
+        check(project.run("output", "token").stdout == before and ca.read_bytes() == authority
+              and project.plan() == {}, f"killed at the question about the {what}: nothing was done")
     said = project.run("jupyter", "rotate", "certificate", "-auto-approve").stdout
+    check("(rotate)" in said and "(spec)" not in said, "and why", said)
     check("issue" in said and "Jupyter restarts" in said and "1 to update" in said,
           "the plan says what it does", said)
     check(fingerprint(address) != first, "another one is shown")

@@ -98,6 +98,28 @@ static void test_absent_is_not_found(void **unused) {
     }
 }
 
+/* A plan is made with a file of the project as it is to become. */
+static void test_instead_of_a_file(void **unused) {
+    (void)unused;
+    put("token", "old");
+    for (int i = 0; i < 3; i++) {
+        struct arena arena = {0};
+        struct inputs inputs = {.arena = &arena};
+        struct err err = {0};
+        const struct inputs_source source = {
+            .project_dir = root,
+            .instead = {i == 2 ? "another" : "token", i == 0 ? STR("new") : (struct str){NULL, 0}}};
+        assert_int_equal(inputs_ask(&inputs, INPUT_LOCAL, "token", "jupyter", false), 0);
+        assert_int_equal(inputs_load(&inputs, &source, &err), 0);
+        const struct input *in = &inputs.items[0];
+        assert_int_equal(in->found, i != 1);
+        if (in->found)
+            assert_string_equal(secret_reveal(&in->content).ptr, i == 0 ? "new" : "old");
+        inputs_free(&inputs);
+        arena_free(&arena);
+    }
+}
+
 static void test_environment_and_address(void **unused) {
     (void)unused;
     struct loaded *l = load(INPUT_ENV, "SECRET");
@@ -250,6 +272,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_absent_is_not_found),
+        cmocka_unit_test(test_instead_of_a_file),
         cmocka_unit_test(test_environment_and_address),
         cmocka_unit_test(test_too_large_a_file),
         cmocka_unit_test(test_folder_is_sorted),

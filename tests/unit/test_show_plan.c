@@ -241,6 +241,34 @@ static void test_a_thousand(void **state) {
     free(plan.changes);
 }
 
+/* What a verb made anew is not said to be the spec's. */
+static void test_rotated(void **state) {
+    (void)state;
+    static const struct field rotated = {.name = "token_hash",
+                                         .type = FIELD_STR,
+                                         .flags = FIELD_ROTATED,
+                                         .offset = offsetof(struct thing, type)};
+    static const struct {
+        enum why why;
+        const char *mark, *legend, *never;
+    } rows[] = {{WHY_SPEC, "t3.medium (rotate)\n", "\n(rotate): made anew by", "(spec)"},
+                {WHY_BOTH, "(rotate, drift)\n", "(drift): changed out there", "(spec)"},
+                {WHY_DRIFT, "(drift)\n", "\n(drift): changed", "(rotate)"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct field_change field = {.field = &rotated, .why = rows[i].why};
+        struct change change =
+            CHANGE("server[0].jupyter", ACTION_UPDATE, .why = rows[i].why, .before = &before,
+                   .after = &after, .fields = &field, .fields_len = 1);
+        struct plan plan = {.changes = &change, .len = 1};
+        _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
+        count(&plan);
+        show_plan(&plan, "berth.yaml", &looks[0].look, &text);
+        assert_non_null(strstr(buf_cstr(&text), rows[i].mark));
+        assert_non_null(strstr(buf_cstr(&text), rows[i].legend));
+        assert_null(strstr(buf_cstr(&text), rows[i].never));
+    }
+}
+
 /* What a change does to something beside it: said where that is there and stays, and what it costs
  * then; else not. */
 static void test_besides(void **state) {
@@ -310,8 +338,8 @@ static void test_besides(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden),
-                                       cmocka_unit_test(test_a_thousand),
-                                       cmocka_unit_test(test_besides)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_golden), cmocka_unit_test(test_a_thousand),
+        cmocka_unit_test(test_rotated), cmocka_unit_test(test_besides)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
