@@ -11,6 +11,9 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <string.h>
+
+enum { COMMON_NAME_MAX = 64 };
 
 static int failed(struct err *err) {
     return err_set(err, ERRC_INTERNAL, "OpenSSL cannot make a certificate");
@@ -41,6 +44,7 @@ static bool set_times(X509 *cert, time_t now, int days) {
            X509_time_adj_ex(X509_getm_notAfter(cert), days, 0, &start) != NULL;
 }
 
+/* `name` is its common name: RFC 5280, appendix A.1, has at most 64 characters for it. */
 static X509 *make_cert(EVP_PKEY *key, const char *name, time_t now, int days) {
     X509 *cert = X509_new();
     bool good = cert != NULL && X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) &&
@@ -173,9 +177,11 @@ int tls_leaf_make(const struct run *run, const struct strlist *names, struct buf
         return rc;
     alt_names(names, &san);
     const ASN1_TIME *end = X509_get0_notAfter(ca);
+    /* For people: the names that count stand in the extension. */
+    bool fits = names->len > 0 && strlen(names->items[0]) <= COMMON_NAME_MAX;
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *cert = key == NULL ? NULL
-                             : make_cert(key, names->len > 0 ? names->items[0] : run->name,
+                             : make_cert(key, fits ? names->items[0] : run->name,
                                          run->now(run->clock_ctx), LEAF_DAYS);
     bool good = cert != NULL && X509_set_issuer_name(cert, X509_get_subject_name(ca)) == 1 &&
                 (ASN1_TIME_compare(X509_get0_notAfter(cert), end) <= 0 ||

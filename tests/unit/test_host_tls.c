@@ -101,6 +101,27 @@ static void test_leaf_verifies(void **state) {
     assert_int_equal(st.st_mode & 0777, 0600);
 }
 
+/* A common name has at most 64 characters; a server's name may have more. */
+static void test_long_name(void **state) {
+    struct fixture *f = *state;
+    struct err err = {0};
+    static const char name[] = "a-name-of-a-server-that-is-rather-long.a-network-that-is-too."
+                               "internal.example.org";
+    struct strlist names = {0};
+    _cleanup_buf_ struct buf ca_pem = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf cert_pem = BUF_INIT(BUF_SMALL);
+    _cleanup_buf_ struct buf key_pem = BUF_INIT(BUF_SMALL);
+    assert_true(strlen(name) > 64);
+    assert_int_equal(strlist_add(&f->arena, &names, name), 0);
+    assert_int_equal(tls_ca_ensure(&f->run, &ca_pem, &err), 0);
+    assert_int_equal(tls_leaf_make(&f->run, &names, &cert_pem, &key_pem, &err), 0);
+    X509 *ca = parse(buf_str(&ca_pem));
+    X509 *cert = parse(buf_str(&cert_pem));
+    assert_true(verifies(cert, ca, name, NULL));
+    X509_free(cert);
+    X509_free(ca);
+}
+
 static void test_leaf_read(void **state) {
     struct fixture *f = *state;
     struct err err = {0};
@@ -254,6 +275,7 @@ static void test_broken_ca(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_leaf_verifies, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_long_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leaf_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_renewal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ca_ends, setup, teardown),
