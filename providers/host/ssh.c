@@ -145,24 +145,39 @@ static int verify_key(struct ssh *s, const struct ssh_in *in, size_t *ret_key, s
                                    : say_other(s, in, buf_cstr(&shown), err);
 }
 
+/* Appends those of the kinds ("a,b") that this libssh2 has: what libssh2_session_method_pref(3) is
+ * to leave out, it copies over itself (memcpy(3)), up to 1.11. */
+static void add_kinds(struct str kinds, const char *const *has, int has_len, struct buf *out) {
+    struct str kind;
+    while (str_split(&kinds, ',', &kind))
+        for (int i = 0; i < has_len; i++)
+            if (str_eqc(kind, has[i])) {
+                buf_adds(out, out->len > 0 ? "," : "");
+                buf_addstr(out, kind);
+            }
+}
+
 /* Which kinds of host key to ask for: those that are known, as OpenSSH does; else all that libssh2
  * has (1.10 has no rsa-sha2). */
 static void prefer_keys(struct ssh *s, const struct ssh_in *in, const char *first) {
     static const char all[] = "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,"
                               "ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256,ssh-rsa";
+    static const char rsa[] = "rsa-sha2-512,rsa-sha2-256,ssh-rsa";
     _cleanup_buf_ struct buf kinds = BUF_INIT(BUF_SMALL);
+    const char **has = NULL;
+    int len = libssh2_session_supported_algs(s->session, LIBSSH2_METHOD_HOSTKEY, &has);
+    if (first != NULL)
+        add_kinds(str_of(first), has, len, &kinds);
     for (size_t i = 0; first == NULL && i < in->host_keys->len; i++) {
         struct str rest = str_of(in->host_keys->items[i]), type = {NULL, 0};
-        if (strchr(in->host_keys->items[i], ' ') == NULL || !str_split(&rest, ' ', &type))
-            continue;
-        buf_adds(&kinds, kinds.len > 0 ? "," : "");
-        buf_adds(&kinds, str_eqc(type, "ssh-rsa") ? "rsa-sha2-512,rsa-sha2-256," : "");
-        buf_addstr(&kinds, type);
+        if (strchr(in->host_keys->items[i], ' ') != NULL && str_split(&rest, ' ', &type))
+            add_kinds(str_eqc(type, "ssh-rsa") ? STR(rsa) : type, has, len, &kinds);
     }
-    libssh2_session_method_pref(s->session, LIBSSH2_METHOD_HOSTKEY,
-                                first != NULL    ? first
-                                : kinds.len == 0 ? all
-                                                 : buf_cstr(&kinds));
+    if (kinds.len == 0)
+        add_kinds(STR(all), has, len, &kinds);
+    if (len > 0)
+        libssh2_free(s->session, has);
+    libssh2_session_method_pref(s->session, LIBSSH2_METHOD_HOSTKEY, buf_cstr(&kinds));
 }
 
 /* A peer that accepts and says nothing gets the time that is left. */
