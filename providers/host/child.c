@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SAID_MAX = 4096, END_MS = 1000, POLL_MS = 10 };
+enum { SAID_MAX = 4096, END_MS = 1000, POLL_MS = 10, CAPTURE_MS = 30000, CAPTURE_POLL_MS = 1 };
 
 /* Files that become its 0, 1, 2 and 3; in < 0 is /dev/null, more < 0 none. */
 static int start(const char *const *argv, int in, int out, int errors, int more, pid_t *ret) {
@@ -59,12 +59,22 @@ static void take_file(int fd, struct buf *out) {
         buf_add(out, chunk, (size_t)n);
 }
 
-static int wait_for(pid_t pid) {
-    int status = 0;
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return 255;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+/* Has it ended within that time? Its wait(2) status goes to *ret_status. */
+static bool ends(pid_t pid, int most_ms, int poll_ms, int *ret_status) {
+    const struct timespec pause = {0, poll_ms * 1000000L};
+    for (int ms = 0; ms < most_ms; ms += poll_ms) {
+        if (waitpid(pid, ret_status, WNOHANG) != 0)
+            return true;
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
+/* With all that it started. */
+static void kill_all(pid_t pid) {
+    kill(-pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
 }
 
 int child_capture(const char *const *argv, struct buf *out, struct buf *errors, int *ret_status,
@@ -72,16 +82,24 @@ int child_capture(const char *const *argv, struct buf *out, struct buf *errors, 
     int said = memfd_create("out", MFD_CLOEXEC), wrong = memfd_create("errors", MFD_CLOEXEC);
     pid_t pid = 0;
     int problem = said < 0 || wrong < 0 ? errno : start(argv, -1, said, wrong, -1, &pid);
-    if (problem == 0) {
-        *ret_status = wait_for(pid);
+    int status = 0;
+    bool ended = problem == 0 && ends(pid, CAPTURE_MS, CAPTURE_POLL_MS, &status);
+    if (ended) {
+        *ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
         take_file(said, out);
         take_file(wrong, errors);
+    } else if (problem == 0) {
+        kill_all(pid);
     }
     if (said >= 0)
         close(said);
     if (wrong >= 0)
         close(wrong);
-    return problem == 0 ? 0 : cannot(argv[0], problem, err);
+    if (problem != 0)
+        return cannot(argv[0], problem, err);
+    return ended ? 0
+                 : err_set(err, ERRC_TIMEOUT, "%s did not end within %d s", argv[0],
+                           CAPTURE_MS / 1000);
 }
 
 /* Its process group ends when nobody holds the other end of file 3 any more: a program that waits
@@ -157,26 +175,14 @@ void child_said(const struct child *child, struct buf *out) {
     child_add_lines((struct str){text, n > 0 ? (size_t)n : 0}, out);
 }
 
-/* Has it ended within that time? */
-static bool ends(pid_t pid) {
-    const struct timespec pause = {0, POLL_MS * 1000000L};
-    for (int ms = 0; ms < END_MS; ms += POLL_MS) {
-        if (waitpid(pid, NULL, WNOHANG) != 0)
-            return true;
-        nanosleep(&pause, NULL);
-    }
-    return false;
-}
-
 void child_end(struct child *child) {
     if (child->pid == 0)
         return;
-    bool ended = ends(child->pid);
+    int status = 0;
+    bool ended = ends(child->pid, END_MS, POLL_MS, &status);
     close(child->alive);
-    if (!ended && !ends(child->pid)) {
-        kill(-child->pid, SIGKILL);
-        wait_for(child->pid);
-    }
+    if (!ended && !ends(child->pid, END_MS, POLL_MS, &status))
+        kill_all(child->pid);
     close(child->errors);
     *child = (struct child){0};
 }

@@ -13,7 +13,8 @@ struct child {
 };
 
 /* Run it to its end with no input; `argv` ends with NULL and is looked up in PATH. Its exit status
- * (128 and more for a signal) goes to *ret_status. -ERRC_NOTFOUND when there is no such program. */
+ * (128 and more for a signal) goes to *ret_status. -ERRC_NOTFOUND when there is no such program,
+ * -ERRC_TIMEOUT when it does not end within half a minute: then it is ended. */
 int child_capture(const char *const *argv, struct buf *out, struct buf *errors, int *ret_status,
                   struct err *err);
 /* Start it with one end of a stream as its input and output; the other, non-blocking, goes to

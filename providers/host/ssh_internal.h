@@ -21,11 +21,12 @@ struct ssh {
     struct child proxy; /* that the connection goes through */
 };
 
-/* The second Ctrl-C, or nobody wants the connection any more. */
 /* Has the peer closed it? */
 bool ssh_is_closed(int fd);
-/* After the host key was verified, until `until` (monotonic seconds): ssh_login.c. */
+/* After the host key was verified, until `until` (monotonic seconds). 0, -ERRC_AUTH when it is
+ * refused, -ERRC_NET, -ERRC_TIMEOUT, -ERRC_CANCELLED: ssh_login.c. RFC 4252. */
 int ssh_log_in(struct ssh *s, const struct ssh_in *in, double until, struct err *err);
+/* The second Ctrl-C, or nobody wants the connection any more. */
 bool ssh_is_stopped(const struct ssh_in *in);
 /* A connected socket that does not block, or -1 with `err` set. connect(2), tcp(7). */
 int ssh_connect_tcp(const struct ssh_in *in, struct err *err);

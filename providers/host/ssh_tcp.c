@@ -2,7 +2,6 @@
 #include "providers/host/ssh_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -27,11 +26,9 @@ bool ssh_is_stopped(const struct ssh_in *in) {
 
 static int connect_address(const struct addrinfo *a, const struct ssh_in *in) {
     int problem = 0;
-    int fd = socket(a->ai_family, SOCK_STREAM, 0);
+    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -1;
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-    fcntl(fd, F_SETFL, O_NONBLOCK);
     if (connect(fd, a->ai_addr, a->ai_addrlen) < 0 && errno != EINPROGRESS)
         goto failed;
     for (int waited = 0; waited < CONNECT_MS; waited += SSH_POLL_MS) {
