@@ -61,6 +61,21 @@ static const char *alias_of(struct session *s, const struct server_view *v) {
     return arena_dup(&s->arena, text);
 }
 
+/* Never accepted, whatever was pinned. */
+static int add_revoked(struct session *s, const struct server_view *v, const char *alias,
+                       struct buf *text, struct err *err) {
+    struct ssh_route route = {0};
+    struct known_keys known = {0};
+    int rc = v->endpoint.given.host == NULL
+                 ? 0
+                 : ssh_route_find(&v->endpoint.given, &s->arena, &route, err);
+    if (rc == 0)
+        rc = ssh_route_known(&route, &s->arena, &known, err);
+    for (size_t i = 0; rc == 0 && i < known.revoked.len; i++)
+        buf_addf(text, "@revoked %s %s\n", alias, known.revoked.items[i]);
+    return rc;
+}
+
 int login_write_known_hosts(struct session *s, const struct server_list *list, struct err *err) {
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
     for (size_t i = 0; i < list->len; i++) {
@@ -73,6 +88,9 @@ int login_write_known_hosts(struct session *s, const struct server_list *list, s
             return no_memory(err);
         for (size_t k = 0; k < keys.len; k++)
             buf_addf(&text, "%s %s\n", alias, keys.items[k]);
+        int rc = add_revoked(s, &list->items[i], alias, &text, err);
+        if (rc < 0)
+            return rc;
     }
     const char *path = arena_printf(&s->arena, "%s/known_hosts", s->project_dir);
     if (path == NULL || text.failed)
@@ -128,6 +146,14 @@ static void add(struct options *o, const char *name, const char *value) {
         o->items[o->len++] = (struct login_option){name, value};
 }
 
+/* An address may have a % (a zone: RFC 4007, 11), which ssh_config(5) would expand. */
+static void add_host(struct options *o, const char *address) {
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+    for (const char *c = address; *c != '\0'; c++)
+        buf_addf(&text, *c == '%' ? "%%%%" : "%c", *c);
+    add(o, "HostName", text.failed ? NULL : arena_dup(&o->s->arena, buf_cstr(&text)));
+}
+
 static void add_path(struct options *o, const char *name, const char *path) {
     if (o->err->code == 0)
         add(o, name, path == NULL ? NULL : quote_path(o->s, path, o->err));
@@ -139,7 +165,7 @@ static void add_given(struct options *o, const struct server_view *v) {
     struct ssh_route route = {0};
     if (ssh_route_find(&v->endpoint.given, &o->s->arena, &route, o->err) < 0)
         return;
-    add(o, "HostName", route.address);
+    add_host(o, route.address);
     add(o, "Port", arena_printf(&o->s->arena, "%d", route.port));
     add(o, "User", route.user);
     for (size_t i = 0; i < route.keys.len; i++)

@@ -101,6 +101,7 @@ int tunnel_forward(struct session *s, const struct server_view *v, const struct 
     struct strlist keys = {0};
     size_t open = 0;
     struct ssh_route route = {0};
+    struct known_keys known = {0};
     struct endpoint endpoint = v->endpoint;
     bool given = v->endpoint.given.host != NULL;
     if (v->host == NULL || (v->endpoint.key_path == NULL && !given)) {
@@ -111,6 +112,8 @@ int tunnel_forward(struct session *s, const struct server_view *v, const struct 
     int rc = login_host_keys(s, v, &keys, err);
     if (rc == 0 && given)
         rc = ssh_route_find(&v->endpoint.given, &s->arena, &route, err);
+    if (rc == 0 && given)
+        rc = ssh_route_known(&route, &s->arena, &known, err);
     if (rc == 0 && given) { /* as ~/.ssh/config has it now */
         endpoint.user = route.user;
         endpoint.address = route.address;
@@ -125,6 +128,7 @@ int tunnel_forward(struct session *s, const struct server_view *v, const struct 
         const struct tunnel_in in = {.ssh = {.endpoint = &endpoint,
                                              .route = given ? &route : NULL,
                                              .host_keys = &keys,
+                                             .revoked = &known.revoked,
                                              .cancel = &s->cancel},
                                      .ports = ports,
                                      .ports_len = open,

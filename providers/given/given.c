@@ -2,6 +2,7 @@
 
 #include "providers/host/host.h"
 #include "providers/host/route.h"
+#include "providers/sshkey.h"
 #include "specs/record.h"
 #include "specs/sections/sections.h"
 
@@ -123,14 +124,21 @@ static const char *local_path(const struct run *run, const char *path, struct ar
                : arena_printf(arena, "%s/%s", run->spec_dir, path);
 }
 
+/* The spec has a host key or its fingerprint. */
+static bool is_key_of_spec(const char *said, const char *pinned) {
+    _cleanup_buf_ struct buf shown = BUF_INIT(BUF_SMALL);
+    return cstr_eq(said, pinned) ||
+           (sshkey_fingerprint(str_of(pinned), &shown) && cstr_eq(said, buf_cstr(&shown)));
+}
+
 /* Is what the new name leads to the machine that was pinned? Its host key says so. */
 static bool is_same_machine(const RECORD *r, const char *pinned, const struct ssh_route *route,
                             struct arena *arena) {
     struct known_keys known = {0};
     struct err ignored = {0};
-    return pinned != NULL &&
-           (cstr_eq(r->host_key, pinned) || (ssh_route_known(route, arena, &known, &ignored) == 0 &&
-                                             strlist_has(&known.keys, pinned)));
+    return pinned != NULL && (is_key_of_spec(r->host_key, pinned) ||
+                              (ssh_route_known(route, arena, &known, &ignored) == 0 &&
+                               strlist_has(&known.keys, pinned)));
 }
 
 /* The host key of the one that is recorded. */

@@ -84,7 +84,8 @@ const char *ssh_route_split(struct arena *arena, const char *host, const char **
 /* ---- What ssh -G says: lines "keyword value" */
 
 struct config {
-    const char *user, *hostname, *port, *agent, *alias, *jump, *command, *only_keys, *fdpass;
+    const char *user, *hostname, *port, *agent, *alias, *jump, *command, *only_keys, *fdpass,
+        *revoked;
     struct strlist identities, known_hosts;
 };
 
@@ -101,6 +102,7 @@ static const struct word {
     {"proxyjump", offsetof(struct config, jump), false, false},
     {"proxycommand", offsetof(struct config, command), false, false},
     {"identitiesonly", offsetof(struct config, only_keys), false, false},
+    {"revokedhostkeys", offsetof(struct config, revoked), false, false},
     {"proxyusefdpass", offsetof(struct config, fdpass), false, false},
     {"identityfile", offsetof(struct config, identities), true, false},
     {"userknownhostsfile", offsetof(struct config, known_hosts), true, true},
@@ -261,6 +263,34 @@ static int add_keys(struct ssh_route *r, const struct given_login *login, const 
     return 0;
 }
 
+static bool is_plain(const char *user) {
+    static const char good[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@+-";
+    return user[0] != '\0' && user[0] != '-' && strspn(user, good) == strlen(user);
+}
+
+/* What OpenSSH could do and berth cannot is an error: never less than the user asked for. */
+static int check_fit(const struct ssh_route *r, const struct given_login *login,
+                     const struct config *c, struct err *err) {
+    if (cstr_eq(c->fdpass, "yes"))
+        return err_set(err, ERRC_UNSUPPORTED,
+                       "berth cannot use ProxyUseFdpass, which ~/.ssh/config says for %s",
+                       login->host);
+    if (c->revoked != NULL && strcmp(c->revoked, "none") != 0) {
+        err_set(err, ERRC_UNSUPPORTED,
+                "berth cannot read %s, the RevokedHostKeys that ~/.ssh/config says for %s",
+                c->revoked, login->host);
+        err_hint(err, "write `RevokedHostKeys none` for that Host, and @revoked into known_hosts");
+        return -ERRC_UNSUPPORTED;
+    }
+    if (is_plain(r->user)) /* scripts of the administrator's have it in them */
+        return 0;
+    err_set(err, ERRC_UNSUPPORTED, "berth cannot log in to %s as `%s`", login->host, r->user);
+    err_hint(err, "give it a user of letters, digits and ._@+- : server.host, or User in "
+                  "~/.ssh/config");
+    return -ERRC_UNSUPPORTED;
+}
+
 static int fill(struct ssh_route *r, const struct given_login *login, const struct config *c,
                 struct arena *arena, struct err *err) {
     const struct me me = who_am_i();
@@ -284,11 +314,9 @@ static int fill(struct ssh_route *r, const struct given_login *login, const stru
         if (path != NULL && strlist_add(arena, &r->known_hosts, path) < 0)
             return no_memory(err);
     }
-    if (cstr_eq(c->fdpass, "yes"))
-        return err_set(err, ERRC_UNSUPPORTED,
-                       "berth cannot use ProxyUseFdpass, which "
-                       "~/.ssh/config says for %s",
-                       login->host);
+    int rc = check_fit(r, login, c, err);
+    if (rc < 0)
+        return rc;
     const char *jump = c->jump;
     if (jump != NULL && strcmp(jump, "none") != 0)
         return jump_words(r, jump, arena) < 0 ? no_memory(err) : 0;
@@ -324,22 +352,36 @@ int ssh_route_find(const struct given_login *login, struct arena *arena, struct 
 
 /* ---- known_hosts: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT */
 
+/* Between blanks of either kind, several of them too. */
+static struct str next_word(struct str *line) {
+    struct str rest = *line;
+    while (rest.len > 0 && (*rest.ptr == ' ' || *rest.ptr == '\t'))
+        rest = (struct str){rest.ptr + 1, rest.len - 1};
+    size_t n = 0;
+    while (n < rest.len && rest.ptr[n] != ' ' && rest.ptr[n] != '\t')
+        n++;
+    *line = (struct str){rest.ptr + n, rest.len - n};
+    return (struct str){rest.ptr, n};
+}
+
 static int take_line(struct str line, struct arena *arena, struct known_keys *out) {
-    struct str marker = {NULL, 0}, name, type, key;
-    if (line.len == 0 || line.ptr[0] == '#')
+    struct str first = next_word(&line), marker = {NULL, 0};
+    if (first.len == 0 || first.ptr[0] == '#')
         return 0;
-    if (line.ptr[0] == '@')
-        str_split(&line, ' ', &marker);
-    line = str_trim(line);
-    if (!str_split(&line, ' ', &name) || !str_split(&line, ' ', &type) ||
-        !str_split(&line, ' ', &key) || key.len == 0)
+    if (first.ptr[0] == '@') {
+        marker = first;
+        next_word(&line);
+    }
+    struct str type = next_word(&line), key = next_word(&line);
+    bool revoked = str_eqc(marker, "@revoked"), authority = str_eqc(marker, "@cert-authority");
+    if (key.len == 0 || (marker.len > 0 && !revoked && !authority))
         return 0;
-    if (str_eqc(marker, "@cert-authority")) {
+    if (authority) {
         out->authority = true;
         return 0;
     }
     const char *text = arena_printf(arena, "%.*s %.*s", STR_FMT(type), STR_FMT(key));
-    struct strlist *list = str_eqc(marker, "@revoked") ? &out->revoked : &out->keys;
+    struct strlist *list = revoked ? &out->revoked : &out->keys;
     if (text == NULL)
         return -ERRC_NOMEM;
     return strlist_has(list, text) ? 0 : strlist_add(arena, list, text);

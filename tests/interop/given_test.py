@@ -487,6 +487,21 @@ def host_keys(user, server, at, port, root, servers):
     check(user.plan() == {}, "and pinned", user.plan())
     user.spec(at, port)
     check(user.plan() == {}, "also when the spec no longer says it", user.plan())
+    user.spec("me@localhost", f'{port}, host_key: "{fingerprint(server.key)}"')
+    check(user.plan().get("server[0]") is None, "the same server by another name, by its fingerprint",
+          user.plan())
+    user.spec(at, port)
+
+    step("a pinned key that was @revoked since is refused by all")
+    known = user.home / ".ssh" / "known_hosts"
+    before = known.read_text() if known.exists() else ""
+    known.write_text(f"{before}@revoked * {public}\n")
+    user.refused("@revoked")
+    out = user.run("ssh", "--", "true")
+    check(out.returncode == 255 and "REVOKED HOST KEY" in out.stderr, "by berth ssh", out.stderr)
+    out = user.run("tunnel", "9")
+    check(out.returncode == 1 and "@revoked" in out.stderr, "by berth tunnel", out.stderr)
+    known.write_text(before)
     user.run("destroy", "-auto-approve", code=0)
 
     step("a spec that names another key than the host shows")

@@ -83,9 +83,32 @@ static void test_command(void **state) {
     struct err err = {0};
     assert_int_equal(ssh_route_read(&box, STR("proxycommand nc %j\n"), &a, &r, &err),
                      -ERRC_UNSUPPORTED);
-    err = (struct err){0};
-    assert_int_equal(ssh_route_read(&box, STR("proxyusefdpass yes\n"), &a, &r, &err),
-                     -ERRC_UNSUPPORTED);
+}
+
+/* What berth cannot hold to is refused, not passed over. */
+static void test_unfit(void **state) {
+    (void)state;
+    static const struct {
+        const char *config, *words;
+    } rows[] = {
+        {"proxyusefdpass yes\n", "ProxyUseFdpass"},
+        {"revokedhostkeys /etc/ssh/revoked\n", "RevokedHostKeys"},
+        {"user me; reboot\n", "`me; reboot`"},
+        {"user $(id)\n", "`$(id)`"},
+        {"user -x\n", "`-x`"},
+        {"user CORP\\me\n", "CORP"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        _cleanup_arena_ struct arena a = {0};
+        struct ssh_route r;
+        struct err err = {0};
+        assert_int_equal(ssh_route_read(&box, str_of(rows[i].config), &a, &r, &err),
+                         -ERRC_UNSUPPORTED);
+        assert_non_null(strstr(err.msg, rows[i].words));
+    }
+    _cleanup_arena_ struct arena a = {0};
+    assert_string_equal(read(&a, &box, "revokedhostkeys none\nuser me@corp.example\n").user,
+                        "me@corp.example");
 }
 
 static void test_known(void **state) {
@@ -98,8 +121,16 @@ static void test_known(void **state) {
                                               "@cert-authority *.h ssh-rsa AAA4\nhalf ssh-rsa\n"),
                                           &a, &k),
                      0);
-    assert_words(&k.keys, (const char *const[]){"ssh-rsa AAA1", "ecdsa-sha2-nistp256 AAA2", NULL});
-    assert_words(&k.revoked, (const char *const[]){"ssh-rsa AAA3", NULL});
+    /* Blanks as they come; a marker that nobody knows is no key. */
+    assert_int_equal(ssh_route_read_known(STR("@revoked\t*\tssh-rsa\tAAA5\n"
+                                              "@revoked  *  ssh-rsa  AAA6 me\n"
+                                              "h\tssh-rsa  AAA7\n@other h ssh-rsa AAA8\n"),
+                                          &a, &k),
+                     0);
+    assert_words(&k.keys, (const char *const[]){"ssh-rsa AAA1", "ecdsa-sha2-nistp256 AAA2",
+                                                "ssh-rsa AAA7", NULL});
+    assert_words(&k.revoked,
+                 (const char *const[]){"ssh-rsa AAA3", "ssh-rsa AAA5", "ssh-rsa AAA6", NULL});
     assert_true(k.authority);
 }
 
@@ -145,7 +176,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_ssh), cmocka_unit_test(test_config),
         cmocka_unit_test(test_jump),        cmocka_unit_test(test_command),
-        cmocka_unit_test(test_known),       cmocka_unit_test(test_key_files),
+        cmocka_unit_test(test_unfit),       cmocka_unit_test(test_known),
+        cmocka_unit_test(test_key_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
