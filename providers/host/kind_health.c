@@ -18,7 +18,7 @@
 #define RECORD struct host_health_record
 
 enum { F_ANSWERING, F_URL, F_VIA };
-enum { FIRST_START_S = 90 };
+enum { FIRST_START_S = 90, VIA_MAX = 1025 }; /* NI_MAXHOST of getnameinfo(3) */
 #define PLAN_TIMEOUT_S 4.0
 #define THROUGH_SSH "ssh"
 
@@ -205,7 +205,7 @@ static void trust(CURL *e, const RECORD *r, const char *ca_path) {
 
 /* To `via` instead of the URL's host, where that is an address. */
 static struct curl_slist *redirect(CURL *e, const RECORD *r) {
-    char line[128];
+    char line[VIA_MAX + 8];
     if (r->via == NULL || strcmp(r->via, THROUGH_SSH) == 0)
         return NULL;
     bool six = strchr(r->via, ':') != NULL;
