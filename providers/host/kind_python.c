@@ -34,11 +34,11 @@ static const struct field fields[] = {
 };
 
 static int fill(const struct desire *in, struct node *node, struct arena *arena, void *ctx) {
-    (void)ctx;
+    (void)arena;
     RECORD *r = node->desired;
     r->version = spec_packages(in->spec)->python.version;
     r->path = HOST_ENV;
-    r->requires = project_requires(in, arena);
+    r->requires = ctx;
     node->extra = spec_packages(in->spec)->python.index_url; /* where uv comes from */
     return 0;
 }
@@ -49,19 +49,19 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
     static const char *const after[] = {"host_key", "packages", NULL};
     if (!spec_has_python(in->spec) && !spec_has(in->spec, &section_jupyter))
         return 0;
+    const char *requires = NULL;
+    if (project_requires(in, out->arena, &requires) < 0)
+        return -ERRC_NOMEM;
     /* apt holds one lock: first the system's packages, then what python needs of them. */
     return host_desire_each(in, out, &host_python_kind, "python",
-                            spec_packages(in->spec)->system.len > 0 ? after : alone, fill, NULL);
+                            spec_packages(in->spec)->system.len > 0 ? after : alone, fill,
+                            (void *) requires);
 }
 
 static int probe(const struct host_node *node, struct buf *script) {
     (void)node;
     env_probe_python(HOST_ENV, script);
     return 0;
-}
-
-static bool is_allowed(const char *python, const char *requires) {
-    return requires != NULL && pep440_matches(python, requires);
 }
 
 static int read(const struct host_node *node, const struct facts *facts, void *record,
@@ -84,9 +84,8 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
         r->version = recorded->version;
     else
         r->version = r->python;
-    if (desired == NULL || desired->requires == NULL)
-    r->requires = NULL;
-    else r->requires = is_allowed(python, desired->requires) ? desired->requires : r->python;
+    const char *requires = desired == NULL ? NULL : desired->requires;
+    r->requires = requires == NULL || pep440_matches(python, requires) ? requires : r->python;
     return r->python == NULL ? -ERRC_NOMEM : 0;
 }
 

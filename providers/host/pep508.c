@@ -1,6 +1,7 @@
 #include "providers/host/pep508.h"
 
 #include "providers/host/internal.h"
+#include "specs/sections/check.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -323,15 +324,37 @@ static const char *squeeze(struct arena *arena, struct str text) {
     return out;
 }
 
+/* ">=2 ; MARKER", "(>=2)" → ">=2" */
+static struct str take_specifier(struct str rest, struct str *ret_marker) {
+    const char *semicolon = rest.len == 0 ? NULL : memchr(rest.ptr, ';', rest.len);
+    size_t n = semicolon == NULL ? rest.len : (size_t)(semicolon - rest.ptr);
+    if (semicolon != NULL)
+        *ret_marker = str_trim((struct str){semicolon + 1, rest.len - n - 1});
+    struct str specifier = str_trim((struct str){rest.ptr, n});
+    if (specifier.len > 1 && specifier.ptr[0] == '(' && specifier.ptr[specifier.len - 1] == ')')
+        specifier = str_trim((struct str){specifier.ptr + 1, specifier.len - 2});
+    return specifier;
+}
+
+/* Nothing else may come of it than a package: it becomes an argument of an installer. */
+static int check_parts(struct arena *arena, struct str name, const char *extras,
+                       struct str specifier) {
+    const char *text = arena_printf(arena, "%.*s%s%s%.*s", STR_FMT(name), extras,
+                                    specifier.len > 0 ? " " : "", STR_FMT(specifier));
+    if (text == NULL)
+        return -ERRC_NOMEM;
+    return check_requirement(str_of(text)) == NULL ? 0 : -ERRC_INVALID;
+}
+
 int requirement_parse(struct arena *arena, struct str text, struct requirement *ret) {
-    struct requirement r = {.extras = ""};
-    struct str rest = str_trim(text);
+    struct requirement r = {.extras = "", .specifier = ""};
+    struct str rest = str_trim(text), specifier = {NULL, 0};
     size_t n = 0;
     while (n < rest.len && (is_word_char(rest.ptr[n]) || rest.ptr[n] == '-'))
         n++;
     if (n == 0 || memchr(rest.ptr, '\0', rest.len) != NULL)
         return -ERRC_INVALID;
-    r.name = package_name(arena, (struct str){rest.ptr, n});
+    const struct str name = {rest.ptr, n};
     rest = (struct str){rest.ptr + n, rest.len - n};
     skip(&rest);
     if (rest.len > 0 && *rest.ptr == '[') {
@@ -340,6 +363,8 @@ int requirement_parse(struct arena *arena, struct str text, struct requirement *
             return -ERRC_INVALID;
         size_t len = (size_t)(end - rest.ptr) + 1;
         r.extras = squeeze(arena, (struct str){rest.ptr, len});
+        if (r.extras != NULL && strcmp(r.extras, "[]") == 0)
+            r.extras = "";
         rest = (struct str){rest.ptr + len, rest.len - len};
     }
     if (take(&rest, "@")) {
@@ -347,22 +372,17 @@ int requirement_parse(struct arena *arena, struct str text, struct requirement *
         for (n = 0; n < rest.len && rest.ptr[n] != ' ';)
             n++;
         r.url = arena_dup_str(arena, (struct str){rest.ptr, n});
-        r.specifier = "";
         if (r.url == NULL)
             return -ERRC_NOMEM;
-        *ret = r;
-        return 0;
+    } else {
+        specifier = take_specifier(rest, &r.marker);
+        r.specifier = squeeze(arena, specifier);
     }
-    const char *semicolon = rest.len == 0 ? NULL : memchr(rest.ptr, ';', rest.len);
-    n = semicolon == NULL ? rest.len : (size_t)(semicolon - rest.ptr);
-    if (semicolon != NULL)
-        r.marker = str_trim((struct str){semicolon + 1, rest.len - n - 1});
-    struct str specifier = str_trim((struct str){rest.ptr, n});
-    if (specifier.len > 1 && specifier.ptr[0] == '(' && specifier.ptr[specifier.len - 1] == ')')
-        specifier = (struct str){specifier.ptr + 1, specifier.len - 2};
-    r.specifier = squeeze(arena, specifier);
+    r.name = package_name(arena, name);
     if (r.name == NULL || r.extras == NULL || r.specifier == NULL)
         return -ERRC_NOMEM;
-    *ret = r;
-    return 0;
+    int rc = check_parts(arena, name, r.extras, specifier);
+    if (rc == 0)
+        *ret = r;
+    return rc;
 }

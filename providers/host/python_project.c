@@ -1,6 +1,7 @@
 #include "providers/host/python_project.h"
 
 #include "providers/host/internal.h"
+#include "providers/host/pyproject.h"
 #include "providers/host/uv_lock.h"
 #include "specs/sections/sections.h"
 #include "specs/toml.h"
@@ -10,7 +11,7 @@
 
 #define FIELD_PATH "packages.python.project"
 
-enum { PLACES_MAX = 64, GROUPS_DEEP = 16, ANY_PATCH = 99 };
+enum { ANY_PATCH = 99 };
 
 /* Those that Jupyter Server runs on, the one to take first. */
 static const char *const pythons[] = {"3.12", "3.13", "3.11", "3.14", "3.10"};
@@ -24,7 +25,6 @@ struct reading {
     struct diags *diags;
     struct python_project *project;
     cJSON *pyproject, *lock;
-    struct strlist texts;   /* of requirements, where there is no lock */
     struct strlist patches; /* that markers tell apart */
 };
 
@@ -56,22 +56,25 @@ int project_ask(const struct spec *spec, struct inputs *inputs) {
     return rc < 0 ? rc : inputs_ask(inputs, INPUT_FILE, lock, FIELD_PATH, false);
 }
 
-static const struct input *find_input(const struct reading *r, const char *file) {
+/* *ret is NULL when it is not there. */
+static int find_input(const struct reading *r, const char *file, const struct input **ret) {
     const char *path = file_path(r->python, file, r->arena);
-    const struct input *input = path == NULL ? NULL : inputs_get(r->in->inputs, INPUT_FILE, path);
-    return input == NULL || !input->found ? NULL : input;
+    if (path == NULL)
+        return -ERRC_NOMEM;
+    const struct input *input = inputs_get(r->in->inputs, INPUT_FILE, path);
+    *ret = input == NULL || !input->found ? NULL : input;
+    return 0;
 }
 
 static struct mark mark_of(const struct reading *r) { return spec_mark(r->in->spec, FIELD_PATH); }
 
-/* NULL when it is not there, or a mistake was told. */
-static cJSON *load(struct reading *r, const char *file) {
-    const struct input *input = find_input(r, file);
-    cJSON *toml = NULL;
+/* *ret stays NULL when there is no such file, or a mistake was told. */
+static int load(struct reading *r, const struct input *input, cJSON **ret) {
     struct err err = {0};
-    if (input != NULL && toml_parse(secret_reveal(&input->content), &toml, &err) < 0)
+    int rc = input == NULL ? 0 : toml_parse(secret_reveal(&input->content), ret, &err);
+    if (rc < 0 && rc != -ERRC_NOMEM)
         diag_add(r->diags, mark_of(r), NULL, "%s: %s", input->name, err.msg);
-    return toml;
+    return rc == -ERRC_NOMEM ? rc : 0;
 }
 
 static const cJSON *member(const cJSON *table, const char *key) {
@@ -101,7 +104,7 @@ static void add_place(struct python_project *p, const char *minor, int64_t patch
         if (strcmp(p->places[i].minor, minor) == 0 && p->places[i].patch == patch &&
             strcmp(p->places[i].machine, machine) == 0)
             return;
-    if (p->places_len < PLACES_MAX)
+    if (p->places_len < PROJECT_PLACES_MAX)
         p->places[p->places_len++] = (struct project_place){minor, patch, machine};
 }
 
@@ -244,105 +247,34 @@ static int read_locked(struct reading *r, const char *name, const char *requires
 
 /* ---- Without one: requirements as they stand in pyproject.toml */
 
-static int add_texts(struct reading *r, const char *project, const cJSON *array, int depth);
-
-static int add_extra(struct reading *r, const char *project, const char *extra, int depth) {
-    const cJSON *item;
-    cJSON_ArrayForEach(item, member(member(r->pyproject, "project"), "optional-dependencies")) {
-        const char *name =
-            item->string == NULL ? NULL : package_name(r->arena, str_of(item->string));
-        const char *wish = package_name(r->arena, str_of(extra));
-        if (cstr_eq(name, wish))
-            return add_texts(r, project, item, depth + 1);
-    }
-    diag_add(r->diags, mark_of(r), "see [project.optional-dependencies]",
-             "pyproject.toml: there is no extra `%s`", extra);
-    return 0;
-}
-
-static int add_group(struct reading *r, const char *project, const char *group, int depth) {
-    const cJSON *item;
-    cJSON_ArrayForEach(item, member(r->pyproject, "dependency-groups")) {
-        const char *name =
-            item->string == NULL ? NULL : package_name(r->arena, str_of(item->string));
-        const char *wish = package_name(r->arena, str_of(group));
-        if (cstr_eq(name, wish))
-            return add_texts(r, project, item, depth + 1);
-    }
-    diag_add(r->diags, mark_of(r), "see [dependency-groups]",
-             "pyproject.toml: there is no group `%s`", group);
-    return 0;
-}
-
-/* "tools[a,b]" within tools itself: its own extras. */
-static int add_own(struct reading *r, const char *project, const char *extras, int depth) {
-    struct str rest = str_of(extras), extra;
-    if (rest.len < 2)
-        return 0;
-    rest = (struct str){rest.ptr + 1, rest.len - 2};
-    while (str_split(&rest, ',', &extra)) {
-        const char *name = arena_dup_str(r->arena, extra);
-        int rc = name == NULL ? -ERRC_NOMEM : add_extra(r, project, name, depth);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
-}
-
-static int add_text(struct reading *r, const char *project, const char *text, int depth) {
-    struct requirement q;
-    int rc = requirement_parse(r->arena, str_of(text), &q);
-    if (rc == -ERRC_NOMEM)
-        return rc;
-    if (rc == 0 && q.url != NULL)
-        diag_add(r->diags, mark_of(r), "only packages of an index can be installed",
-                 "pyproject.toml: %s comes from %s", q.name, q.url);
-    else if (rc < 0)
-        diag_add(r->diags, mark_of(r), "expected a requirement such as pandas>=2",
-                 "pyproject.toml: `%s` is no requirement", text);
-    else if (strcmp(q.name, project) == 0)
-        return add_own(r, project, q.extras, depth);
-    else if (marker_patches(r->arena, q.marker, &r->patches) < 0 ||
-             strlist_add(r->arena, &r->texts, text) < 0)
-        return -ERRC_NOMEM;
-    return 0;
-}
-
-static int add_texts(struct reading *r, const char *project, const cJSON *array, int depth) {
-    const cJSON *item;
-    if (depth > GROUPS_DEEP) {
-        diag_add(r->diags, mark_of(r), NULL, "pyproject.toml: groups or extras include each other");
-        return 0;
-    }
-    cJSON_ArrayForEach(item, array) {
-        const char *text = cJSON_GetStringValue(item);
-        const char *group = cJSON_GetStringValue(member(item, "include-group"));
-        int rc = text != NULL    ? add_text(r, project, text, depth)
-                 : group != NULL ? add_group(r, project, group, depth)
-                                 : 0;
-        if (rc < 0 || r->diags->errors > 0)
-            return rc;
+/* Markers may tell patch levels apart. */
+static int find_patches(struct reading *r, const struct strlist *texts) {
+    for (size_t i = 0; i < texts->len; i++) {
+        struct requirement q;
+        if (requirement_parse(r->arena, str_of(texts->items[i]), &q) < 0 ||
+            marker_patches(r->arena, q.marker, &r->patches) < 0)
+            return -ERRC_NOMEM;
     }
     return 0;
 }
 
 /* Where each requirement's marker holds. */
-static int take_texts(struct reading *r) {
+static int take_texts(struct reading *r, const struct strlist *texts) {
     struct python_project *p = r->project;
-    p->needs = arena_calloc(r->arena, r->texts.len + 1, sizeof *p->needs);
+    p->needs = arena_calloc(r->arena, texts->len + 1, sizeof *p->needs);
     if (p->needs == NULL)
         return -ERRC_NOMEM;
-    for (size_t i = 0; i < r->texts.len; i++) {
+    for (size_t i = 0; i < texts->len; i++) {
         struct project_need need = {0};
         struct requirement q;
-        if (requirement_parse(r->arena, str_of(r->texts.items[i]), &q) < 0)
+        if (requirement_parse(r->arena, str_of(texts->items[i]), &q) < 0)
             return -ERRC_NOMEM;
         for (size_t k = 0; k < p->places_len; k++) {
             const struct marker_env env = env_of(r, k);
             int holds = marker_holds(q.marker, &env);
             if (holds < 0) {
                 diag_add(r->diags, mark_of(r), NULL, "pyproject.toml: `%s` has no good marker",
-                         r->texts.items[i]);
+                         texts->items[i]);
                 return 0;
             }
             need.places |= (uint64_t)holds << k;
@@ -358,17 +290,20 @@ static int take_texts(struct reading *r) {
 }
 
 static int read_unlocked(struct reading *r, const char *name, const char *requires) {
-    const cJSON *project = member(r->pyproject, "project");
+    struct strlist texts = {0};
+    struct err err = {0};
     diag_warn(r->diags, mark_of(r), "uv lock, beside it, pins them",
               "there is no uv.lock: versions are whatever is newest when they are installed");
-    int rc = add_texts(r, name, member(project, "dependencies"), 0);
-    for (size_t i = 0; rc == 0 && i < r->python->extras.len; i++)
-        rc = add_extra(r, name, r->python->extras.items[i], 0);
-    for (size_t i = 0; rc == 0 && i < r->python->groups.len; i++)
-        rc = add_group(r, name, r->python->groups.items[i], 0);
-    if (rc < 0 || r->diags->errors > 0 || !find_places(r, requires))
-        return rc;
-    return take_texts(r);
+    int rc = pyproject_requirements(r->arena, r->pyproject, name, &r->python->extras,
+                                    &r->python->groups, &texts, &err);
+    if (rc < 0 && rc != -ERRC_NOMEM) {
+        diag_add(r->diags, mark_of(r), err.hint[0] == '\0' ? NULL : err.hint, "pyproject.toml: %s",
+                 err.msg);
+        return 0;
+    }
+    if (rc == 0)
+        rc = find_patches(r, &texts);
+    return rc < 0 || !find_places(r, requires) ? rc : take_texts(r, &texts);
 }
 
 /* ---- Both */
@@ -382,9 +317,9 @@ static int read_both(struct reading *r) {
         return 0;
     }
     const char *canonical = package_name(r->arena, str_of(name));
-    const char *requires =
-        arena_dup(r->arena, cJSON_GetStringValue(member(project, "requires-python")));
-    if (canonical == NULL)
+    const char *text = cJSON_GetStringValue(member(project, "requires-python"));
+    const char *requires = arena_dup(r->arena, text);
+    if (canonical == NULL || (text != NULL && requires == NULL))
         return -ERRC_NOMEM;
     return r->lock == NULL ? read_unlocked(r, canonical, requires)
                            : read_locked(r, canonical, requires);
@@ -404,15 +339,20 @@ int project_read(const struct desire *in, struct arena *arena, struct diags *dia
         diag_add(diags, spec_mark(in->spec, "packages.python.requirements"),
                  "take one of them; `packages` may name more",
                  "`requirements` and `project` both say what is needed");
-    if (r.python->project == NULL || find_input(&r, "pyproject.toml") == NULL)
-        return 0;
+    const struct input *pyproject = NULL, *lock = NULL;
+    int rc = r.python->project == NULL ? 0 : find_input(&r, "pyproject.toml", &pyproject);
+    if (rc < 0 || pyproject == NULL)
+        return rc;
+    rc = find_input(&r, "uv.lock", &lock);
     r.project = ARENA_NEW(arena, struct python_project);
-    if (r.project == NULL)
+    if (rc < 0 || r.project == NULL)
         return -ERRC_NOMEM;
-    r.pyproject = load(&r, "pyproject.toml");
-    r.lock = load(&r, "uv.lock");
-    r.project->sha256 = find_input(&r, r.lock == NULL ? "pyproject.toml" : "uv.lock")->sha256;
-    int rc = r.pyproject == NULL || diags->errors > errors ? 0 : read_both(&r);
+    r.project->sha256 = lock == NULL ? pyproject->sha256 : lock->sha256;
+    rc = load(&r, pyproject, &r.pyproject);
+    if (rc == 0)
+        rc = load(&r, lock, &r.lock);
+    if (rc == 0 && diags->errors == errors)
+        rc = read_both(&r);
     cJSON_Delete(r.pyproject);
     cJSON_Delete(r.lock);
     if (rc == 0 && diags->errors == errors)
@@ -421,65 +361,21 @@ int project_read(const struct desire *in, struct arena *arena, struct diags *dia
 }
 
 /* A mistake in it is told where all of it is read. */
-const char *project_requires(const struct desire *in, struct arena *arena) {
+int project_requires(const struct desire *in, struct arena *arena, const char **ret) {
     struct diags unheard = {.arena = arena};
     struct reading r = begin(in, arena, &unheard);
-    if (r.python->project == NULL)
-        return NULL;
-    cJSON *pyproject = load(&r, "pyproject.toml");
-    const char *requires = arena_dup(
-        arena, cJSON_GetStringValue(member(member(pyproject, "project"), "requires-python")));
+    const struct input *input = NULL;
+    cJSON *pyproject = NULL;
+    int rc = r.python->project == NULL ? 0 : find_input(&r, "pyproject.toml", &input);
+    if (rc == 0)
+        rc = load(&r, input, &pyproject);
+    const char *text =
+        cJSON_GetStringValue(member(member(pyproject, "project"), "requires-python"));
+    const char *requires = arena_dup(arena, text);
+    if (text != NULL && requires == NULL)
+        rc = -ERRC_NOMEM;
     cJSON_Delete(pyproject);
-    return requires;
-}
-
-/* ---- Using it */
-
-size_t project_place(const struct python_project *p, const char *python, const char *machine) {
-    size_t found = SIZE_MAX;
-    for (size_t i = 0; i < p->places_len; i++) {
-        const struct project_place *place = &p->places[i];
-        size_t len = strlen(place->minor);
-        int64_t patch = 0;
-        if (strcmp(place->machine, machine) != 0 || strncmp(python, place->minor, len) != 0 ||
-            python[len] != '.')
-            continue;
-        const char *digits = python + len + 1;
-        if (!str_to_i64((struct str){digits, strspn(digits, "0123456789")}, 0, 100000, &patch))
-            continue;
-        if (patch >= place->patch && (found == SIZE_MAX || place->patch > p->places[found].patch))
-            found = i;
-    }
-    return found;
-}
-
-static uint64_t all_places(const struct python_project *p) {
-    return p->places_len == PLACES_MAX ? UINT64_MAX : (UINT64_C(1) << p->places_len) - 1;
-}
-
-bool project_is_needed_everywhere(const struct python_project *p, const struct project_need *need) {
-    return need->places == all_places(p);
-}
-
-bool project_is_uniform(const struct python_project *p) {
-    for (size_t i = 0; i < p->len; i++)
-        if (!project_is_needed_everywhere(p, &p->needs[i]))
-            return false;
-    return true;
-}
-
-int project_packages(const struct python_project *p, size_t place, struct arena *arena,
-                     struct strmap *packages) {
-    for (size_t i = 0; i < p->len; i++) {
-        const struct project_need *need = &p->needs[i];
-        bool here = place == SIZE_MAX ? need->places == all_places(p) : need->places >> place & 1;
-        const char *before = p->locked ? NULL : strmap_get(packages, need->key);
-        const char *value = need->value;
-        if (before != NULL && strcmp(before, "any") != 0) /* both hold */
-            value =
-                strcmp(value, "any") == 0 ? before : arena_printf(arena, "%s,%s", before, value);
-        if (here && (value == NULL || strmap_set(arena, packages, need->key, value) < 0))
-            return -ERRC_NOMEM;
-    }
-    return 0;
+    if (rc == 0)
+    *ret = requires;
+    return rc;
 }

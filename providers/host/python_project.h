@@ -17,12 +17,14 @@ struct project_need {
     uint64_t places;              /* bit i: it is needed in places[i] */
 };
 
+enum { PROJECT_PLACES_MAX = 64 }; /* bits of project_need.places */
+
 struct python_project {
     bool locked, hashed; /* every version is known; and every file's hash */
     const char *sha256;  /* of the lock, else of pyproject.toml */
     struct project_need *needs;
     size_t len;
-    struct project_place places[64];
+    struct project_place places[PROJECT_PLACES_MAX];
     size_t places_len;
     struct strlist indexes; /* besides the default one */
 };
@@ -32,8 +34,8 @@ int project_ask(const struct spec *spec, struct inputs *inputs);
  * or -ERRC_NOMEM. */
 int project_read(const struct desire *in, struct arena *arena, struct diags *diags,
                  const struct python_project **ret);
-/* `requires-python` of the project, or NULL; in `arena`. */
-const char *project_requires(const struct desire *in, struct arena *arena);
+/* `requires-python` of the project, in `arena`; NULL without. 0 or -ERRC_NOMEM. */
+int project_requires(const struct desire *in, struct arena *arena, const char **ret);
 /* Pythons that Jupyter runs on and the project allows, the one to take first: "3.12 3.13 …". */
 const char *project_pythons(const char *requires_python, struct arena *arena);
 

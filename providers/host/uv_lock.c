@@ -127,7 +127,8 @@ static bool is_version(const char *text) {
 }
 
 static bool is_name(const char *text) {
-    return text[0] != '\0' && text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-")] == '\0';
+    return text[0] != '\0' && text[0] != '-' &&
+           text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-")] == '\0';
 }
 
 static int read_package(struct arena *arena, struct uv_lock *lock, const cJSON *from,
@@ -200,7 +201,6 @@ int uv_lock_read(struct arena *arena, const cJSON *toml, const char *project, st
     if (version->valuedouble != FORMAT)
         return err_set(err, ERRC_UNSUPPORTED, "it is of format %.0f, and this berth knows %d",
                        version->valuedouble, FORMAT);
-    lock.requires_python = arena_dup(arena, text_of(toml, "requires-python"));
     int rc = read_packages(arena, toml, project, &lock, err);
     if (rc == 0 && lock.root == NULL)
         rc = err_set(err, ERRC_INVALID, "the project %s is not in it", project);

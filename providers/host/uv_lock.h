@@ -35,7 +35,6 @@ struct uv_lock {
     size_t len;
     size_t needs_len;                /* how many struct lock_needs there are */
     const struct lock_package *root; /* the project itself */
-    const char *requires_python;     /* or NULL */
     struct strlist patches; /* "3.11.3": Python versions that markers tell apart by their patch */
     cJSON *requires_dist;   /* of the root: what pyproject.toml said when it was locked; or NULL */
 };

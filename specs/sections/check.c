@@ -119,7 +119,7 @@ static bool take_extras(struct str *s) {
 
 /* ">=2, <3" */
 static bool take_specifiers(struct str *s) {
-    static const char *const operators[] = {"==", "!=", "<=", ">=", "~=", "<", ">"};
+    static const char *const operators[] = {"===", "==", "!=", "<=", ">=", "~=", "<", ">"};
     if (s->len == 0)
         return true;
     do {

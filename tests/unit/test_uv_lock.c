@@ -1,5 +1,6 @@
 /* Markers and requirements as PEP 508 has them; locks with what uv seldom writes. That what uv does
  * write is understood as uv does is tests/interop/project_test.py's. */
+#include "providers/host/pyproject.h"
 #include "providers/host/python_env.h"
 #include "providers/host/uv_lock.h"
 #include "specs/toml.h"
@@ -71,6 +72,17 @@ static void test_requirements(void **state) {
     assert_int_equal(requirement_parse(&arena, STR(""), &r), -ERRC_INVALID);
     assert_int_equal(requirement_parse(&arena, STR(">=1"), &r), -ERRC_INVALID);
     assert_int_equal(requirement_parse(&arena, STR("x[a"), &r), -ERRC_INVALID);
+    assert_int_equal(requirement_parse(&arena, STR("x[] === 1.0"), &r), 0);
+    assert_string_equal(r.extras, "");
+    assert_string_equal(r.specifier, "===1.0");
+    /* An option of an installer; what would be read as another version. */
+    static const char *const bad[] = {
+        "-rx",   "--index-url", "-e",  "x-",      "x[-a]",          "x[a,",
+        "x 1.0", "x y",         "x=1", "x ==1 2", "-x @ https://y", "x>=1,,<2"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        if (requirement_parse(&arena, str_of(bad[i]), &r) != -ERRC_INVALID)
+            fail_msg("%s: taken", bad[i]);
+    }
 }
 
 static int read_lock(struct arena *arena, const char *text, struct uv_lock *ret, struct err *err) {
@@ -94,6 +106,7 @@ static void test_bad_locks(void **state) {
         {"version = 1", "project p is not in it"},
         {"version = 1\n[[package]]\nversion = '1'", "has no name"},
         {"version = 1\n[[package]]\nname = 'x; reboot'", "has no name"},
+        {"version = 1\n[[package]]\nname = '-r'", "has no name"},
         {"version = 1\n[[package]]\nname = 'x'\nversion = '$(reboot)'", "no version"},
         {"version = 1\n" ROOT "dependencies = [{ version = '1' }]", "dependency has no name"},
     };
@@ -187,10 +200,74 @@ static void test_choice(void **state) {
     assert_true(first < later);
 }
 
+/* What a project without a lock asks for, with its extra `a` and its group `g`. */
+static int read_project(struct arena *arena, const char *text, struct strlist *ret,
+                        struct err *err) {
+    cJSON *toml = NULL;
+    struct strlist extras = {0}, groups = {0};
+    assert_int_equal(toml_parse(str_of(text), &toml, err), 0);
+    assert_int_equal(strlist_add(arena, &extras, "a"), 0);
+    assert_int_equal(strlist_add(arena, &groups, "g"), 0);
+    int rc = pyproject_requirements(arena, toml, "p", &extras, &groups, ret, err);
+    cJSON_Delete(toml);
+    return rc;
+}
+
+#define PROJECT "[project]\nname = 'p'\ndependencies = ['x>1']\n"
+
+static void test_project(void **state) {
+    (void)state;
+    static const struct {
+        const char *more, *words, *hint;
+    } rows[] = {
+        {"optional-dependencies.a = []", "no group `g`", "[dependency-groups]"},
+        {"[dependency-groups]\ng = []", "no extra `a`", "optional-dependencies"},
+        {"optional-dependencies.a = ['y @ git+https://z']", "y comes from git+https://z", "index"},
+        {"optional-dependencies.a = ['-r/etc/passwd']", "`-r/etc/passwd` is no", "expected"},
+        {"optional-dependencies.a = ['p[b]']\noptional-dependencies.b = ['p[a]']", "each other",
+         ""},
+        {"optional-dependencies.a = []\n[dependency-groups]\n"
+         "g = [{ include-group = 'g' }, { include-group = 'g' }]",
+         "each other", ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        _cleanup_arena_ struct arena arena = {0};
+        _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+        struct strlist got = {0};
+        struct err err = {0};
+        buf_addf(&text, PROJECT "%s\n", rows[i].more);
+        assert_true(read_project(&arena, buf_cstr(&text), &got, &err) < 0);
+        assert_int_equal(got.len, 0);
+        if (strstr(err.msg, rows[i].words) == NULL || strstr(err.hint, rows[i].hint) == NULL)
+            fail_msg("%s: %s (%s)", rows[i].more, err.msg, err.hint);
+    }
+}
+
+/* A group is taken once, however many name it: ten in each of fifteen would else be 10^15. */
+static void test_project_wide(void **state) {
+    (void)state;
+    _cleanup_arena_ struct arena arena = {.max = BUF_MEDIUM};
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+    struct strlist got = {0};
+    struct err err = {0};
+    buf_adds(&text, PROJECT "optional-dependencies.A = ['p[]']\n[dependency-groups]\nG = [");
+    for (int i = 0; i < 15; i++) {
+        for (int k = 0; k < 10; k++)
+            buf_addf(&text, "{ include-group = 'g%d' }, ", i);
+        buf_addf(&text, "]\ng%d = [", i);
+    }
+    buf_adds(&text, "'last']\n");
+    assert_int_equal(read_project(&arena, buf_cstr(&text), &got, &err), 0);
+    assert_int_equal(got.len, 2);
+    assert_string_equal(got.items[0], "x>1");
+    assert_string_equal(got.items[1], "last");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_markers),   cmocka_unit_test(test_requirements),
-        cmocka_unit_test(test_bad_locks), cmocka_unit_test(test_hashes),
-        cmocka_unit_test(test_choice),    cmocka_unit_test(test_twice)};
+        cmocka_unit_test(test_markers),      cmocka_unit_test(test_requirements),
+        cmocka_unit_test(test_bad_locks),    cmocka_unit_test(test_hashes),
+        cmocka_unit_test(test_choice),       cmocka_unit_test(test_project),
+        cmocka_unit_test(test_project_wide), cmocka_unit_test(test_twice)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
