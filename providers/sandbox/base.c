@@ -231,11 +231,12 @@ void base_path(const struct paths *paths, const struct base *base, char *ret, si
 /* Nobody else builds it: its lock is held. What builders left that were killed is removed first. */
 static int build_alone(const struct paths *paths, const struct base *base, struct err *err) {
     char temp[PATH_SIZE], left[64];
+    struct err ignored;
     /* A name of its own: what a killed builder started may still write into its folder. */
     snprintf(left, sizeof left, "building-%s-*", base->name);
     snprintf(temp, sizeof temp, "%s/building-%s-%ld", paths->cache, base->name, (long)getpid());
     const char *const patterns[] = {left, NULL};
-    remove_made(paths->cache, patterns, err);
+    (void)remove_made(paths->cache, patterns, &ignored); /* no room is what would tell */
     int rc = check_space(paths->cache, base, err);
     if (rc < 0)
         return rc;

@@ -15,7 +15,7 @@ static void add_heredoc(struct buf *out, const char *path, const char *mode, con
 
 /* The two keys of #cloud-config's ssh_keys that berth sends; a block scalar and a line. */
 static void add_host_key(struct buf *out, const char *user_data) {
-    const char *private = strstr(user_data, "ed25519_private: |");
+    const char *private = strstr(user_data, "ed25519_private: |\n");
     const char *public = strstr(user_data, "ed25519_public: ");
     if (private == NULL || public == NULL) {
         buf_adds(out, "ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key\n");

@@ -53,11 +53,13 @@ static void test_images(void **state) {
 }
 
 /* The first boot's script of an image, for an instance of that type. */
-static void compose(const struct image *image, const char *type, struct buf *out) {
+static void compose(const struct image *image, const char *type, const char *user_data,
+                    struct buf *out) {
     cJSON *i = cJSON_CreateObject();
     set_text(i, "image", image->ami);
     set_text(i, "type", type);
     set_text(i, "hostname", "h");
+    set_text(i, "user_data", user_data);
     out->len = 0;
     seed_compose(i, out);
     cJSON_Delete(i);
@@ -68,7 +70,7 @@ static void test_seeds(void **state) {
     _cleanup_buf_ struct buf out = BUF_INIT(BUF_LARGE);
     char text[64];
     for (const struct image *i = images; i->name != NULL; i++) {
-        compose(i, "g4dn.12xlarge", &out);
+        compose(i, "g4dn.12xlarge", "", &out);
         snprintf(text, sizeof text, "useradd -m -s /bin/bash %s\n", i->user);
         assert_non_null(strstr(buf_cstr(&out), text));
         bool amazon = strcmp(i->name, "amazon-linux-2023") == 0;
@@ -77,8 +79,14 @@ static void test_seeds(void **state) {
         assert_int_equal(strstr(buf_cstr(&out), "count=4 name='Tesla T4' mib=15360\n") != NULL,
                          gpu);
     }
-    compose(image_named("deep-learning-ubuntu-24.04"), "t3.small", &out);
+    compose(image_named("deep-learning-ubuntu-24.04"), "t3.small", "", &out);
     assert_non_null(strstr(buf_cstr(&out), "count=0 "));
+    /* What begins like a key and ends before it: anybody may send it. */
+    compose(images, "t3.small", "ed25519_public: x\ned25519_private: |", &out);
+    assert_non_null(strstr(buf_cstr(&out), "ssh-keygen "));
+    compose(images, "t3.small", "ed25519_private: |\n  KEY\ned25519_public: PUBLIC", &out);
+    assert_null(strstr(buf_cstr(&out), "ssh-keygen "));
+    assert_non_null(strstr(buf_cstr(&out), "\nKEY\nBERTH_END\necho 'PUBLIC' >"));
 }
 
 static struct sandbox *new_world(const char *json) {
