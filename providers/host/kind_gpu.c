@@ -70,12 +70,13 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
 /* A driver that is broken may keep whoever asks it for ever, and from being killed: it is not
  * waited for. */
 static const char ask_driver[] =
-    "f=$(mktemp)\n"
-    "{ s=0; timeout -k 1 20 nvidia-smi -L >\"$f\" 2>&1 || s=$?; echo \"$s\" >\"$f.s\"; } "
+    "f=$(mktemp -d)\n"
+    "{ s=0; timeout -k 1 20 nvidia-smi -L >\"$f/said\" 2>&1 || s=$?; echo \"$s\" >\"$f/s\"; } "
     "</dev/null >/dev/null 2>&1 "
     "4<&- 9>&- &\n"
-    "n=0; until [ -s \"$f.s\" ] || [ \"$n\" = 450 ]; do sleep 0.05; n=$((n + 1)); done\n"
-    "g=$(cat \"$f\"); s=$(cat \"$f.s\" 2>/dev/null || echo 124); rm -f \"$f\" \"$f.s\"\n"
+    "n=0; until [ -s \"$f/s\" ] || [ \"$n\" = 450 ]; do sleep 0.05; n=$((n + 1)); done\n"
+    "g=$(cat \"$f/said\" 2>/dev/null || :); s=$(cat \"$f/s\" 2>/dev/null || echo 124); "
+    "rm -rf \"$f\"\n"
     "[ \"$s\" != 124 ] || g=\"$g nvidia-smi does not answer\"\n";
 
 static int probe(const struct host_node *node, struct buf *script) {
