@@ -182,9 +182,11 @@ struct host_keys host_keys_of(const struct run *run, const char *parent,
 /* A server that berth did not make keeps its key: it is pinned, and at the end nothing of berth's
  * is left there. */
 static const char sweep[] =
-    /* All at once: some need others, and what others need stays. */
-    "if [ -r " HOST_IMPLIED " ]; then r='rpm -e'; if command -v dpkg >/dev/null; then "
-    "r='dpkg --remove'; fi; xargs -r $r <" HOST_IMPLIED " >/dev/null 2>&1 || :; fi\n"
+    /* All at once: some need others, and what others need stays. rpm would remove none when one of
+     * them did not come to be installed. */
+    "if [ -r " HOST_IMPLIED " ]; then if command -v dpkg >/dev/null; then "
+    "xargs -r dpkg --remove; else xargs -r rpm -q | grep -v ' ' | sort -u | xargs -r rpm -e; fi "
+    "<" HOST_IMPLIED " >/dev/null 2>&1 || :; fi\n"
     "rm -rf /opt/berth " HOST_ETC " " HOST_STATE "\n"
     /* Not below a run that waits for its turn. */
     "if [ -e " HOST_LOCK " ]; then exec 9<>" HOST_LOCK "; flock -n 9 || exit 0; fi\n"
