@@ -19,7 +19,7 @@
 #define HOST_KEY HOST_ETC "/tls/key.pem"
 #define HOST_KERNELS "/opt/berth/kernels" /* environments of extra kernels */
 /* In an environment: while packages are installed, what was there before; what berth's installs
- * brought, by name. Beside it, while it is being made: ENV.cut. */
+ * brought, by name. Beside it, while it is being made: .cut.ENV. */
 #define HOST_BUSY ".berth-installing"
 #define HOST_OWN ".berth-installed"
 #define HOST_RUN "/run/berth" /* of the run that is going on; gone after a reboot */

@@ -1,6 +1,7 @@
 /* server[N].kernels[NAME]: a kernel of Jupyter besides the main one, in an environment of its own.
  * Jupyter finds it by its kernel.json when it is used: nothing restarts. */
 #include "providers/host/python_env.h"
+#include "specs/sections/check.h"
 #include "specs/sections/sections.h"
 
 #include <cjson/cJSON.h>
@@ -44,16 +45,13 @@ static const struct field fields[] = {
     FIELD_END,
 };
 
-/* "kernels[py310]" of "server[0].kernels[py310]" → "py310" */
-static const char *name_of(const struct host_node *node) {
+/* "server[0].kernels[py310]" → "py310". False for what no spec can name: addresses in a state may
+ * have been edited, and this one becomes a path. */
+static bool find_name(const struct host_node *node, struct str *ret) {
     const char *bracket = strrchr(node->address, '[');
-    const char *name = bracket == NULL ? node->address : bracket + 1;
-    return arena_dup_str(node->arena, (struct str){name, strcspn(name, "]")});
-}
-
-static const char *env_of(const struct host_node *node) {
-    const char *name = name_of(node);
-    return name == NULL ? NULL : arena_printf(node->arena, HOST_KERNELS "/%s", name);
+    const char *name = bracket == NULL ? "" : bracket + 1;
+    *ret = (struct str){name, strcspn(name, "]")};
+    return check_kernel_name(*ret) == NULL;
 }
 
 /* https://jupyter-client.readthedocs.io/en/stable/kernels.html#kernel-specs */
@@ -160,12 +158,15 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
 }
 
 static int probe(const struct host_node *node, struct buf *script) {
-    const char *env = env_of(node), *name = name_of(node);
-    if (env == NULL || name == NULL)
+    struct str name;
+    if (!find_name(node, &name))
+        return 0; /* there is none */
+    const char *env = arena_printf(node->arena, HOST_KERNELS "/%.*s", STR_FMT(name));
+    if (env == NULL)
         return -ERRC_NOMEM;
     env_probe_python(env, script);
     env_probe_packages(env, script);
-    buf_addf(script, "fact64 spec " REGISTERED "%s/kernel.json\n", name);
+    buf_addf(script, "fact64 spec " REGISTERED "%.*s/kernel.json\n", STR_FMT(name));
     return 0;
 }
 
@@ -195,7 +196,7 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     const RECORD *desired = node->desired, *recorded = node->recorded;
     const char *python = facts_get(facts, node->address, "python");
     _cleanup_buf_ struct buf spec = BUF_INIT(BUF_MEDIUM);
-    *ret = python == NULL ? LIVE_NONE : LIVE_OURS;
+    *ret = env_presence(node, facts);
     if (python == NULL)
         return 0;
     r->python = r->version = arena_dup(node->arena, python);
@@ -220,11 +221,14 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
 static int step(struct host_step *s, struct buf *script, struct err *err) {
     const RECORD *before = s->change->live == NULL ? NULL : s->change->live->record;
     const RECORD *after = s->after;
-    const char *env = env_of(s->node), *name = name_of(s->node);
-    if (env == NULL || name == NULL)
+    struct str name;
+    if (!find_name(s->node, &name))
+        return err_set(err, ERRC_INVALID, "%s is the address of no kernel", s->node->address);
+    const char *env = arena_printf(s->node->arena, HOST_KERNELS "/%.*s", STR_FMT(name));
+    if (env == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
     if (after == NULL) {
-        buf_addf(script, "rm -rf " REGISTERED "%s %s\n", name, env);
+        buf_addf(script, "rm -rf " REGISTERED "%.*s\nremove_environment %s\n", STR_FMT(name), env);
         return 0;
     }
     env_use(env, script);
@@ -245,8 +249,8 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     if (rc < 0 || file == NULL)
         return err_set(err, ERRC_NOMEM, "out of memory");
     shell_write_file(script, file, str_of(after->spec), "root", "644");
-    buf_addf(script, "link_kernel %s\nown_environment %s\n", env,
-             s->node->connection->endpoint.user);
+    buf_addf(script, "link_kernel %s\n", env);
+    env_own(s->node, script);
     return 0;
 }
 

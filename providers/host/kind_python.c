@@ -70,7 +70,7 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     RECORD *r = record;
     const RECORD *desired = node->desired;
     const char *python = facts_get(facts, node->address, "python");
-    *ret = python == NULL ? LIVE_NONE : LIVE_OURS;
+    *ret = env_presence(node, facts);
     if (python == NULL)
         return 0;
     r->path = HOST_ENV;
@@ -99,7 +99,7 @@ static void begin_early(const struct host_node *node, struct buf *script) {
 static int step(struct host_step *s, struct buf *script, struct err *err) {
     const RECORD *after = s->after;
     if (after == NULL) {
-        buf_adds(script, "rm -rf " HOST_ENV "\n");
+        buf_adds(script, "remove_environment " HOST_ENV "\n");
         return 0;
     }
     const char *pythons = project_pythons(after->requires, s->node->arena);

@@ -225,7 +225,7 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     int rc = env_change(s->node->extra, before == NULL ? NULL : &before->packages,
                         before == NULL ? NULL : &before->extra, known ? &after->packages : NULL,
                         s->node->arena, script);
-    buf_addf(script, "own_environment %s\n", s->node->connection->endpoint.user);
+    env_own(s->node, script);
     return rc < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
 }
 

@@ -90,11 +90,19 @@ bool env_is_version(const char *python, const char *wish) {
 
 void env_probe_python(const char *env, struct buf *script) {
     buf_addf(script,
-             "e=%s\n"
-             "if [ -x $e/bin/python ] && [ -f $e/pyvenv.cfg ] && [ ! -e $e.cut ]; then\n"
+             "e=%s\n[ ! -e $e ] || fact folder yes\n"
+             "if [ -x $e/bin/python ] && [ -f $e/pyvenv.cfg ] && [ ! -e ${e%%/*}/.cut.${e##*/} ]; "
+             "then\n"
              "while IFS='= ' read -r k v; do case $k in version|version_info) fact python "
              "\"${v#= }\";; esac; done <$e/pyvenv.cfg\nfact machine \"$(uname -m)\"\nfi\n",
              env);
+}
+
+enum presence env_presence(const struct host_node *node, const struct facts *facts) {
+    if (facts_get(facts, node->address, "python") != NULL)
+        return LIVE_OURS;
+    bool left = node->desired == NULL && facts_get(facts, node->address, "folder") != NULL;
+    return left ? LIVE_OURS : LIVE_NONE;
 }
 
 /* No program is started for it: the names of the folders say name and version. */
@@ -201,6 +209,12 @@ const char *env_remark(const struct strlist *by_hand, struct arena *arena) {
 /* ---- Changing it */
 
 void env_use(const char *env, struct buf *script) { buf_addf(script, "env=%s\n", env); }
+
+void env_own(const struct host_node *node, struct buf *script) {
+    buf_adds(script, "own_environment ");
+    shell_quote(script, node->connection->endpoint.user);
+    buf_addc(script, '\n');
+}
 
 /* Which place of the project's markers this is: its number in $n. */
 static void add_choice(const struct python_project *p, struct buf *script) {

@@ -27,10 +27,12 @@ int env_packages(const struct python_want *want, const char *python, const char 
 /* Is it a Python of that wish ("3.12" stands for every 3.12.x, NULL for all)? */
 bool env_is_version(const char *python, const char *wish);
 
-/* Facts: `python`, `machine`; and of the packages `dist`, and `asked` for those that somebody asked
- * for by name. */
+/* Facts: `python`, `machine`; `folder`, where there may be a part of one; and of the packages
+ * `dist`, and `asked` for those that somebody asked for by name. */
 void env_probe_python(const char *env, struct buf *script);
 void env_probe_packages(const char *env, struct buf *script);
+/* Is it there? What a removal or a making that was cut left is, when nobody wants it. */
+enum presence env_presence(const struct host_node *node, const struct facts *facts);
 /* Of the packages in `from` those that are there; as asked for when the version fits. */
 int env_read_packages(const struct host_node *node, const struct facts *facts,
                       const struct strmap *from, struct strmap *to);
@@ -42,6 +44,8 @@ int env_read_by_hand(const struct host_node *node, const struct facts *facts,
                      struct strlist *ret);
 /* Shell: from here on it is about that environment. */
 void env_use(const char *env, struct buf *script);
+/* Shell: it is the login user's, so that %pip works in a notebook. */
+void env_own(const struct host_node *node, struct buf *script);
 /* Shell that installs all that is wanted, and removes what `before` has and `after` has not, and
  * `extra`. Any of the three may be NULL: not known, nothing to remove. 0 or -ERRC_NOMEM. */
 int env_change(const struct python_want *want, const struct strmap *before,

@@ -201,22 +201,29 @@ static const char packages[] =
     "venv_package=python3-pip\n"
     "fi\n";
 
+#define UV_LOCK HOST_RUN "/uv.lock"
+
 /* uv from the package index, into an environment of its own; it starts while packages install where
- * it needs none of them. Where uv cannot be had, venv and pip do. */
+ * it needs none of them. Where uv cannot be had, venv and pip do. One makes it at a time: what was
+ * started for a run goes on when that run ends early. */
 static const char python[] =
     "env=" HOST_ENV "\n"
+    "cut_mark() { echo \"${1%/*}/.cut.${1##*/}\"; }\n"
     /* The spec's index first; not every one has uv. */
-    "make_uv() { python3 -m venv /opt/berth/uv && { { [ -n \"$1\" ] && "
+    "make_uv() { (\n"
+    "  flock 8\n"
+    "  [ ! -x " HOST_UV " ] || exit 0\n"
+    "  python3 -m venv /opt/berth/uv && { { [ -n \"$1\" ] && "
     "/opt/berth/uv/bin/pip install -q --index-url \"$1\" uv; } || "
-    "/opt/berth/uv/bin/pip install -q uv; } || rm -rf /opt/berth/uv; }\n"
+    "/opt/berth/uv/bin/pip install -q uv; } || rm -rf /opt/berth/uv\n"
+    ") 8>" UV_LOCK "; }\n"
     "start_uv() {\n"
     "  if [ -x " HOST_UV " ] || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then return 0; "
     "fi\n"
-    "  : >\"$work/uv.busy\"\n"
-    "  ( make_uv \"$1\"; rm -f \"$work/uv.busy\" ) >/dev/null 2>&1 </dev/null 4<&- 9>&- &\n"
+    "  make_uv \"$1\" >/dev/null 2>&1 </dev/null 4<&- 9>&- &\n"
     "}\n"
     "need_uv() {\n"
-    "  while [ -e \"$work/uv.busy\" ]; do sleep 0.05; done\n"
+    "  flock " UV_LOCK " true\n"
     "  if [ -x " HOST_UV " ]; then return 0; fi\n"
     "  python3 -c 'import ensurepip, venv' 2>/dev/null || { imply $venv_package; "
     "install_packages $venv_package; }\n"
@@ -241,6 +248,7 @@ static const char python[] =
     /* Extra kernels are registered in the main environment, which may be made anew. */
     "link_kernel() { mkdir -p " HOST_ENV "/share/jupyter/kernels; "
     "ln -sfn \"$1/kernelspec\" \"" HOST_ENV "/share/jupyter/kernels/${1##*/}\"; }\n"
+    "remove_environment() { rm -rf \"$1\"; rm -f \"$(cut_mark \"$1\")\"; }\n"
     "make_environment() {\n"
     "  choose_python \"$1\" \"$2\"\n"
     /* Found or fetched before what is there is given up. */
@@ -251,13 +259,13 @@ static const char python[] =
     "  if [ -z \"$p\" ] && [ ! -x " HOST_UV " ]; then echo \"this system has no Python $v, and uv, "
     "which may have it, cannot be had: ask for another in packages.python.version\"; return 1; fi\n"
     "  mkdir -p \"${env%/*}\"\n"
-    "  : >\"$env.cut\"\n"
+    "  : >\"$(cut_mark \"$env\")\"\n"
     "  rm -rf \"$env\"\n"
     "  if [ -x " HOST_UV " ]; then " HOST_UV " venv -q --seed --python \"${p:-$v}\" \"$env\"\n"
     "  else \"$p\" -m venv \"$env\"; fi\n"
     "  [ \"$env\" != " HOST_ENV " ] || for k in " HOST_KERNELS "/*; do\n"
     "    [ ! -e \"$k/kernelspec\" ] || link_kernel \"$k\"; done\n"
-    "  rm -f \"$env.cut\"\n"
+    "  rm -f \"$(cut_mark \"$env\")\"\n"
     "  value python \"$(\"$env/bin/python\" -c 'import platform; "
     "print(platform.python_version())')\"\n"
     "  value machine \"$(uname -m)\"\n"
@@ -278,15 +286,18 @@ static const char python[] =
     "  n=${d##*/}; [ ! -e \"$d\" ] || echo \"${n%%-*}\"; done; }\n"
     "pip_own() { cat >\"$env/" HOST_OWN ".new\"; mv \"$env/" HOST_OWN ".new\" \"$env/" HOST_OWN
     "\"; }\n"
-    /* The mark stays when a reboot cuts it: what is half there is then installed anew. */
+    "pip_there() { echo \"$env\"/lib/python3*/site-packages/*.dist-info; }\n"
+    /* The mark stays when a reboot cuts it, or it fails in the middle: what is half there is then
+     * installed anew. */
     "again=; force=\n"
     "pip_install() {\n"
-    "  s=0; b=$env/" HOST_BUSY "; o=$env/" HOST_OWN "\n"
-    "  if [ -e \"$b\" ]; then again=--reinstall; force=--force-reinstall\n"
+    "  s=0; b=$env/" HOST_BUSY "; o=$env/" HOST_OWN "; was=$(pip_there)\n"
+    "  if [ -e \"$b\" ]; then was=; again=--reinstall; force=--force-reinstall\n"
     "  else pip_names >\"$b.new\"; mv \"$b.new\" \"$b\"; fi\n"
     "  if [ -x " HOST_UV " ]; then " HOST_UV
     " pip install $again --python \"$env/bin/python\" \"$@\" || s=$?\n"
     "  else \"$env/bin/python\" -m pip install $force \"$@\" || s=$?; fi\n"
+    "  if [ \"$s\" != 0 ] && [ \"$was\" != \"$(pip_there)\" ]; then return \"$s\"; fi\n"
     "  touch \"$o\"\n"
     "  { cat \"$o\"; pip_names | grep -vxFf \"$b\"; } | sort -u | pip_own\n"
     "  rm -f \"$b\"\n"

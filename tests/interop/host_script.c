@@ -1,6 +1,7 @@
 /* Prints the shell by which a host's node is probed or made so, to be run somewhere else than down
  * a connection: host_script probe|step disk|data|swap [GIB [VOLUME MOUNT]]; a step without a size
- * is a removal. What was recorded is what is wanted. */
+ * is a removal. What was recorded is what is wanted. host_script commands: those that steps are
+ * made of, without what a run begins with. */
 #include "providers/host/internal.h"
 #include "providers/host/scripts.h"
 #include "specs/field.h"
@@ -24,7 +25,16 @@ static const struct host_kind *find(const char *name) {
     return NULL;
 }
 
+static int print_commands(void) {
+    printf("%svalue() { :; }\nset -e\n", script_common);
+    for (size_t i = 1; script_converge[i] != NULL; i++)
+        fputs(script_converge[i], stdout);
+    return 0;
+}
+
 int main(int argc, char **argv) {
+    if (argc == 2 && strcmp(argv[1], "commands") == 0)
+        return print_commands();
     _cleanup_buf_ struct buf script = BUF_INIT(BUF_LARGE);
     _cleanup_arena_ struct arena arena = {0};
     struct host_connection connection = {.endpoint = {.user = "root"}};

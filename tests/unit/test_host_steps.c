@@ -160,6 +160,70 @@ static void test_by_hand(void **state) {
     facts_free(&facts);
 }
 
+/* A removal that was cut left a part of the environment: it is still to be removed, not forgotten.
+ * Where it is wanted, it is not there. */
+static void test_left_over(void **state) {
+    (void)state;
+    const struct host_kind *const kinds[] = {&host_kernel_host, &host_python_host};
+    struct host_kernel_record kernel = {.spec = "{}"};
+    struct host_python_record python = {.path = HOST_ENV};
+    void *const records[] = {&kernel, &python};
+    struct facts facts = {0};
+    struct err err = {0};
+    assert_int_equal(facts_parse(STR("server[0].kernels[a]\tfolder\tyes\n"), &facts, &err), 0);
+    for (size_t i = 0; i < 4; i++) {
+        _cleanup_arena_ struct arena arena = {0};
+        union {
+            struct host_kernel_record kernel;
+            struct host_python_record python;
+        } live = {0};
+        enum presence presence;
+        const struct host_node node = {.address = "server[0].kernels[a]",
+                                       .desired = i < 2 ? NULL : records[i % 2],
+                                       .recorded = records[i % 2],
+                                       .arena = &arena};
+        assert_int_equal(kinds[i % 2]->read(&node, &facts, &live, &presence, &err), 0);
+        assert_int_equal(presence, i < 2 ? LIVE_OURS : LIVE_NONE);
+    }
+    facts_free(&facts);
+}
+
+/* The name in an address becomes a path that is removed. */
+static void test_odd_kernel(void **state) {
+    (void)state;
+    static const char *const bad[] = {"server[0].kernels[../..]", "server[0].kernels[]",
+                                      "server[0].kernels[a b]", "kernels", "x[.cut.a]"};
+    struct stepping s;
+    run_step(&s, &host_python_host, NULL, NULL, NULL);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct err err = {0};
+        s.node.address = bad[i];
+        buf_reset(&s.script);
+        assert_int_equal(host_kernel_host.probe(&s.node, &s.script), 0);
+        assert_int_equal(host_kernel_host.step(&s.step, &s.script, &err), -ERRC_INVALID);
+        assert_int_equal(s.script.len, 0);
+    }
+    struct err err = {0};
+    s.node.address = "server[0].kernels[a.cut]";
+    assert_int_equal(host_kernel_host.step(&s.step, &s.script, &err), 0);
+    assert_non_null(strstr(buf_cstr(&s.script), "remove_environment /opt/berth/kernels/a.cut\n"));
+    done(&s);
+}
+
+/* On a server of one's own it may have any name. */
+static void test_user(void **state) {
+    (void)state;
+    struct stepping s;
+    struct host_python_packages_record none = {0};
+    const struct python_want nothing = {.env = HOST_ENV};
+    run_step(&s, &host_python_packages_host, NULL, &none, &nothing);
+    s.connection.endpoint.user = "x; reboot";
+    struct err err = {0};
+    assert_int_equal(host_python_packages_host.step(&s.step, &s.script, &err), 0);
+    assert_non_null(strstr(buf_cstr(&s.script), "own_environment 'x; reboot'\n"));
+    done(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_python_packages),
@@ -167,6 +231,9 @@ int main(void) {
         cmocka_unit_test(test_marked_before),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_by_hand),
+        cmocka_unit_test(test_left_over),
+        cmocka_unit_test(test_odd_kernel),
+        cmocka_unit_test(test_user),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
