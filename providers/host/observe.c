@@ -59,14 +59,30 @@ static int collect(struct target *t) {
     return 0;
 }
 
-static int compose(const struct target *t, struct buf *script) {
+/* Of a server that berth did not make: whose it is; its user's home, when host_path has another. */
+static int ask_given(struct target *t, const char *user, struct buf *script) {
+    const char *home = host_path(&t->part.arena, user, "~");
+    if (home == NULL)
+        return -ERRC_NOMEM;
+    buf_adds(script, "if [ -r " HOST_OWNER " ]; then read -r owner <" HOST_OWNER "; "
+                     "printf 'berth\\towner\\t%s\\n' \"$owner\"; fi\n"
+                     "home=$(getent passwd ");
+    shell_quote(script, user);
+    buf_adds(script, " | cut -d: -f6); at=");
+    shell_quote(script, home);
+    buf_adds(script,
+             "\n[ -z \"$home\" ] || [ \"$home\" = \"$at\" ] || [ \"$home\" -ef \"$at\" ] || "
+             "printf 'berth\\thome\\t%s\\n' \"$home\"\n");
+    return 0;
+}
+
+static int compose(struct target *t, const struct host_connection *c, struct buf *script) {
     buf_addf(script, "wait=%s\n", t->session->run->waits ? "yes" : "no");
     buf_adds(script, script_common);
     buf_adds(script, script_busy);
     buf_adds(script, script_probe_lock);
-    if (t->target->endpoint.given.host != NULL)
-        buf_adds(script, "if [ -r " HOST_OWNER " ]; then read -r owner <" HOST_OWNER "; "
-                         "printf 'berth\\towner\\t%s\\n' \"$owner\"; fi\n");
+    if (t->target->endpoint.given.host != NULL && ask_given(t, c->endpoint.user, script) < 0)
+        return -ERRC_NOMEM;
     buf_adds(script, script_probe);
     for (size_t i = 0; i < t->len; i++) {
         const struct host_kind *kind = host_kind_of(t->kinds[i]);
@@ -201,6 +217,19 @@ static int check_owner(const struct target *t, const struct facts *facts, struct
     return -ERRC_CONFLICT;
 }
 
+/* What the spec puts below ~ would go to a folder that is not the user's. */
+static int check_home(struct target *t, const struct host_connection *c, const struct facts *facts,
+                      struct err *err) {
+    const char *home = facts_get(facts, "berth", "home");
+    const char *at = host_path(&t->part.arena, c->endpoint.user, "~");
+    if (home == NULL || at == NULL)
+        return 0;
+    err_set(err, ERRC_UNSUPPORTED, "the home of %s is %s there, and berth knows only %s",
+            c->endpoint.user, home, at);
+    err_hint(err, "as root there: ln -s %s %s; or log in as another user", home, at);
+    return -ERRC_UNSUPPORTED;
+}
+
 static int probe(struct target *t, struct err *err) {
     struct host_connection *c = NULL;
     const struct host_keys keys = find_keys(t);
@@ -221,7 +250,7 @@ static int probe(struct target *t, struct err *err) {
     int status = 0;
     for (size_t i = 0; i < t->len; i++)
         t->nodes[i].connection = c;
-    rc = compose(t, &script);
+    rc = compose(t, c, &script);
     if (rc < 0)
         return err_set(err, ERRC_NOMEM, "out of memory");
     struct hearing hearing = {.target = t, .out = &out};
@@ -262,6 +291,8 @@ static int probe(struct target *t, struct err *err) {
         rc = say_busy(t, &facts, err);
     if (rc == 0)
         rc = check_owner(t, &facts, err);
+    if (rc == 0)
+        rc = check_home(t, c, &facts, err);
     if (rc == 0)
         rc = read_nodes(t, &facts, err);
     facts_free(&facts);

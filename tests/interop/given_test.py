@@ -634,6 +634,14 @@ def children(what):
 
 
 def refusals(user, server, at, port):
+    step("a user whose home is elsewhere")
+    user.spec(at, port)
+    user.new_project()
+    server.sh("sed -i s#:/home/me:#:/data/me:# /etc/passwd")
+    user.refused("the home of me is /data/me there", "ln -s /data/me /home/me")
+    server.sh("mkdir -p /data/me; rmdir /home/me; ln -s /data/me /home/me")
+    check("server[0].files[~/to]" in user.plan(), "but a link will do", user.plan())
+    server.sh("rm /home/me; mkdir /home/me; sed -i s#:/data/me:#:/home/me:# /etc/passwd")
     step("a user that the server does not know, and one without sudo")
     user.spec("nobody-such@127.0.0.1", port)
     user.new_project()
