@@ -252,7 +252,15 @@ static bool take_host(struct str *s, const char *more) {
 }
 
 const char *check_login(struct str s) {
-    bool good = s.len <= 255 && take_host(&s, ALNUM "._-:%") && s.len == 0;
+    size_t colons = 0, zones = 0; /* of an IPv6 address: RFC 4007, section 11 */
+    for (size_t i = 0; i < s.len; i++) {
+        colons += s.ptr[i] == ':';
+        zones += s.ptr[i] == '%';
+    }
+    bool good = s.len <= 255 && take_host(&s, ALNUM "._-:%") && s.len == 0 &&
+                (zones == 0 || (zones == 1 && colons > 1));
+    if (good && colons == 1)
+        return "a server without its port, which `port` says";
     return good ? NULL : "a server such as me@192.0.2.7, or a Host of ~/.ssh/config";
 }
 
