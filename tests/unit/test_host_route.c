@@ -61,15 +61,18 @@ static void test_jump(void **state) {
     (void)state;
     _cleanup_arena_ struct arena a = {0};
     struct ssh_route r = read(&a, &box, "hostname 192.0.2.9\nport 7\nproxyjump me@b:22\n");
-    assert_words(&r.proxy, (const char *const[]){"ssh", "-o", "BatchMode=yes", "-p", "22", "-W",
-                                                 "192.0.2.9:7", "--", "me@b", NULL});
+    assert_words(&r.proxy,
+                 (const char *const[]){"ssh", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=15",
+                                       "-p", "22", "-W", "192.0.2.9:7", "--", "me@b", NULL});
     assert_string_equal(r.proxy_jump, "me@b:22");
     r = read(&a, &box, "hostname ::1\nproxyjump a:1,b:2,c\n");
-    assert_words(&r.proxy, (const char *const[]){"ssh", "-o", "BatchMode=yes", "-J", "a:1,b:2",
-                                                 "-W", "[::1]:22", "--", "c", NULL});
+    assert_words(&r.proxy,
+                 (const char *const[]){"ssh", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=15",
+                                       "-J", "a:1,b:2", "-W", "[::1]:22", "--", "c", NULL});
     r = read(&a, &box, "hostname h\nproxyjump me@[2001:db8::1]:2\n");
-    assert_words(&r.proxy, (const char *const[]){"ssh", "-o", "BatchMode=yes", "-p", "2", "-W",
-                                                 "h:22", "--", "me@2001:db8::1", NULL});
+    assert_words(&r.proxy,
+                 (const char *const[]){"ssh", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=15",
+                                       "-p", "2", "-W", "h:22", "--", "me@2001:db8::1", NULL});
     assert_int_equal(read(&a, &box, "proxyjump none\nproxycommand none\n").proxy.len, 0);
 }
 
