@@ -59,7 +59,8 @@ static void say_name(struct session *s, const struct server_view *v) {
     const struct host_health_record *health = servers_health(s, v);
     const char *name = health == NULL ? NULL : name_in(s, health->url);
     bool known = false;
-    if (!spec_has_own_tls(s->spec) || name == NULL || health->certificate == NULL)
+    if (!spec_has_own_tls(s->spec) || name == NULL || health->certificate == NULL ||
+        health->via == NULL)
         return;
     if (v->tunnel)
         cmd_note(

@@ -41,7 +41,6 @@ static const char *standing(const struct change *c) {
     }
 }
 
-/* One that stands still as is wanted is stopped; any other one is not running. */
 /* That a server which berth did not make runs, only what was read on it tells. */
 static bool was_read(const struct plan *plan, const char *server) {
     for (size_t i = 0; i < plan->len; i++) {
@@ -52,6 +51,7 @@ static bool was_read(const struct plan *plan, const char *server) {
     return false;
 }
 
+/* One that stands still as is wanted is stopped; any other one is not running. */
 static const char *power_of(const struct session *s, const struct server_view *v) {
     const struct change *c = find_change(&s->plan, v->address);
     if (v->live == NULL) { /* it was looked for, unless nothing could be read */
