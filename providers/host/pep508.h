@@ -15,6 +15,9 @@ struct marker_env {
 /* True or false, or -ERRC_INVALID for what is no marker. "" is true. */
 int marker_holds(struct str marker, const struct marker_env *env);
 
+/* Of one environment; whoever asks for more has taken something else for a list of packages. */
+enum { REQUIREMENTS_MAX = 5000 };
+
 struct requirement {
     const char *name;      /* canonical: PEP 503 */
     const char *extras;    /* "[a,b]", or "" */

@@ -84,6 +84,8 @@ static int add_text(struct collecting *c, const char *text, int depth) {
     }
     if (strcmp(q.name, c->project) == 0)
         return add_own(c, q.extras, depth);
+    if (c->texts.len == REQUIREMENTS_MAX)
+        return err_set(c->err, ERRC_LIMIT, "more than %d requirements", REQUIREMENTS_MAX);
     return strlist_add(c->arena, &c->texts, text) < 0 ? no_memory(c) : 0;
 }
 

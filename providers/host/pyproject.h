@@ -10,7 +10,7 @@
 /* Those of the project, of these extras and of these groups, one text each, appended to `ret`.
  * `project`: its canonical name. Texts live in `arena`. -ERRC_INVALID: what is no requirement,
  * groups that include themselves; -ERRC_NOTFOUND: no such extra or group; -ERRC_UNSUPPORTED: a
- * package from elsewhere than an index; -ERRC_NOMEM. */
+ * package from elsewhere than an index; -ERRC_LIMIT, -ERRC_NOMEM. */
 int pyproject_requirements(struct arena *arena, const cJSON *pyproject, const char *project,
                            const struct strlist *extras, const struct strlist *groups,
                            struct strlist *ret, struct err *err);

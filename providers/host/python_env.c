@@ -47,6 +47,12 @@ int env_add_file(const struct desire *in, const char *path, const char *field, s
     struct str rest = file == NULL ? (struct str){NULL, 0} : secret_reveal(&file->content);
     struct str line;
     for (size_t number = 1; str_split(&rest, '\n', &line); number++) {
+        if (map->len > REQUIREMENTS_MAX) {
+            diag_add(diags, spec_mark(in->spec, field),
+                     "expected those that you need: they bring others",
+                     "%s has more than %d packages", path, REQUIREMENTS_MAX);
+            break;
+        }
         const char *comment = line.len == 0 ? NULL : memchr(line.ptr, '#', line.len);
         if (comment != NULL)
             line.len = (size_t)(comment - line.ptr);
