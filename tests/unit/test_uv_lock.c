@@ -261,6 +261,14 @@ static void test_project_wide(void **state) {
     assert_int_equal(got.len, 2);
     assert_string_equal(got.items[0], "x>1");
     assert_string_equal(got.items[1], "last");
+    buf_reset(&text);
+    buf_adds(&text, "[project]\nname = 'p'\ndependencies = [");
+    for (int i = 0; i <= REQUIREMENTS_MAX; i++)
+        buf_adds(&text, "'x',");
+    buf_adds(&text, "]\n");
+    arena.max = 0;
+    assert_int_equal(read_project(&arena, buf_cstr(&text), &got, &err), -ERRC_LIMIT);
+    assert_int_equal(got.len, 2);
 }
 
 int main(void) {
