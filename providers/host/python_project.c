@@ -371,11 +371,11 @@ int project_requires(const struct desire *in, struct arena *arena, const char **
         rc = load(&r, input, &pyproject);
     const char *text =
         cJSON_GetStringValue(member(member(pyproject, "project"), "requires-python"));
-    const char *requires = arena_dup(arena, text);
-    if (text != NULL && requires == NULL)
+    const char *specifier = arena_dup(arena, text);
+    if (text != NULL && specifier == NULL)
         rc = -ERRC_NOMEM;
     cJSON_Delete(pyproject);
     if (rc == 0)
-    *ret = requires;
+        *ret = specifier;
     return rc;
 }
