@@ -153,6 +153,9 @@ static void check_access(const struct spec *spec, const void *record, struct tre
     if (jupyter != NULL && access->jupyter.len > 1 && names_tunnel(access))
         diag_add(diags, jupyter->mark, "write `jupyter: tunnel` alone, or only addresses",
                  "`tunnel` means that no address may come in");
+    if (spec->given && jupyter != NULL && jupyter->type == TREE_LIST && jupyter->len == 0)
+        diag_add(diags, jupyter->mark, "write `jupyter: tunnel`",
+                 "berth sets no firewall on a server of yours that would let nobody in");
 }
 
 const struct section section_access = {
