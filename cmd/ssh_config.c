@@ -2,6 +2,7 @@
 
 #include "cmd/login.h"
 #include "cmd/verbs.h"
+#include "providers/host/route.h"
 #include "specs/fs.h"
 
 #include <errno.h>
@@ -19,6 +20,14 @@ static struct str number_of(const char *address) {
     return open == NULL ? str_of(address) : (struct str){open + 1, len};
 }
 
+/* The user's own entry of that name leads to the server: one above it would hide it, from berth
+ * too.
+ */
+static bool is_taken(struct session *s, const struct server_view *v) {
+    const char *host = v->endpoint.given.host, *user = NULL;
+    return host != NULL && cstr_eq(ssh_route_split(&s->arena, host, &user), s->name);
+}
+
 static int add_entry(struct session *s, const struct server_view *v, bool only, struct buf *out,
                      struct err *err) {
     struct login_option options[LOGIN_OPTIONS + 1];
@@ -30,7 +39,7 @@ static int add_entry(struct session *s, const struct server_view *v, bool only, 
         return rc;
     struct str number = number_of(v->address);
     buf_addf(out, "\nHost %s-%.*s", s->name, STR_FMT(number));
-    if (only)
+    if (only && !is_taken(s, v))
         buf_addf(out, " %s", s->name);
     buf_addc(out, '\n');
     for (const struct login_option *o = options; o->name != NULL; o++)

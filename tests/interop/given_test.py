@@ -557,6 +557,13 @@ def ways(user, server, root, servers):
     user.new_project()
     life(user, server)
     check(user.run("output", "address", code=0).stdout.strip() == "127.0.0.1", "its address")
+    check("Host mine-0 mine\n" in user.run("ssh-config", code=0).stdout, "by the name of the spec")
+    user.config((user.home / ".ssh" / "config").read_text().replace("Host box", "Host box mine"))
+    user.spec("mine")
+    user.apply()
+    check("Host mine-0\n" in user.run("ssh-config", code=0).stdout, "where that is not taken")
+    user.spec("box")
+    user.apply()
     user.run("ssh-config", "-install", code=0)
     user.config((user.home / ".ssh" / "config").read_text().replace("Host box", "Host other"))
     check(user.run("mine", "echo there", words=["ssh"], code=0).stdout == "there\n",
