@@ -188,8 +188,9 @@ static const char sweep[] =
     "xargs -r dpkg --remove; else xargs -r rpm -q | grep -v ' ' | sort -u | xargs -r rpm -e; fi "
     "<" HOST_IMPLIED " >/dev/null 2>&1 || :; fi\n"
     "rm -rf /opt/berth " HOST_ETC " " HOST_STATE "\n"
-    /* Not below a run that waits for its turn. */
-    "if [ -e " HOST_LOCK " ]; then exec 9<>" HOST_LOCK "; flock -n 9 || exit 0; fi\n"
+    /* Not below a run that waits for its turn; the steps before may have said their last and still
+     * be about to end. */
+    "if [ -e " HOST_LOCK " ]; then exec 9<>" HOST_LOCK "; flock -w 5 9 || exit 0; fi\n"
     "rm -rf " HOST_RUN "\n";
 
 static int pin_given(struct host_step *step, struct host_connection *c, const struct apply_ops *ops,
