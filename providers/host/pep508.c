@@ -333,6 +333,8 @@ static struct str take_specifier(struct str rest, struct str *ret_marker) {
     struct str specifier = str_trim((struct str){rest.ptr, n});
     if (specifier.len > 1 && specifier.ptr[0] == '(' && specifier.ptr[specifier.len - 1] == ')')
         specifier = str_trim((struct str){specifier.ptr + 1, specifier.len - 2});
+    if (specifier.len > 1 && specifier.ptr[specifier.len - 1] == ',') /* more than PEP 508 has */
+        specifier = str_trim((struct str){specifier.ptr, specifier.len - 1});
     return specifier;
 }
 

@@ -75,10 +75,12 @@ static void test_requirements(void **state) {
     assert_int_equal(requirement_parse(&arena, STR("x[] === 1.0"), &r), 0);
     assert_string_equal(r.extras, "");
     assert_string_equal(r.specifier, "===1.0");
+    assert_int_equal(requirement_parse(&arena, STR("x >=1, <2 ,"), &r), 0);
+    assert_string_equal(r.specifier, ">=1,<2");
     /* An option of an installer; what would be read as another version. */
     static const char *const bad[] = {
-        "-rx",   "--index-url", "-e",  "x-",      "x[-a]",          "x[a,",
-        "x 1.0", "x y",         "x=1", "x ==1 2", "-x @ https://y", "x>=1,,<2"};
+        "-rx",     "--index-url",    "-e",       "x-", "x[-a]", "x[a,", "x 1.0", "x y", "x=1",
+        "x ==1 2", "-x @ https://y", "x>=1,,<2", "x,"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         if (requirement_parse(&arena, str_of(bad[i]), &r) != -ERRC_INVALID)
             fail_msg("%s: taken", bad[i]);
