@@ -197,7 +197,11 @@ static const char packages[] =
     "install_packages() { dnf -y install \"$@\"; }\n"
     "remove_packages() { for p; do rpm -e \"$p\" || echo \"$p stays: others need it\"; "
     "forget_package \"$p\"; done; }\n"
-    "dist_python() { imply \"python$1\"; dnf -y -q install \"python$1\" 2>/dev/null; }\n"
+    /* Tried without a look at whether there is one of that name. */
+    "unimply() { if [ -e " HOST_IMPLIED " ]; then grep -vxF -e \"$1\" " HOST_IMPLIED
+    " >" HOST_IMPLIED ".new || :; mv -f " HOST_IMPLIED ".new " HOST_IMPLIED "; fi; }\n"
+    "dist_python() { imply \"python$1\"; dnf -y -q install \"python$1\" 2>/dev/null || "
+    "{ unimply \"python$1\"; return 1; }; }\n"
     "venv_package=python3-pip\n"
     "fi\n";
 

@@ -4,6 +4,7 @@ at a time. In a mount namespace, with folders of its own. Usage: environment_tes
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,6 +96,19 @@ for how in "fail", "cut":
     check("--reinstall" in asked() and not BUSY.exists(), "mended", how)
     check((ENV / ".berth-installed").read_text() == "a\nb\n", "both are berth's", how)
     subprocess.run(["rm", "-r", SITE / "b-1.dist-info"], check=True)
+
+step("what an RPM system does not have is none of what an environment needed")
+state = pathlib.Path("/var/lib/berth")
+subprocess.run(["mount", "-t", "tmpfs", "tmpfs", state.parent], check=True)
+state.mkdir()
+for name in "apt-get", "dpkg-query", "rpm":
+    found = shutil.which(name)
+    if found is not None:
+        subprocess.run(["mount", "--bind", "/dev/null", found], check=True)
+program(PROGRAMS / "rpm", "#!/bin/sh\nexit 1\n")
+program(PROGRAMS / "dnf", '#!/bin/sh\n[ "$4" = python3.11 ]\n')
+shell("for v in 3.12 3.11; do if dist_python $v; then break; fi; done")
+check((state / "implied").read_text() == "python3.11\n", (state / "implied").read_text())
 
 step("of two kernels' environments one may be named like the other's mark once was")
 shell("for k in a a.cut; do mark=$(cut_mark /opt/berth/kernels/$k); mkdir -p /opt/berth/kernels/$k; : >$mark; done\n"
