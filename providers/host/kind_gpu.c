@@ -70,7 +70,7 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
 /* A driver that is broken may keep whoever asks it for ever, and from being killed: it is not
  * waited for. */
 static const char ask_driver[] =
-    "f=$(mktemp -d)\n"
+    "f=$(mktemp -d || echo /nonexistent)\n" /* where there is no room, nothing is said */
     "{ s=0; timeout -k 1 20 nvidia-smi -L >\"$f/said\" 2>&1 || s=$?; echo \"$s\" >\"$f/s\"; } "
     "</dev/null >/dev/null 2>&1 "
     "4<&- 9>&- &\n"

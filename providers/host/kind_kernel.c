@@ -177,14 +177,9 @@ static int find_by_hand(const struct host_node *node, const struct facts *facts,
                             recorded == NULL ? NULL : &recorded->packages, ret);
 }
 
-static bool is_exact(const struct host_node *node) {
-    const struct python_want *want = node->extra;
-    return want != NULL && want->exact;
-}
-
 static const char *remark(const struct host_node *node, const struct facts *facts) {
     struct strlist list = {0};
-    return node->desired == NULL || is_exact(node) || find_by_hand(node, facts, &list) < 0
+    return node->desired == NULL || env_is_exact(node) || find_by_hand(node, facts, &list) < 0
                ? NULL
                : env_remark(&list, node->arena);
 }
@@ -212,7 +207,7 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
         recorded == NULL ? 0 : env_read_packages(node, facts, &recorded->packages, &r->packages);
     if (rc == 0 && desired != NULL)
         rc = env_read_packages(node, facts, &desired->packages, &r->packages);
-    if (rc == 0 && desired != NULL && is_exact(node))
+    if (rc == 0 && desired != NULL && env_is_exact(node))
         rc = find_by_hand(node, facts, &r->extra);
     strmap_sort(&r->packages);
     return r->python == NULL ? -ERRC_NOMEM : rc;

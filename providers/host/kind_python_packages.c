@@ -178,14 +178,9 @@ static int find_by_hand(const struct host_node *node, const struct facts *facts,
                                      recorded == NULL ? NULL : &recorded->packages, ret);
 }
 
-static bool is_exact(const struct host_node *node) {
-    const struct python_want *want = node->extra;
-    return want != NULL && want->exact;
-}
-
 static const char *remark(const struct host_node *node, const struct facts *facts) {
     struct strlist list = {0};
-    return node->desired == NULL || is_exact(node) || find_by_hand(node, facts, &list) < 0
+    return node->desired == NULL || env_is_exact(node) || find_by_hand(node, facts, &list) < 0
                ? NULL
                : env_remark(&list, node->arena);
 }
@@ -206,7 +201,7 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     }
     if (rc == 0)
         rc = env_read_packages(node, facts, &wanted, &r->packages);
-    if (rc == 0 && node->desired != NULL && is_exact(node))
+    if (rc == 0 && node->desired != NULL && env_is_exact(node))
         rc = find_by_hand(node, facts, &r->extra);
     strmap_sort(&r->packages);
     /* A run that was cut off from its host has done it, perhaps. */

@@ -204,6 +204,11 @@ int env_read_by_hand(const struct host_node *node, const struct facts *facts,
     return 0;
 }
 
+bool env_is_exact(const struct host_node *node) {
+    const struct python_want *want = node->extra;
+    return want != NULL && want->exact;
+}
+
 const char *env_remark(const struct strlist *by_hand, struct arena *arena) {
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
     for (size_t i = 0; i < by_hand->len; i++)

@@ -38,6 +38,8 @@ int env_read_packages(const struct host_node *node, const struct facts *facts,
                       const struct strmap *from, struct strmap *to);
 /* "scipy 1.11.4: installed by hand, not in the spec: kept", or NULL for an empty list. */
 const char *env_remark(const struct strlist *by_hand, struct arena *arena);
+/* Is what was installed by hand to go? */
+bool env_is_exact(const struct host_node *node);
 /* What somebody asked for by name, and neither list did: "scipy 1.11.4". */
 int env_read_by_hand(const struct host_node *node, const struct facts *facts,
                      const struct strmap *desired, const struct strmap *recorded,
