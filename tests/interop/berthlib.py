@@ -66,6 +66,8 @@ class Project:
         self.sandbox = sandbox
         self.world = self.root / "world"
         self.env = dict(os.environ, BERTH_SANDBOX_DIR=str(self.world), NO_COLOR="1")
+        if not sandbox:  # what AWS answered is this project's alone; guests share their images
+            self.env["BERTH_CACHE_DIR"] = str(self.root / ".cache")
         self.write_spec(spec)
 
     def __enter__(self):

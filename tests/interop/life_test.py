@@ -9,7 +9,7 @@ import sys
 import time
 
 import berthlib
-from berthlib import Project, changes_of, check, step
+from berthlib import Project, changes_of, check, step, wait_until
 
 SPEC = """berth: 1
 name: life
@@ -343,12 +343,16 @@ def destroyed(p, world):
     for name in ("state.json", "state.json.backup", "journal"):
         (p.dir / ".berth" / "life" / name).unlink(missing_ok=True)
     p.run("destroy", "-auto-approve")
-    ours = [f"{kind} {thing}" for kind, things in (
-        ("instance", world.servers()), ("volume", world.volumes()), ("address", world.addresses()),
-        ("group", world.ec2.describe_security_groups()["SecurityGroups"]),
-        ("key", world.ec2.describe_key_pairs()["KeyPairs"])) for thing in things
-            if kind in ("instance", "volume", "address") or "berth:name" in tags(thing)]
-    check(ours == [], "boto3 sees nothing of it", ours)
+    def left():
+        return [f"{kind} {thing}" for kind, things in (
+            ("instance", world.servers()), ("volume", world.volumes()),
+            ("address", world.addresses()),
+            ("group", world.ec2.describe_security_groups()["SecurityGroups"]),
+            ("key", world.ec2.describe_key_pairs()["KeyPairs"])) for thing in things
+                if kind in ("instance", "volume", "address") or "berth:name" in tags(thing)]
+    # A root disk is there for a moment more after its server has ended, being deleted.
+    check(all("'State': 'deleting'" in thing for thing in left()), "nothing stays", left())
+    wait_until(lambda: left() == [], "boto3 sees nothing of it")
     p.run("destroy", "-auto-approve")
 
 

@@ -289,7 +289,9 @@ def lost_state(p, moto, proxy):
     proxy.faults.append(newer)
     check("newer image" not in p.run("plan").stdout, "an answer of today is good enough")
     forget_answers(p)
-    check("a newer image exists: ami-00000000000000001" in p.run("plan").stdout, "a note of it")
+    result = p.run("plan", "-v")
+    check("a newer image exists: ami-00000000000000001" in result.stdout, "a note of it",
+          result.stdout, result.stderr)
     check(p.plan() == {}, "and nothing but a note")
     p.edit_spec("amazon-linux-2023", "debian-12")
     result = p.run("plan")
