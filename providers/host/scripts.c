@@ -200,8 +200,12 @@ static const char packages[] =
     /* Tried without a look at whether there is one of that name. */
     "unimply() { if [ -e " HOST_IMPLIED " ]; then grep -vxF -e \"$1\" " HOST_IMPLIED
     " >" HOST_IMPLIED ".new || :; mv -f " HOST_IMPLIED ".new " HOST_IMPLIED "; fi; }\n"
-    "dist_python() { imply \"python$1\"; dnf -y -q install \"python$1\" 2>/dev/null || "
-    "{ unimply \"python$1\"; return 1; }; }\n"
+    /* With all that came along: packages that need each other go together or not at all. */
+    "names() { rpm -qa --qf '%{NAME}\\n' | sort; }\n"
+    "dist_python() { imply \"python$1\"; names >\"$work/names\"\n"
+    "  dnf -y -q install \"python$1\" 2>/dev/null || { unimply \"python$1\"; return 1; }\n"
+    "  names | comm -13 \"$work/names\" - >>" HOST_IMPLIED "\n"
+    "}\n"
     "venv_package=python3-pip\n"
     "fi\n";
 

@@ -1,7 +1,7 @@
 """A whole life with Jupyter of a server that berth did not make, as `provider: host` sees it: a Linux
-with systemd, apt and an sshd, whose key and host key its user has. (It is a guest of the sandbox,
-which another project was started for.) At the end nothing of berth's is on it, and it goes on.
-Usage: given_life_test.py BERTH"""
+with systemd and an sshd, whose key and host key its user has. (It is a guest of the sandbox, which
+another project was started for.) At the end nothing of berth's is on it, and it goes on.
+Usage: given_life_test.py BERTH IMAGE"""
 
 import json
 import pathlib
@@ -15,27 +15,39 @@ import urllib.request
 import berthlib
 from berthlib import Project, check, step
 
-berth = sys.argv[1]
+berth, image = sys.argv[1:]
 berthlib.need_root()
 berthlib.need_program("mmdebstrap", "ssh", "ssh-keyscan")
 
-THEIRS = """berth: 1
+# A family each: who logs in, what takes away first what berth needs and its user does not have, how
+# to ask for packages (it fails when one is not there) and for all that count (what apt took in with
+# them is left to its autoremove), which ones berth brings.
+FAMILIES = {
+    "debian-12": dict(user="admin", bare="sudo dpkg --remove python3-venv python3.11-venv",
+                      query="dpkg-query -W", all="apt-mark showmanual; dpkg-query -W tree python3-venv",
+                      brought="python3-venv python3.11-venv tree"),
+    "amazon-linux-2023": dict(user="ec2-user", bare="! rpm -q python3.11", query="rpm -q",
+                              all="rpm -qa | sort", brought="python3.11 python3.11-libs tree"),
+}
+family = FAMILIES[image]
+
+THEIRS = f"""berth: 1
 name: theirs
 provider: sandbox
-server: { image: debian-12, type: t3.small }
-access: { jupyter: 0.0.0.0/0 }
+server: {{ image: {image}, type: t3.small }}
+access: {{ jupyter: 0.0.0.0/0 }}
 """
 MINE = """berth: 1
 name: mine
 provider: host
-server: {{ host: admin@{address}, key: {key}, host_key: "{host_key}" }}
+server: {{ host: {user}@{address}, key: {key}, host_key: "{host_key}" }}
 packages: {{ system: [tree], python: {{ packages: [tabulate] }} }}
 files: [{{ from: nb, to: ~/nb }}]
 jupyter: {{ root_dir: ~/nb }}
 """
 # What is where it was not before, but for what runs.
-LOOK = ("sudo sh -c 'apt-mark showmanual; dpkg-query -W tree python3-venv; ls -d /opt/* /etc/berth* "
-        "/var/lib/berth* /run/berth* /etc/systemd/system/*; cat /etc/fstab; ls ~admin' 2>/dev/null")
+LOOK = (f"sudo sh -c '{family['all']}; ls -d /opt/* /etc/berth* /var/lib/berth* /run/berth* "
+        f"/etc/systemd/system/*; cat /etc/fstab; ls ~{family['user']}' 2>/dev/null")
 
 
 def host_key(address):
@@ -54,12 +66,11 @@ with Project(berth, THEIRS) as theirs:
     address = theirs.run("output", "address").stdout.strip()
     key = theirs.dir / ".berth" / "theirs" / "id_ed25519"
     ssh = ["ssh", "-q", "-i", key, "-o", "StrictHostKeyChecking=no", "-o",
-           f"UserKnownHostsFile={theirs.root}/known_hosts", f"admin@{address}"]
-    spec = MINE.format(address=address, key=key, host_key=host_key(address))
-    subprocess.run([*ssh, "sudo dpkg --remove python3-venv python3.11-venv"], check=True,
-                   capture_output=True) # what berth needs, and its user does not
+           f"UserKnownHostsFile={theirs.root}/known_hosts", f"{family['user']}@{address}"]
+    spec = MINE.format(user=family["user"], address=address, key=key, host_key=host_key(address))
+    subprocess.run([*ssh, family["bare"]], check=True, capture_output=True)
     before = subprocess.run([*ssh, LOOK], text=True, capture_output=True).stdout
-    check("python3\n" in before and "FSTAB" in before, "it can be looked at", before)
+    check("FSTAB" in before and len(before.splitlines()) > 20, "it can be looked at", before)
     with Project(berth, spec, sandbox=False) as mine:
         # Neither the sandbox nor AWS has a part in it.
         mine.env = {k: v for k, v in mine.env.items() if not k.startswith(("AWS_", "BERTH_"))}
@@ -68,7 +79,7 @@ with Project(berth, THEIRS) as theirs:
         step("apply: Jupyter over SSH alone")
         mine.apply()
         check(mine.plan() == {}, "then nothing is to be done")
-        mine.ssh("dpkg-query -W python3-venv python3.11-venv tree") # or it fails
+        mine.ssh(f"{family['query']} {family['brought']}") # or it fails
         status = mine.json("status")["servers"][0]
         check(status["jupyter"] == "answering", "Jupyter answers", status)
         check("127.0.0.1:8888" in mine.ssh("ss -ltn").stdout, "on the loopback address only")

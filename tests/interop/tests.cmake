@@ -25,9 +25,12 @@ set_tests_properties(interop.sshd PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE}
 add_test(NAME interop.given COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/given_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.given PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)
-add_test(NAME interop.given_life COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/given_life_test.py
-  $<TARGET_FILE:berth>)
-set_tests_properties(interop.given_life PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 400)
+foreach(image debian-12 amazon-linux-2023)
+  add_test(NAME interop.given_life_${image} COMMAND ${BERTH_TEST_PYTHON}
+    ${CMAKE_CURRENT_LIST_DIR}/given_life_test.py $<TARGET_FILE:berth> ${image})
+  set_tests_properties(interop.given_life_${image} PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE}
+    TIMEOUT 400)
+endforeach()
 add_test(NAME interop.cut COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cut_test.py
   $<TARGET_FILE:berth_fixed_host>)
 set_tests_properties(interop.cut PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 400)
