@@ -142,6 +142,7 @@ static void look_after(struct sandbox *s) {
         }
         instance = next;
     }
+    guest_sweep(s);
     changed |= volumes_look_after(s);
     changed |= !s->ending && spot_look_after(s);
     if (changed)
@@ -194,6 +195,8 @@ static void end_guests(struct sandbox *s, bool cleanly) {
         sleep_ms(POLL_MS);
     cJSON_ArrayForEach(instance, world_list(s, "instances")) if (number_of(instance, "pid") > 0)
         guest_kill(s, instance);
+    for (int waited = 0; waited < SWEEP_MS && !guest_sweep(s); waited += POLL_MS)
+        sleep_ms(POLL_MS);
     world_save(s, &ignored);
     rmdir(s->cgroup);
     pthread_mutex_unlock(&s->mutex);

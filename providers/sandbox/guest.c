@@ -4,6 +4,7 @@
 #include "specs/fs.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -320,24 +321,43 @@ static int remove_group(const char *path, const struct stat *st, int type, struc
 }
 
 /* The folder of its cgroup, and those that systemd made in it, from the leaves up. What still runs
- * in it, known by its process id or not, ends. */
-static void remove_cgroup(const char *folder) {
+ * in it, known by its process id or not, ends. False when it is still there. */
+static bool end_cgroup(const char *folder) {
     char path[PATH_SIZE * 2 + 16];
-    if (!fs_exists(folder))
-        return;
     snprintf(path, sizeof path, "%s/cgroup.kill", folder);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd >= 0 && write(fd, "1", 1) != 1)
         sandbox_log("cannot end what runs in %s", folder);
     if (fd >= 0)
         close(fd);
-    for (int i = 0; i < CGROUP_TRIES; i++) {
-        nftw(folder, remove_group, 16, FTW_DEPTH | FTW_PHYS);
-        if (!fs_exists(folder))
-            return;
+    nftw(folder, remove_group, 16, FTW_DEPTH | FTW_PHYS);
+    return !fs_exists(folder);
+}
+
+/* What takes longer (a process that waits for a disk does not die before) is left to the sweep. */
+static void remove_cgroup(const char *folder) {
+    for (int i = 0; fs_exists(folder) && i < CGROUP_TRIES && !end_cgroup(folder); i++)
         sleep_ms(CGROUP_STEP_MS);
+}
+
+bool guest_sweep(struct sandbox *s) {
+    char path[PATH_SIZE * 2 + 16];
+    const struct dirent *entry;
+    bool clean = true;
+    DIR *dir = opendir(s->cgroup);
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        const cJSON *instance = find_by(world_list(s, "instances"), "id", entry->d_name);
+        const char *state = text_of(instance, "state");
+        if (strncmp(entry->d_name, "i-", 2) != 0 || number_of(instance, "pid") > 0 ||
+            cJSON_IsTrue(cJSON_GetObjectItem(instance, "booting")) ||
+            strcmp(state, "pending") == 0 || strcmp(state, "running") == 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", s->cgroup, entry->d_name);
+        clean = end_cgroup(path) && clean;
     }
-    sandbox_log("cannot remove %s", folder);
+    if (dir != NULL)
+        closedir(dir);
+    return clean;
 }
 
 void guest_await_boot(struct sandbox *s, const char *id) {

@@ -18,6 +18,7 @@ enum {
     PROXY_PORT = 3128,
     TERMINATED_S = 60,    /* how long a terminated instance stays visible */
     POWER_OFF_MS = 10000, /* that a guest gets to end by itself */
+    SWEEP_MS = 10000,     /* that what has ended gets to be gone */
     POLL_MS = 20          /* between looks at what ends or begins */
 };
 
@@ -152,6 +153,9 @@ void addresses_forget(struct sandbox *s, const char *instance);
 void guest_start(struct sandbox *s, cJSON *instance);
 /* End its processes and wait for them; the files stay. Mutex held; safe when it does not run. */
 void guest_kill(struct sandbox *s, cJSON *instance);
+/* Ends what is still in cgroups of guests that have ended, and removes them: once, without waiting.
+ * False when some are still there. */
+bool guest_sweep(struct sandbox *s);
 /* Wait until its boot, if one is under way, is over. Mutex held, but not all the time. */
 void guest_await_boot(struct sandbox *s, const char *id);
 /* Did a guest that ended ask to be started again? reboot(2): its init then dies of SIGHUP. That is

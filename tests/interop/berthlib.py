@@ -189,17 +189,21 @@ def loop_devices(world):
             if (text := file.read_text().strip()).startswith(f"{world}/")}
 
 
-def leftovers(world):
+def leftovers(world, seconds=10):
     """Everything of a sandbox world that is still on this machine: what runs in its guests, mounts,
-    loop devices and files of instances."""
-    found = [f"guest {name} runs" for name in guest_groups(world)]
-    mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
-    found += [f"mount {line}" for line in mounts if str(world) in line]
-    found += [f"{loop} of {volume}" for loop, volume in loop_devices(world).items()]
-    instances = pathlib.Path(world) / "i"
-    if instances.is_dir():
-        found += [f"file {path}" for path in instances.iterdir()]
-    return found
+    loop devices and files of instances. The kernel may take a moment to be rid of what has ended."""
+    end = time.monotonic() + seconds
+    while True:
+        found = [f"guest {name} runs" for name in guest_groups(world)]
+        mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+        found += [f"mount {line}" for line in mounts if str(world) in line]
+        found += [f"{loop} of {volume}" for loop, volume in loop_devices(world).items()]
+        instances = pathlib.Path(world) / "i"
+        if instances.is_dir():
+            found += [f"file {path}" for path in instances.iterdir()]
+        if not found or time.monotonic() > end:
+            return found
+        time.sleep(0.1)
 
 
 def interfaces(world):

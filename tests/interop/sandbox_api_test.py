@@ -320,6 +320,22 @@ def ends(w, one):
     w.await_state(one, "terminated")
 
 
+def overdue(w):
+    step("what took too long to end with its guest ends later")
+    subnet = json.loads((w.project.world / "world.json").read_text())["subnet"]
+    folder = next(root for root in (pathlib.Path("/sys/fs/cgroup"), pathlib.Path("/sys/fs/cgroup/unified"))
+                  if (root / "cgroup.procs").exists()) / f"berth-sandbox-{subnet}"
+    (folder / "i-0123456789abcdef0" / "inner").mkdir(parents=True)
+    # It joins by itself before it sleeps: the group may be ended at any moment.
+    sleeper = subprocess.Popen(["sh", "-c", 'echo $$ >"$1/cgroup.procs"; exec sleep 600', "sh",
+                                folder / "i-0123456789abcdef0" / "inner"], stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: w.groups() == [], "its group is removed")
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
 with Project(sys.argv[1], "") as project:
     world = World(project)
     step("start")
@@ -332,6 +348,7 @@ with Project(sys.argv[1], "") as project:
     what_is_private(world)
     by_hand(world, one, group)
     ends(world, one)
+    overdue(world)
     world.ec2.delete_security_group(GroupId=group)
     check(berthlib.leftovers(project.world) == [], "nothing is left",
           berthlib.leftovers(project.world))
