@@ -144,6 +144,8 @@ static const char finish[] =
     "sed '/^Alias=/d' ssh.service >sshd.service\n"
     "rm -f ssh.service ssh.socket rescue-ssh.target /etc/systemd/system/sshd.service \\\n"
     "    /etc/systemd/system/multi-user.target.wants/ssh.service\n"
+    /* Else systemd makes an ssh.service of it, and the two contend for the port. */
+    "rm -f /etc/init.d/ssh /etc/rc?.d/*ssh\n"
     "ln -s /usr/lib/systemd/system/sshd.service /etc/systemd/system/multi-user.target.wants/\n"
     "groupadd -r -f wheel\n";
 
@@ -151,7 +153,7 @@ static const char finish[] =
 
 const struct base base_amazon = {
     .name = "amazon-linux-2023",
-    .version = 1,
+    .version = 2,
     .title = "Amazon Linux 2023 look-alike",
     .seconds = 60,
     .mib = 1400,
