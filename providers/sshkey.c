@@ -16,6 +16,18 @@ static void add_u32(struct buf *b, size_t value) {
     buf_add(b, bytes, sizeof bytes);
 }
 
+bool sshkey_take_string(struct str *s, struct str *ret) {
+    if (s->len < 4)
+        return false;
+    const unsigned char *b = (const unsigned char *)s->ptr;
+    size_t len = (size_t)b[0] << 24 | (size_t)b[1] << 16 | (size_t)b[2] << 8 | b[3];
+    if (len > s->len - 4)
+        return false;
+    *ret = (struct str){s->ptr + 4, len};
+    *s = (struct str){s->ptr + 4 + len, s->len - 4 - len};
+    return true;
+}
+
 void sshkey_add_string(struct buf *b, const void *ptr, size_t len) {
     add_u32(b, len);
     buf_add(b, ptr, len);

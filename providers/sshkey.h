@@ -27,6 +27,8 @@ bool sshkey_fingerprint(struct str public_line, struct buf *out);
 bool sshkey_strip(struct str public_line, struct buf *out);
 /* RFC 4251's string: its length, then its bytes. */
 void sshkey_add_string(struct buf *b, const void *ptr, size_t len);
+/* Takes one off the start of `s`: a view into it. False, and nothing is changed, when it is cut. */
+bool sshkey_take_string(struct str *s, struct str *ret);
 /* Append an openssh-key-v1 file without a passphrase. `fields` are the key's type and numbers as
  * PROTOCOL.key has them, secret ones included. */
 bool sshkey_add_openssh(struct buf *out, struct str public_blob, struct str fields,

@@ -9,19 +9,6 @@
 
 enum { CIPHERED = 1 };
 
-/* RFC 4251's string off the start. */
-static bool take(struct str *s, struct str *ret) {
-    if (s->len < 4)
-        return false;
-    const unsigned char *b = (const unsigned char *)s->ptr;
-    size_t len = (size_t)b[0] << 24 | (size_t)b[1] << 16 | (size_t)b[2] << 8 | b[3];
-    if (len > s->len - 4)
-        return false;
-    *ret = (struct str){s->ptr + 4, len};
-    *s = (struct str){s->ptr + 4 + len, s->len - 4 - len};
-    return true;
-}
-
 static BIGNUM *number(struct str s) {
     return s.len > 2048 ? NULL : BN_bin2bn((const unsigned char *)s.ptr, (int)s.len, NULL);
 }
@@ -75,7 +62,7 @@ static EVP_PKEY *take_rsa(struct str *fields) {
     bool good = true;
     for (int i = 0; good && i < NUMBERS; i++) {
         struct str text;
-        good = take(fields, &text) && (numbers[i] = number(text)) != NULL;
+        good = sshkey_take_string(fields, &text) && (numbers[i] = number(text)) != NULL;
     }
     EVP_PKEY *key = good ? make_rsa(numbers) : NULL;
     for (int i = 0; i < NUMBERS; i++)
@@ -85,7 +72,8 @@ static EVP_PKEY *take_rsa(struct str *fields) {
 
 static EVP_PKEY *take_ed25519(struct str *fields) {
     struct str public, both;
-    if (!take(fields, &public) || !take(fields, &both) || both.len != 2 * (size_t)SSHKEY_SEED_SIZE)
+    if (!sshkey_take_string(fields, &public) || !sshkey_take_string(fields, &both) ||
+        both.len != 2 * (size_t)SSHKEY_SEED_SIZE)
         return NULL;
     return EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, (const unsigned char *)both.ptr,
                                         SSHKEY_SEED_SIZE);
@@ -104,20 +92,21 @@ static int read_openssh(struct str text, struct sshkey_private *k) {
         memcmp(bytes.ptr, magic, sizeof magic) != 0)
         return -1;
     struct str rest = {bytes.ptr + sizeof magic, bytes.len - sizeof magic};
-    if (!take(&rest, &cipher) || !take(&rest, &kdf) || !take(&rest, &options) || rest.len < 4)
+    if (!sshkey_take_string(&rest, &cipher) || !sshkey_take_string(&rest, &kdf) ||
+        !sshkey_take_string(&rest, &options) || rest.len < 4)
         return -1;
     rest = (struct str){rest.ptr + 4, rest.len - 4}; /* how many keys: one */
     if (!str_eqc(cipher, "none"))
         return CIPHERED;
-    if (!take(&rest, &blob) || !take(&rest, &part) || part.len < 8)
+    if (!sshkey_take_string(&rest, &blob) || !sshkey_take_string(&rest, &part) || part.len < 8)
         return -1;
     part = (struct str){part.ptr + 8, part.len - 8}; /* the check words */
-    if (!take(&part, &type))
+    if (!sshkey_take_string(&part, &type))
         return -1;
     k->key = str_eqc(type, "ssh-rsa")       ? take_rsa(&part)
              : str_eqc(type, "ssh-ed25519") ? take_ed25519(&part)
                                             : NULL;
-    if (k->key == NULL || !take(&part, &comment))
+    if (k->key == NULL || !sshkey_take_string(&part, &comment))
         return -1;
     buf_addstr(&k->comment, comment);
     return 0;

@@ -1,5 +1,6 @@
 #include "providers/host/key_file.h"
 
+#include "providers/sshkey.h"
 #include "specs/err.h"
 #include "specs/fs.h"
 
@@ -7,21 +8,9 @@
 
 enum { KEY_FILE_MAX = 64 * 1024 };
 
-static bool take_string(struct str *s, struct str *ret) {
-    if (s->len < 4)
-        return false;
-    const unsigned char *b = (const unsigned char *)s->ptr;
-    size_t len = (size_t)b[0] << 24 | (size_t)b[1] << 16 | (size_t)b[2] << 8 | b[3];
-    if (len > s->len - 4)
-        return false;
-    *ret = (struct str){s->ptr + 4, len};
-    *s = (struct str){s->ptr + 4 + len, s->len - 4 - len};
-    return true;
-}
-
 bool key_blob_is(struct str blob, const char *type) {
     struct str name;
-    return take_string(&blob, &name) && str_eqc(name, type);
+    return sshkey_take_string(&blob, &name) && str_eqc(name, type);
 }
 
 /* PROTOCOL.key: the cipher and the public half stand in front of what is locked. */
@@ -33,12 +22,12 @@ static void read_openssh(struct str body, struct key_file *out) {
         memcmp(bytes.ptr, magic, sizeof magic) != 0)
         return;
     struct str rest = {bytes.ptr + sizeof magic, bytes.len - sizeof magic};
-    if (!take_string(&rest, &cipher) || !take_string(&rest, &skipped) ||
-        !take_string(&rest, &skipped) || rest.len < 4)
+    if (!sshkey_take_string(&rest, &cipher) || !sshkey_take_string(&rest, &skipped) ||
+        !sshkey_take_string(&rest, &skipped) || rest.len < 4)
         return;
     rest = (struct str){rest.ptr + 4, rest.len - 4}; /* how many keys */
     out->locked = !str_eqc(cipher, "none");
-    if (take_string(&rest, &blob))
+    if (sshkey_take_string(&rest, &blob))
         buf_addstr(&out->blob, blob);
 }
 
