@@ -68,9 +68,7 @@ static void say(enum standing standing, const char *what, const char *text, cons
 }
 
 static void say_more(const char *text, const struct look *look, struct buf *out) {
-    buf_addn(out, ' ', INDENT);
-    text_wrap(look, str_of(text), INDENT, INDENT + 2, out);
-    buf_addc(out, '\n');
+    text_line(look, str_of(text), INDENT, out);
 }
 
 static void say_error(const char *what, const struct err *err, const struct look *look,

@@ -99,9 +99,7 @@ static void show(const struct look *look, const struct finding *f, struct buf *o
         return;
     _cleanup_buf_ struct buf hint = BUF_INIT(BUF_SMALL);
     buf_addf(&hint, "try: %s", f->err.hint);
-    buf_addn(out, ' ', INDENT);
-    text_wrap(look, buf_str(&hint), INDENT, INDENT + 2, out);
-    buf_addc(out, '\n');
+    text_line(look, buf_str(&hint), INDENT, out);
 }
 
 static cJSON *to_json(const struct session *s, const struct finding found[FINDINGS], bool good) {

@@ -46,11 +46,6 @@ static size_t list_servers(const struct plan *plan, bool changes, struct buf *ou
     return n;
 }
 
-static void add_line(const struct look *look, const char *text, struct buf *out) {
-    text_wrap(look, str_of(text), 0, 2, out);
-    buf_addc(out, '\n');
-}
-
 /* What is to change, what need not, and what cannot be done. */
 static void show(const struct plan *plan, const char *power, const struct look *look,
                  struct buf *out) {
@@ -58,13 +53,13 @@ static void show(const struct plan *plan, const char *power, const struct look *
     bool start = strcmp(power, "running") == 0;
     if (list_servers(plan, true, &line) > 0) {
         buf_addf(&line, ": %s %s %s", start ? "stopped" : "running", text_arrow(look), power);
-        add_line(look, buf_cstr(&line), out);
+        text_line(look, buf_str(&line), 0, out);
     }
     buf_reset(&line);
     size_t same = list_servers(plan, false, &line);
     if (same > 0) {
         buf_addf(&line, " %s %s already.", same == 1 ? "is" : "are", power);
-        add_line(look, buf_cstr(&line), out);
+        text_line(look, buf_str(&line), 0, out);
     }
     for (size_t i = 0; i < plan->len; i++) {
         const struct change *c = &plan->changes[i];
@@ -73,14 +68,14 @@ static void show(const struct plan *plan, const char *power, const struct look *
         buf_reset(&line);
         buf_addf(&line, "%s could not be looked at: %s", c->address,
                  c->live == NULL ? "it does not answer" : c->live->err.msg);
-        add_line(look, buf_cstr(&line), out);
+        text_line(look, buf_str(&line), 0, out);
     }
     for (size_t i = 0; i < plan->warnings_len; i++) {
         buf_reset(&line);
         if (plan->warnings[i].address != NULL)
             buf_addf(&line, "%s: ", plan->warnings[i].address);
         buf_adds(&line, plan->warnings[i].text);
-        add_line(look, buf_cstr(&line), out);
+        text_line(look, buf_str(&line), 0, out);
     }
 }
 

@@ -1,13 +1,12 @@
 #include "cmd/show_plan.h"
 
+#include "cmd/show_change.h"
 #include "cmd/show_group.h"
-#include "cmd/show_value.h"
 #include "cmd/text.h"
 
-#include <stdio.h>
 #include <string.h>
 
-enum { INDENT = 2, BODY_INDENT = 6 };
+enum { INDENT = 2 };
 
 static const struct {
     const char *sign;
@@ -28,199 +27,6 @@ static const struct {
 };
 _Static_assert(sizeof actions / sizeof actions[0] == ACTION_COUNT, "one row an action");
 
-/* Behind a field: why it differs. What is wanted otherwise, the spec says, or a verb asked for. */
-static const struct {
-    enum why why;
-    bool rotated;
-    const char *mark;
-} marks[] = {
-    {WHY_SPEC, false, "(spec)"},        {WHY_SPEC, true, "(rotate)"},
-    {WHY_DRIFT, false, "(drift)"},      {WHY_DRIFT, true, "(drift)"},
-    {WHY_BOTH, false, "(spec, drift)"}, {WHY_BOTH, true, "(rotate, drift)"},
-};
-
-static bool is_rotated(const struct field_change *f) {
-    return (f->field->flags & FIELD_ROTATED) != 0;
-}
-
-static const char *field_mark(const struct field_change *f) {
-    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
-        if (marks[i].why == f->why && marks[i].rotated == is_rotated(f))
-            return marks[i].mark;
-    return NULL;
-}
-
-/* Behind an address: what the sign alone does not say. */
-static void add_remark(const struct change *c, const struct look *look, struct buf *out) {
-    const char *text = NULL;
-    char forget[128];
-    switch (c->action) {
-    case ACTION_ADOPT:
-        text = c->kind->given      ? "is there: a server of yours"
-               : c->fields_len > 0 ? "is there and berth's: take it over, then update"
-                                   : "is there and berth's: take it over";
-        break;
-    case ACTION_RESUME:
-        text = "an earlier apply was interrupted: go on";
-        break;
-    case ACTION_CREATE:
-        text = c->why == WHY_DRIFT ? "has vanished: create it anew" : NULL;
-        break;
-    case ACTION_STOP_UPDATE_START:
-        text = "the server stops for a moment";
-        break;
-    case ACTION_REPLACE:
-        text = c->kind->given ? "not berth's to make anew" : "destroy it and create it anew";
-        break;
-    case ACTION_DESTROY:
-        text = c->why == WHY_ORPHAN ? "berth's by its tags, in no spec" : NULL;
-        break;
-    case ACTION_FORGET:
-        if (c->kind->given) {
-            text = "berth lets go of it; the server stays as it is";
-            break;
-        }
-        snprintf(forget, sizeof forget, "has vanished: %s%s",
-                 c->kind->leaves == NULL ? "only the record goes" : "the record goes, and ",
-                 c->kind->leaves == NULL ? "" : c->kind->leaves);
-        text = forget;
-        break;
-    case ACTION_UPDATE:
-        text = c->fields_len == 0 && c->why == WHY_PARENT ? "looked at again when its server runs"
-               : c->fields_len == 0                       ? "finish what was interrupted"
-                                                          : NULL;
-        break;
-    case ACTION_KEEP:
-        snprintf(forget, sizeof forget, "stays, not in use: %s",
-                 c->note == NULL ? "it is to be kept" : c->note);
-        text = forget;
-        break;
-    default:
-        break;
-    }
-    if (text == NULL)
-        return;
-    buf_adds(out, "  ");
-    text_paint(look, PAINT_DIM, text, out);
-}
-
-static void add_line(const struct look *look, const char *text, size_t indent, struct buf *out) {
-    buf_addn(out, ' ', indent);
-    text_wrap(look, str_of(text), indent, indent + 2, out);
-    buf_addc(out, '\n');
-}
-
-static void add_unread(const struct change *c, const struct look *look, struct buf *out) {
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
-    const struct err *err = c->live == NULL ? NULL : &c->live->err;
-    if (c->note != NULL) {
-        add_line(look, c->note, BODY_INDENT, out);
-        return;
-    }
-    bool foreign = c->live != NULL && c->live->presence == LIVE_FOREIGN;
-    buf_adds(&text, foreign ? "taken by somebody else: " : "could not be read: ");
-    buf_adds(&text, err != NULL && err->msg[0] != '\0' ? err->msg : "its server does not answer");
-    add_line(look, buf_cstr(&text), BODY_INDENT, out);
-    if (err != NULL && err->hint[0] != '\0') {
-        buf_reset(&text);
-        buf_addf(&text, "try: %s", err->hint);
-        add_line(look, buf_cstr(&text), BODY_INDENT, out);
-    }
-}
-
-static void add_create_fields(const struct change *c, const struct look *look, struct buf *out) {
-    for (size_t i = 0; c->after != NULL && c->kind->fields[i].name != NULL; i++) {
-        const struct field *f = &c->kind->fields[i];
-        if (!(f->flags & FIELD_COMPUTED))
-            show_field(look, f, c->after, c->after_unknown >> i & 1, BODY_INDENT, out);
-    }
-}
-
-static void add_changed_fields(const struct change *c, const struct look *look, struct buf *out) {
-    for (size_t i = 0; i < c->fields_len; i++) {
-        const struct field_change *f = &c->fields[i];
-        _cleanup_buf_ struct buf mark = BUF_INIT(BUF_SMALL);
-        const char *why = field_mark(f);
-        if (why != NULL && c->action != ACTION_ADOPT)
-            buf_adds(&mark, why);
-        if (f->replaces)
-            buf_addf(&mark, "%s(this is why it is replaced)", mark.len > 0 ? " " : "");
-        show_field_change(look, f->field, c->before, c->after, f->after_unknown,
-                          mark.len > 0 ? buf_cstr(&mark) : NULL, BODY_INDENT, out);
-    }
-}
-
-/* What was edited out there, line by line. */
-static void add_texts(const struct live_texts *texts, const struct look *look, struct buf *out) {
-    for (size_t i = 0; i < texts->len; i++) {
-        const struct live_text *t = &texts->items[i];
-        buf_addn(out, ' ', BODY_INDENT + 2);
-        text_wrap(look, str_of(t->name), BODY_INDENT + 2, BODY_INDENT + 4, out);
-        buf_addf(out, ":%s%s\n", t->note == NULL ? "" : " ", t->note == NULL ? "" : t->note);
-        if (t->note == NULL)
-            text_diff(look, str_of(t->before), str_of(t->after), BODY_INDENT + 4, out);
-    }
-}
-
-/* What the change does to something else that is there already and stays; NULL when there is none.
- */
-static const struct change *find_beside(const struct plan *plan, const struct change *c) {
-    bool acts = c->action == ACTION_CREATE || c->action == ACTION_RESUME ||
-                c->action == ACTION_DESTROY || c->fields_len > 0 ||
-                (c->action == ACTION_UPDATE && c->why != WHY_PARENT);
-    for (size_t i = 0; c->kind->besides != NULL && acts && i < plan->len; i++) {
-        const struct change *other = &plan->changes[i];
-        if (other->kind == c->kind->beside && cstr_eq(other->parent, c->parent))
-            return other->action == ACTION_CREATE || other->action == ACTION_DESTROY ? NULL : other;
-    }
-    return NULL;
-}
-
-static void add_beside(const struct plan *plan, const struct change *c, const struct look *look,
-                       struct buf *out) {
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
-    const struct change *other = find_beside(plan, c);
-    if (other == NULL)
-        return;
-    buf_adds(&text, c->kind->besides);
-    if (other->live != NULL && other->live->at_stake != NULL)
-        buf_addf(&text, " (%s)", other->live->at_stake);
-    add_line(look, buf_cstr(&text), BODY_INDENT, out);
-}
-
-/* What stands below the address; equal bodies of like nodes are shown once. */
-static void add_body(const struct plan *plan, const struct change *c, const struct look *look,
-                     struct buf *out) {
-    add_remark(c, look, out);
-    buf_addc(out, '\n');
-    if (c->action == ACTION_CREATE || c->action == ACTION_RESUME)
-        add_create_fields(c, look, out);
-    else if (c->action == ACTION_UNKNOWN)
-        add_unread(c, look, out);
-    else if (c->fields_len > 0)
-        add_changed_fields(c, look, out);
-    if (c->live != NULL && c->fields_len > 0)
-        add_texts(&c->live->texts, look, out);
-    add_beside(plan, c, look, out);
-    if (c->loses != NULL) {
-        buf_addn(out, ' ', BODY_INDENT);
-        text_paint(look, PAINT_RED, "! loses", out);
-        buf_addc(out, ' ');
-        text_wrap(look, str_of(c->loses), BODY_INDENT + 8, BODY_INDENT + 2, out);
-        buf_addc(out, '\n');
-    }
-    size_t parts = 0;
-    for (size_t i = 0; c->action == ACTION_DESTROY && i < plan->len; i++)
-        parts += plan->changes[i].with_parent && cstr_eq(plan->changes[i].parent, c->address);
-    if (parts > 0) {
-        buf_addn(out, ' ', BODY_INDENT);
-        if (parts == 1)
-            buf_adds(out, "and the part on it\n");
-        else
-            buf_addf(out, "and the %zu parts on it\n", parts);
-    }
-}
-
 static bool is_shown(const struct change *c) { return c->action != ACTION_NOOP && !c->with_parent; }
 
 static int add_changes(const struct plan *plan, const struct look *look, struct buf *out) {
@@ -231,8 +37,8 @@ static int add_changes(const struct plan *plan, const struct look *look, struct 
         const struct change *c = &plan->changes[i];
         if (!is_shown(c))
             continue;
-        buf_reset(&body);
-        add_body(plan, c, look, &body);
+        buf_reset(&body); /* equal bodies of like nodes are shown once */
+        show_change_body(plan, c, look, &body);
         rc = body.failed ? -ERRC_NOMEM
                          : groups_add(&groups, c->address, (int)c->action, buf_str(&body));
     }
@@ -261,7 +67,7 @@ static unsigned shown_reasons(const struct plan *plan) {
         for (size_t k = 0; is_shown(c) && c->action != ACTION_ADOPT && k < c->fields_len; k++) {
             const struct field_change *f = &c->fields[k];
             if (f->why == WHY_SPEC || f->why == WHY_BOTH)
-                shown |= is_rotated(f) ? OF_ROTATE : OF_SPEC;
+                shown |= f->field->flags & FIELD_ROTATED ? OF_ROTATE : OF_SPEC;
             if (f->why == WHY_DRIFT || f->why == WHY_BOTH)
                 shown |= OF_DRIFT;
         }
@@ -283,7 +89,7 @@ static void add_legend(const struct plan *plan, const char *spec_name, const str
     if (line.len == 0)
         return;
     buf_addc(out, '\n');
-    add_line(look, buf_cstr(&line), 0, out);
+    text_line(look, buf_str(&line), 0, out);
 }
 
 static void add_counts(const struct plan *plan, const struct look *look, struct buf *out) {
@@ -331,7 +137,7 @@ static void add_stopped(const struct plan *plan, const struct look *look, struct
                  servers == 1 ? "it" : "them");
     buf_addf(&line, ". berth start brings %s back.", servers == 1 ? "it" : "them");
     buf_addc(out, '\n');
-    add_line(look, buf_cstr(&line), 0, out);
+    text_line(look, buf_str(&line), 0, out);
 }
 
 /* Those that say the same of like nodes are one. */
@@ -392,7 +198,7 @@ static void add_nothing(const struct plan *plan, const char *spec_name, const st
         buf_adds(&line, "No changes to what -target names.");
     else
         buf_addf(&line, "No changes. The world matches %s.", spec_name);
-    add_line(look, buf_cstr(&line), 0, out);
+    text_line(look, buf_str(&line), 0, out);
 }
 
 /* Said loudly: what follows from the spec is not all that is done. */
@@ -427,8 +233,8 @@ void show_plan(const struct plan *plan, const char *spec_name, const struct look
         add_nothing(plan, spec_name, look, out);
     }
     if (plan->counts[ACTION_KEEP] > 0)
-        add_line(look, "What is kept stays as it is; only berth destroy -data takes it too.", 0,
-                 out);
+        text_line(look, STR("What is kept stays as it is; only berth destroy -data takes it too."),
+                  0, out);
     add_stopped(plan, look, out);
     add_partial(plan, look, out);
     add_notices(plan->warnings, plan->warnings_len, "warning:", PAINT_YELLOW, look, out);

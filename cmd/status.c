@@ -190,11 +190,8 @@ static void show_server(struct session *s, const struct server_view *v, const st
     if (v->id != NULL)
         buf_addf(out, "  %s", v->id);
     buf_adds(out, cstr_eq(power, "stopped") ? "  (berth start brings it back)\n" : "\n");
-    if (v->live != NULL && v->live->err.msg[0] != '\0') {
-        buf_adds(out, "  ");
-        text_wrap(look, str_of(v->live->err.msg), 2, 4, out);
-        buf_addc(out, '\n');
-    }
+    if (v->live != NULL && v->live->err.msg[0] != '\0')
+        text_line(look, str_of(v->live->err.msg), 2, out);
     if (v->host != NULL)
         buf_addf(out, "  address  %s\n", v->host);
     if (jupyter != NULL) {
@@ -206,11 +203,8 @@ static void show_server(struct session *s, const struct server_view *v, const st
             buf_adds(out, "  over SSH: berth open");
         buf_addc(out, '\n');
     }
-    if (v->live != NULL && v->live->note != NULL) {
-        buf_adds(out, "  ");
-        text_wrap(look, str_of(v->live->note), 2, 4, out);
-        buf_addc(out, '\n');
-    }
+    if (v->live != NULL && v->live->note != NULL)
+        text_line(look, str_of(v->live->note), 2, out);
     const struct host_stop_record *countdown = countdown_of(s, v);
     if (countdown != NULL)
         show_countdown(countdown, out);
@@ -285,9 +279,7 @@ static void show_parts(const struct plan *plan, const struct look *look, struct 
         group_label(&groups.items[i], look, &line);
         buf_adds(&line, ": ");
         buf_addstr(&line, groups.items[i].body);
-        buf_adds(out, "  ");
-        text_wrap(look, buf_str(&line), 2, 4, out);
-        buf_addc(out, '\n');
+        text_line(look, buf_str(&line), 2, out);
     }
     groups_free(&groups);
     if (good < plan->len)

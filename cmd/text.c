@@ -99,6 +99,12 @@ void text_wrap(const struct look *look, struct str text, size_t col, size_t inde
     }
 }
 
+void text_line(const struct look *look, struct str text, size_t indent, struct buf *out) {
+    buf_addn(out, ' ', indent);
+    text_wrap(look, text, indent, indent + 2, out);
+    buf_addc(out, '\n');
+}
+
 /* ---- Line diff: longest common subsequence, small texts only */
 
 enum { DIFF_LINES_MAX = 400, DIFF_CONTEXT = 2 };

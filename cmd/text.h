@@ -20,6 +20,8 @@ const char *text_times(const struct look *look);
  * at column `indent`. Ends without a newline. ASCII stand-ins where the look is not UTF-8. */
 void text_wrap(const struct look *look, struct str text, size_t col, size_t indent,
                struct buf *out);
+/* A line of its own at `indent`; where it is broken, it goes on two further in. */
+void text_line(const struct look *look, struct str text, size_t indent, struct buf *out);
 /* Lines of `before` and `after`: "- x", "+ y", and up to two of context, each at `indent`. Texts
  * over 400 lines a side are said to differ, by their counts. */
 void text_diff(const struct look *look, struct str before, struct str after, size_t indent,
