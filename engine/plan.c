@@ -4,33 +4,12 @@
 #include "engine/decide.h"
 #include "engine/fingerprint.h"
 #include "engine/graph.h"
+#include "engine/plan_notices.h"
 #include "engine/scope.h"
 #include "specs/record.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-const char *action_name(enum action action) {
-    static const char *const names[ACTION_COUNT] = {
-        [ACTION_NOOP] = "no-op",      [ACTION_CREATE] = "create",
-        [ACTION_ADOPT] = "adopt",     [ACTION_RESUME] = "resume",
-        [ACTION_UPDATE] = "update",   [ACTION_STOP_UPDATE_START] = "stop-update-start",
-        [ACTION_REPLACE] = "replace", [ACTION_DESTROY] = "destroy",
-        [ACTION_FORGET] = "forget",   [ACTION_KEEP] = "keep",
-        [ACTION_UNKNOWN] = "unknown",
-    };
-    return names[action];
-}
-
-const char *why_name(enum why why) {
-    static const char *const names[WHY_COUNT] = {
-        [WHY_SAME] = "same",     [WHY_NEW] = "new",       [WHY_SPEC] = "spec",
-        [WHY_DRIFT] = "drift",   [WHY_BOTH] = "both",     [WHY_REMOVED] = "removed",
-        [WHY_ORPHAN] = "orphan", [WHY_PARENT] = "parent", [WHY_UNREADABLE] = "unreadable",
-        [WHY_ASKED] = "asked",
-    };
-    return names[why];
-}
 
 struct planner {
     const struct desired *desired;
@@ -81,74 +60,6 @@ static const void *stable_record(void *ctx, const char *address, const struct ki
     default:
         return NULL;
     }
-}
-
-static int add_notice(struct plan *plan, struct plan_warning **list, size_t *len,
-                      const char *address, const char *text, bool note) {
-    if ((*len & (*len - 1)) == 0) { /* the capacity is the next power of two */
-        struct plan_warning *items = arena_calloc(&plan->arena, *len * 2 + 1, sizeof *items);
-        if (items == NULL)
-            return -ERRC_NOMEM;
-        if (*len > 0)
-            memcpy(items, *list, *len * sizeof *items);
-        *list = items;
-    }
-    (*list)[(*len)++] = (struct plan_warning){arena_dup(&plan->arena, address),
-                                              arena_dup(&plan->arena, text), note};
-    return 0;
-}
-
-int plan_warn(struct plan *plan, const char *address, const char *text) {
-    return add_notice(plan, &plan->warnings, &plan->warnings_len, address, text, false);
-}
-
-static const char *foreign_text(struct arena *arena, const struct change *c) {
-    bool named = c->live != NULL && c->live->err.msg[0] != '\0';
-    return arena_printf(arena, "%s exists and is not berth's; rename the spec, or remove it",
-                        named ? c->live->err.msg : "one of that name");
-}
-
-static const char *protected_text(struct arena *arena, const struct change *c) {
-    return arena_printf(arena, "protect: true forbids to %s it; set protect: false and apply first",
-                        action_name(c->action));
-}
-
-static const char *kept_text(struct arena *arena, const struct change *c) {
-    return arena_dup(arena,
-                     c->why == WHY_ASKED
-                         ? "it is to be kept, and not replaced; apply `keep: false` first"
-                         : "what differs can only be had by a new one, and this one is to be "
-                           "kept; go back to what it was, or apply `keep: false` first");
-}
-
-static const char *given_text(struct arena *arena, const struct change *c) {
-    return arena_dup(arena, c->why == WHY_ASKED
-                                ? "berth did not make it, and cannot make it anew; berth apply "
-                                  "mends what differs"
-                                : "the spec names another server than the one that is recorded, "
-                                  "where all stays that was put there; go back to that one and "
-                                  "berth destroy first, or give the spec another name. If it is "
-                                  "the same one, log in by its new name with ssh once, so that "
-                                  "known_hosts knows its host key by it");
-}
-
-/* Cases 3, 14, 17 and 19 stop an apply before it starts. */
-static int block(struct plan *plan, const struct change *c) {
-    static const struct {
-        int number;
-        const char *(*text)(struct arena *arena, const struct change *c);
-    } rows[] = {{3, foreign_text}, {14, protected_text}, {17, kept_text}, {19, given_text}};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        bool good =
-            c->action == ACTION_KEEP || (c->action == ACTION_FORGET && c->case_number == 19);
-        if (rows[i].number != c->case_number || good)
-            continue;
-        const char *text = rows[i].text(&plan->arena, c);
-        return text == NULL ? -ERRC_NOMEM
-                            : add_notice(plan, &plan->blockers, &plan->blockers_len, c->address,
-                                         text, false);
-    }
-    return 0;
 }
 
 static int give_token(struct planner *p, struct change *c) {
@@ -397,10 +308,9 @@ static int finish(struct planner *p, struct err *err) {
         if (rc == -ERRC_INTERNAL)
             return err_set(err, ERRC_INTERNAL, "no random numbers to be had");
         if (rc == 0)
-            rc = block(plan, c);
+            rc = plan_block(plan, c);
         if (rc == 0 && c->live != NULL && c->live->note != NULL)
-            rc = add_notice(plan, &plan->warnings, &plan->warnings_len, c->address, c->live->note,
-                            true);
+            rc = plan_note(plan, c->address, c->live->note);
     }
     for (size_t w = 0; rc == 0 && w < p->live->len; w++)
         for (size_t i = 0; rc == 0 && i < p->live->worlds[w].warnings.len; i++)
@@ -455,20 +365,4 @@ void plan_free(struct plan *plan) {
 
 bool plan_has_changes(const struct plan *plan) {
     return plan->counts[ACTION_NOOP] + plan->counts[ACTION_KEEP] < plan->len;
-}
-
-bool plan_noop_moves_state(const struct change *c) {
-    const struct recorded *r = c->recorded;
-    if (c->action != ACTION_NOOP || c->node == NULL || c->live == NULL || c->live->record == NULL)
-        return false;
-    if (r == NULL || r->record == NULL || r->status != RECORDED_OK ||
-        r->protect != c->node->protect || !cstr_eq(r->parent, c->node->parent) ||
-        !strlist_equal(&r->deps, &c->node->deps) ||
-        (c->live->id != NULL && !cstr_eq(c->live->id, r->id)))
-        return true;
-    for (const struct field *f = c->kind->fields; f->name != NULL; f++)
-        if (!(f->flags & (FIELD_UNSTORED | FIELD_SECRET)) &&
-            !record_field_equal(f, c->after, r->record))
-            return true;
-    return false;
 }

@@ -55,8 +55,6 @@ int plan_make(const struct desired *desired, const struct state *state,
               const struct live_world *live, const struct plan_options *options,
               int (*random)(void *, size_t), struct plan *ret, struct err *err);
 void plan_free(struct plan *plan);
-/* Adds a warning; the texts are copied. 0 or -ERRC_NOMEM. For what makes plans. */
-int plan_warn(struct plan *plan, const char *address, const char *text);
 
 /* Anything to do? No-ops and what is kept do not count; unknown does. */
 bool plan_has_changes(const struct plan *plan);
