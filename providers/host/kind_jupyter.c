@@ -1,11 +1,10 @@
 /* server[N].jupyter: Jupyter's own configuration, jupyter_server_config.json, compared trait by
  * trait. Token and password are in it and nowhere else: a plan compares keyed hashes. */
 #include "providers/host/internal.h"
-#include "specs/fs.h"
+#include "providers/host/jupyter_login.h"
 #include "specs/json_text.h"
 #include "specs/sections/sections.h"
 
-#include <argon2.h>
 #include <cjson/cJSON.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -259,49 +258,6 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
 
 /* ---- Making it */
 
-/* jupyter_server.auth.security: argon2:$argon2id$v=19$m=10240,t=10,p=8$… */
-static int hash_password(const struct run *run, struct str password, struct buf *out,
-                         struct err *err) {
-    enum { MEMORY_KIB = 10240, TIME = 10, LANES = 8, SALT = 16, HASH = 32, TEXT = 256 };
-    unsigned char salt[SALT];
-    char text[TEXT];
-    if (run->random(salt, sizeof salt) < 0)
-        return err_set(err, ERRC_INTERNAL, "no random numbers to be had");
-    int rc = argon2id_hash_encoded(TIME, MEMORY_KIB, LANES, password.ptr, password.len, salt,
-                                   sizeof salt, HASH, text, sizeof text);
-    if (rc != ARGON2_OK)
-        return err_set(err, ERRC_INTERNAL, "argon2: %s", argon2_error_message(rc));
-    buf_addf(out, "argon2:%s", text);
-    return 0;
-}
-
-/* <project_dir>/token, made at first need. */
-static int ensure_token(const struct run *run, struct buf *token, struct err *err) {
-    char path[4096];
-    struct err why;
-    snprintf(path, sizeof path, "%s/token", run->project_dir);
-    int rc = fs_read(path, token, &why);
-    struct str trimmed = str_trim(buf_str(token));
-    if (rc == 0 && trimmed.len > 0) {
-        /* An editor ends a line; Jupyter would take that for a part of the token. */
-        memmove(token->ptr, trimmed.ptr, trimmed.len);
-        token->len = trimmed.len;
-        token->ptr[token->len] = '\0';
-        return 0;
-    }
-    buf_reset(token); /* an empty token would switch Jupyter's login off */
-    if (rc < 0 && rc != -ERRC_NOTFOUND) {
-        *err = why;
-        return rc;
-    }
-    unsigned char bytes[TOKEN_SIZE / 2];
-    if (run->random(bytes, sizeof bytes) < 0)
-        return err_set(err, ERRC_INTERNAL, "no random numbers to be had");
-    buf_add_hex(token, bytes, sizeof bytes);
-    OPENSSL_cleanse(bytes, sizeof bytes);
-    return fs_write(path, buf_str(token), 0600, err);
-}
-
 static bool add_trait(cJSON *root, const char *trait, cJSON *value) {
     char class[128];
     const char *dot = strchr(trait, '.');
@@ -362,9 +318,9 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
         return 0;
     }
     pthread_mutex_lock(s->node->session->mutex); /* several hosts, one token to make */
-    int rc = ensure_token(run, &token, err);
+    int rc = jupyter_token(run, &token, err);
     if (rc == 0 && extra->password.len > 0)
-        rc = hash_password(run, extra->password, &hash, err);
+        rc = jupyter_hash_password(run, extra->password, &hash, err);
     if (rc == 0)
         rc = tag_secrets(s, &token, extra->password, &hash, err);
     pthread_mutex_unlock(s->node->session->mutex);
