@@ -33,7 +33,6 @@
 #define HOST_UNIT "/etc/systemd/system/" HOST_SERVICE
 
 enum { RUN_SIZE = 16 };
-enum { TOKEN_SIZE = 64 };
 
 struct host_session {
     const struct run *run;

@@ -3,6 +3,8 @@
 
 #include "providers/provider.h"
 
+enum { TOKEN_SIZE = 64 }; /* hex digits */
+
 /* Appends the token of <project_dir>/token, which is made at first need: random hex digits, 0600.
  * The caller wipes it, and holds the lock of those who may make it at once. */
 int jupyter_token(const struct run *run, struct buf *token, struct err *err);

@@ -161,7 +161,9 @@ void guest_await_boot(struct sandbox *s, const char *id);
 /* Did a guest that ended ask to be started again? reboot(2): its init then dies of SIGHUP. That is
  * told to its parent only, so a daemon that found it again knows only what the API was asked. */
 bool guest_rebooted(cJSON *instance);
-/* Remove its files. */
+/* The folder of its files: <world>/i/ID. */
+void guest_dir(const struct sandbox *s, const char *id, char *ret, size_t size);
+/* Remove them. */
 void guest_remove(struct sandbox *s, const char *id);
 /* When that process began, in the kernel's ticks; 0: there is none. */
 double process_start_time(pid_t pid);
@@ -206,6 +208,14 @@ int volume_plug(struct sandbox *s, cJSON *volume, const cJSON *instance, struct 
 void volume_unplug(struct sandbox *s, cJSON *volume, const cJSON *instance);
 /* Its loop device is freed, when the last one has closed it. */
 void volume_release(struct sandbox *s, cJSON *volume);
+/* The number of its loop device; -1: it has none. */
+int volume_loop(const cJSON *volume);
+/* Take one for it, unless it has one. */
+int volume_loop_take(struct sandbox *s, cJSON *volume, struct err *err);
+/* Its loop device as mknod(2) takes it. */
+int volume_loop_device(const cJSON *volume, dev_t *ret, struct err *err);
+/* Freed once nobody has it open any more. */
+void volume_loop_give_back(cJSON *volume);
 /* Tell its loop device, if it has one, that the file has grown. */
 int volume_capacity(const cJSON *volume, struct err *err);
 bool volume_mounted(const cJSON *volume);

@@ -1,6 +1,6 @@
-/* A volume as a guest sees it, a block device: a sparse file, a loop device over it (loop(4)), a
- * node for that which belongs to the guest's root, and a bind mount of the node into the guest's
- * /dev, at boot or while it runs.
+/* A volume as a guest sees it, a block device: a node of its loop device (volume_loop.c) which
+ * belongs to the guest's root, and a bind mount of the node into the guest's /dev, at boot or while
+ * it runs.
  *
  * The node lies on a tmpfs of the instance's: a guest learns nothing of where that is mounted, the
  * file systems here may forbid devices, and a volume that is taken away again can be closed to a
@@ -11,22 +11,15 @@
 #include "providers/sandbox/internal.h"
 #include "specs/fs.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/loop.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-enum { LOOP_TRIES = 20, SECTORS_GIB = 30 }; /* 2^30 bytes are a GiB */
 
 #define BY_ID "/dev/disk/by-id"
 
@@ -42,130 +35,6 @@ int sandbox_check_volumes(struct err *err) {
         return -ERRC_UNSUPPORTED;
     }
     return 0;
-}
-
-/* ---- The file */
-
-static void volume_path(const struct sandbox *s, const char *id, char *ret, size_t size) {
-    snprintf(ret, size, "%s/v/%s", s->paths.dir, id);
-}
-
-int volume_file_size(struct sandbox *s, const cJSON *volume, struct err *err) {
-    char folder[PATH_SIZE], path[PATH_SIZE * 2];
-    world_path(s, "v", folder, sizeof folder);
-    volume_path(s, text_of(volume, "id"), path, sizeof path);
-    int rc = fs_mkdirs(folder, 0700, err);
-    int fd = rc < 0 ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (rc == 0 && (fd < 0 || ftruncate(fd, (off_t)number_of(volume, "size") << SECTORS_GIB) < 0))
-        rc = err_set_errno(err, ERRC_IO, errno, "make %s", path);
-    if (fd >= 0)
-        close(fd);
-    return rc;
-}
-
-void volume_file_remove(struct sandbox *s, const char *id) {
-    char path[PATH_SIZE * 2];
-    volume_path(s, id, path, sizeof path);
-    unlink(path);
-}
-
-/* ---- The loop device */
-
-/* Takes a free one; its number, or -1 with *err set. */
-static int loop_take(const char *path, struct err *err) {
-    int file = open(path, O_RDWR | O_CLOEXEC);
-    int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-    int number = -1, device = -1;
-    struct err why = {0};
-    if (file < 0 || control < 0)
-        err_set_errno(&why, ERRC_UNSUPPORTED, errno, "open %s",
-                      file < 0 ? path : "/dev/loop-control");
-    for (int i = 0; file >= 0 && control >= 0 && i < LOOP_TRIES; i++) {
-        char name[32];
-        struct loop_config config = {.fd = (__u32)file};
-        snprintf((char *)config.info.lo_file_name, sizeof config.info.lo_file_name, "%.60s", path);
-        int free_one = ioctl(control, LOOP_CTL_GET_FREE);
-        snprintf(name, sizeof name, "/dev/loop%d", free_one);
-        device = free_one < 0 ? -1 : open(name, O_RDWR | O_CLOEXEC);
-        if (device >= 0 && ioctl(device, LOOP_CONFIGURE, &config) == 0) {
-            number = free_one;
-            break;
-        }
-        bool taken = device >= 0 && errno == EBUSY; /* by another, just now */
-        err_set_errno(&why, ERRC_UNSUPPORTED, errno, "take the loop device %s", name);
-        if (device >= 0)
-            close(device);
-        device = -1;
-        if (!taken)
-            break;
-    }
-    if (device >= 0)
-        close(device);
-    if (file >= 0)
-        close(file);
-    if (control >= 0)
-        close(control);
-    if (number < 0)
-        *err = why;
-    return number;
-}
-
-/* Once nobody has it open any more. */
-static void loop_give_back(int number) {
-    char name[32];
-    snprintf(name, sizeof name, "/dev/loop%d", number);
-    int fd = open(name, O_RDWR | O_CLOEXEC);
-    if (fd < 0 || (ioctl(fd, LOOP_CLR_FD) < 0 && errno != ENXIO))
-        sandbox_log("cannot free %s: %s", name, strerror(errno));
-    if (fd >= 0)
-        close(fd);
-}
-
-/* Is it over a file below this folder? */
-static bool loop_is_below(int number, const char *folder, const char **ret_name, char *path,
-                          size_t size) {
-    char name[64];
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
-    struct err ignored;
-    size_t len = strlen(folder);
-    snprintf(name, sizeof name, "/sys/block/loop%d/loop/backing_file", number);
-    if (fs_read(name, &text, &ignored) < 0)
-        return false;
-    struct str file = str_trim(buf_str(&text));
-    snprintf(path, size, "%.*s", STR_FMT(file));
-    if (strncmp(path, folder, len) != 0 || path[len] != '/')
-        return false;
-    *ret_name = path + len + 1;
-    return true;
-}
-
-static bool loop_known(const cJSON *world, int number, const char *id) {
-    cJSON *volumes = cJSON_GetObjectItem(world, "volumes");
-    const cJSON *v = find_by(volumes, "id", id);
-    const cJSON *loop = cJSON_GetObjectItem(v, "loop");
-    return cJSON_IsNumber(loop) && loop->valueint == number;
-}
-
-void volume_loops_sweep(const struct paths *paths, const cJSON *world) {
-    char folder[PATH_SIZE], path[PATH_SIZE * 2], real[4096];
-    DIR *blocks = opendir("/sys/block");
-    const struct dirent *entry;
-    snprintf(folder, sizeof folder, "%s/v", paths->dir);
-    while (blocks != NULL && realpath(folder, real) != NULL && (entry = readdir(blocks)) != NULL) {
-        int64_t number;
-        const char *id;
-        struct str name = str_of(entry->d_name);
-        if (!str_starts(name, STR("loop")))
-            continue;
-        name.ptr += 4;
-        name.len -= 4;
-        if (str_to_i64(name, 0, INT32_MAX, &number) &&
-            loop_is_below((int)number, real, &id, path, sizeof path) &&
-            !loop_known(world, (int)number, id))
-            loop_give_back((int)number);
-    }
-    if (blocks != NULL)
-        closedir(blocks);
 }
 
 /* ---- The node */
@@ -203,76 +72,31 @@ static int device_folder(const struct sandbox *s, const char *instance, char *re
     return 0;
 }
 
-static int loop_number(const cJSON *volume) {
-    const cJSON *loop = cJSON_GetObjectItem(volume, "loop");
-    return cJSON_IsNumber(loop) ? loop->valueint : -1;
-}
-
 /* Its loop device and node, when it has none yet. */
 static int volume_ready(struct sandbox *s, cJSON *volume, char *node, size_t size,
                         struct err *err) {
-    char folder[PATH_SIZE * 2], path[PATH_SIZE * 2], sys[64];
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
-    int64_t major_number = 0, minor_number = 0;
+    char folder[PATH_SIZE * 2];
+    dev_t device = 0;
     int rc = device_folder(s, text_of(volume, "instance"), folder, sizeof folder, err);
-    volume_path(s, text_of(volume, "id"), path, sizeof path);
-    if (rc == 0 && loop_number(volume) < 0) {
-        int number = loop_take(path, err);
-        if (number < 0)
-            return -ERRC_UNSUPPORTED;
-        set_number(volume, "loop", number);
-    }
-    snprintf(sys, sizeof sys, "/sys/block/loop%d/dev", loop_number(volume));
     if (rc == 0)
-        rc = fs_read(sys, &text, err);
-    struct str rest = str_trim(buf_str(&text)), first = {NULL, 0};
-    if (rc == 0 &&
-        (!str_split(&rest, ':', &first) || !str_to_i64(first, 0, UINT32_MAX, &major_number) ||
-         !str_to_i64(rest, 0, UINT32_MAX, &minor_number)))
-        rc = err_set(err, ERRC_IO, "%s says nothing", sys);
-    snprintf(node, size, "%s/loop%d", folder, loop_number(volume));
-    return rc < 0 ? rc
-                  : node_make(node, S_IFBLK,
-                              makedev((unsigned)major_number, (unsigned)minor_number), err);
+        rc = volume_loop_take(s, volume, err);
+    if (rc == 0)
+        rc = volume_loop_device(volume, &device, err);
+    if (rc < 0)
+        return rc;
+    snprintf(node, size, "%s/loop%d", folder, volume_loop(volume));
+    return node_make(node, S_IFBLK, device, err);
 }
 
 void volume_release(struct sandbox *s, cJSON *volume) {
-    char node[PATH_SIZE * 2];
-    if (loop_number(volume) < 0)
+    char folder[PATH_SIZE], node[PATH_SIZE * 2];
+    if (volume_loop(volume) < 0)
         return;
-    char folder[PATH_SIZE];
     device_path(s, text_of(volume, "instance"), folder, sizeof folder);
-    snprintf(node, sizeof node, "%s/loop%d", folder, loop_number(volume));
+    snprintf(node, sizeof node, "%s/loop%d", folder, volume_loop(volume));
     if (chown(node, 0, 0) == 0 && chmod(node, 0) == 0)
         unlink(node);
-    loop_give_back(loop_number(volume));
-    cJSON_DeleteItemFromObject(volume, "loop");
-}
-
-int volume_capacity(const cJSON *volume, struct err *err) {
-    char name[32];
-    if (loop_number(volume) < 0)
-        return 0;
-    snprintf(name, sizeof name, "/dev/loop%d", loop_number(volume));
-    int fd = open(name, O_RDWR | O_CLOEXEC);
-    int rc = fd < 0 || ioctl(fd, LOOP_SET_CAPACITY) < 0
-                 ? err_set_errno(err, ERRC_IO, errno, "grow %s", name)
-                 : 0;
-    if (fd >= 0)
-        close(fd);
-    return rc;
-}
-
-/* A mounted file system holds it alone, as open(2) has it of block devices. */
-bool volume_mounted(const cJSON *volume) {
-    char name[32];
-    if (loop_number(volume) < 0)
-        return false;
-    snprintf(name, sizeof name, "/dev/loop%d", loop_number(volume));
-    int fd = open(name, O_RDONLY | O_EXCL | O_CLOEXEC);
-    if (fd >= 0)
-        close(fd);
-    return fd < 0 && errno == EBUSY;
+    volume_loop_give_back(volume);
 }
 
 /* ---- In a guest that runs */
@@ -284,7 +108,7 @@ struct hotplug {
 };
 
 static void names_of(const cJSON *volume, struct hotplug *ret) {
-    snprintf(ret->node, sizeof ret->node, "/dev/loop%d", loop_number(volume));
+    snprintf(ret->node, sizeof ret->node, "/dev/loop%d", volume_loop(volume));
     snprintf(ret->nvme, sizeof ret->nvme, "/dev/nvme%dn1", (int)number_of(volume, "nvme"));
     snprintf(ret->link, sizeof ret->link, BY_ID "/nvme-Amazon_Elastic_Block_Store_vol%s",
              text_of(volume, "id") + strlen("vol-"));
@@ -381,7 +205,7 @@ void volume_unplug(struct sandbox *s, cJSON *volume, const cJSON *instance) {
     struct hotplug h = {.tree = -1};
     struct err err = {0};
     names_of(volume, &h);
-    if (loop_number(volume) >= 0 && guest_alive(instance) && hotplug(instance, &h, &err) < 0)
+    if (volume_loop(volume) >= 0 && guest_alive(instance) && hotplug(instance, &h, &err) < 0)
         sandbox_log("%s: %s", text_of(volume, "id"), err.msg);
     volume_release(s, volume);
 }

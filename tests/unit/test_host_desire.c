@@ -1,5 +1,6 @@
 /* Which nodes a spec asks for on its hosts. */
 #include "providers/host/internal.h"
+#include "providers/host/jupyter_login.h"
 #include "specs/fs.h"
 #include "tests/unit/cm.h"
 
