@@ -1,5 +1,5 @@
 /* Which addresses the guests' proxy may dial. */
-#include "providers/sandbox/internal.h"
+#include "providers/sandbox/guest.h"
 
 #include <ifaddrs.h>
 #include <netinet/in.h>

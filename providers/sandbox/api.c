@@ -1,4 +1,8 @@
 /* The endpoint: what is asked (one table row an action), and the answer's frame. */
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/faults.h"
+#include "providers/sandbox/http.h"
+#include "providers/sandbox/instance.h"
 #include "providers/sandbox/internal.h"
 
 #include <stdarg.h>

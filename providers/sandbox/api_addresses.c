@@ -1,4 +1,7 @@
 /* Elastic addresses: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Address.html */
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/guest.h"
+#include "providers/sandbox/instance.h"
 #include "providers/sandbox/internal.h"
 
 #include <stdio.h>

@@ -1,6 +1,9 @@
 /* ModifyInstanceAttribute and its like: one attribute a call.
  * https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyInstanceAttribute.html */
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/instance.h"
 #include "providers/sandbox/internal.h"
+#include "providers/sandbox/types.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,7 @@
 /* Who asks: Signature Version 4, made again from what arrived. */
 #include "providers/aws/sign.h"
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/http.h"
 #include "providers/sandbox/internal.h"
 
 #include <openssl/crypto.h>

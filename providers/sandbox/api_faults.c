@@ -1,6 +1,10 @@
 /* Faults that a test asks for, so that it can see what becomes of a caller: docs/sandbox.md. They
  * are part of the world, and outlive the daemon. */
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/faults.h"
+#include "providers/sandbox/http.h"
 #include "providers/sandbox/internal.h"
+#include "providers/sandbox/types.h"
 
 #include <stdio.h>
 #include <stdlib.h>

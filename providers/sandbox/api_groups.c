@@ -1,5 +1,7 @@
 /* Security groups. Their rules (api_rules.c) are kept and answered for; packets are not filtered.
  */
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/instance.h"
 #include "providers/sandbox/internal.h"
 
 #include <stdio.h>

@@ -1,5 +1,10 @@
 /* Instances as they are: their addresses, how they are shown and found. */
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/guest.h"
+#include "providers/sandbox/instance.h"
 #include "providers/sandbox/internal.h"
+#include "providers/sandbox/types.h"
+#include "providers/sandbox/volume.h"
 #include "specs/fs.h"
 
 #include <stdio.h>

@@ -1,6 +1,10 @@
 /* Network interfaces: each instance that is not terminated has one. They have no records: what they
  * are is the instance's. */
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/guest.h"
+#include "providers/sandbox/instance.h"
 #include "providers/sandbox/internal.h"
+#include "providers/sandbox/types.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+#include "providers/sandbox/api.h"
 #include "providers/sandbox/internal.h"
 #include "providers/sshkey.h"
 

@@ -1,5 +1,12 @@
 /* RunInstances: what is checked, and what a client token promises. */
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/faults.h"
+#include "providers/sandbox/guest.h"
 #include "providers/sandbox/images.h"
+#include "providers/sandbox/instance.h"
+#include "providers/sandbox/internal.h"
+#include "providers/sandbox/types.h"
+#include "providers/sandbox/volume.h"
 #include "specs/hash.h"
 
 #include <stdio.h>

@@ -1,5 +1,9 @@
 /* Where instances are: zones, subnets, the VPC; and the images that they are made from. */
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/guest.h"
 #include "providers/sandbox/images.h"
+#include "providers/sandbox/internal.h"
+#include "providers/sandbox/types.h"
 
 #include <stdio.h>
 #include <string.h>

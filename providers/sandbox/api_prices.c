@@ -2,7 +2,9 @@
  * https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/price-changes.html and
  * https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_pricing_GetProducts.html
  * Prices are those of us-east-1; the region is the sandbox's. */
+#include "providers/sandbox/api.h"
 #include "providers/sandbox/internal.h"
+#include "providers/sandbox/types.h"
 #include "specs/hash.h"
 
 #include <inttypes.h>

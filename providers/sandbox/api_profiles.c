@@ -1,5 +1,7 @@
 /* IAM instance profiles: any name is one.
  * https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_IamInstanceProfileAssociation.html */
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/instance.h"
 #include "providers/sandbox/internal.h"
 
 #include <stdio.h>

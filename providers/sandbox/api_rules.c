@@ -1,5 +1,7 @@
 /* Rules of security groups: one record a source, shown by protocol and ports as EC2 does.
  * https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_SecurityGroupRule.html */
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/instance.h"
 #include "providers/sandbox/internal.h"
 
 #include <arpa/inet.h>

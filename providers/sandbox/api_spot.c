@@ -1,7 +1,11 @@
 /* Spot: a request stands behind each instance, and may outlive it.
  * https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-request-status.html and
  * https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_SpotInstanceRequest.html */
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/http.h"
+#include "providers/sandbox/instance.h"
 #include "providers/sandbox/internal.h"
+#include "providers/sandbox/types.h"
 
 #include <stdio.h>
 #include <stdlib.h>

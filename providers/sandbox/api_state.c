@@ -1,5 +1,11 @@
 /* From one state to another: stop, start, reboot, terminate, and what needs a stopped instance. */
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/faults.h"
+#include "providers/sandbox/guest.h"
+#include "providers/sandbox/instance.h"
 #include "providers/sandbox/internal.h"
+#include "providers/sandbox/types.h"
+#include "providers/sandbox/volume.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
 /* STS: who asks, and what a refusal says. */
+#include "providers/sandbox/api.h"
 #include "providers/sandbox/internal.h"
 
 #include <string.h>

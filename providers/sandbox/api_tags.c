@@ -1,4 +1,5 @@
 /* Tags, of whatever has them. */
+#include "providers/sandbox/api.h"
 #include "providers/sandbox/internal.h"
 
 #include <stdio.h>

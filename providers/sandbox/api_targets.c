@@ -1,6 +1,10 @@
 /* The services that speak JSON 1.1, by X-Amz-Target: SSM for the images that there are, and the
  * price list (api_prices.c). */
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/faults.h"
+#include "providers/sandbox/http.h"
 #include "providers/sandbox/images.h"
+#include "providers/sandbox/internal.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 /* What handlers of actions share: XML out, forms in, filters. */
+#include "providers/sandbox/api.h"
 #include "providers/sandbox/internal.h"
 
 #include <stdio.h>

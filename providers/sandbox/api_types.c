@@ -1,5 +1,7 @@
 /* DescribeInstanceTypes and DescribeInstanceTypeOfferings. */
+#include "providers/sandbox/api.h"
 #include "providers/sandbox/internal.h"
+#include "providers/sandbox/types.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,11 @@
 /* Volumes over time: attached, detached, modified, and gone with their instance. */
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/guest.h"
 #include "providers/sandbox/images.h"
+#include "providers/sandbox/instance.h"
+#include "providers/sandbox/internal.h"
+#include "providers/sandbox/types.h"
+#include "providers/sandbox/volume.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,9 @@
 /* Volumes as they are: made, deleted, shown and found. Root disks are volumes too, which have no
  * device here: a guest's root file system is a folder. */
+#include "providers/sandbox/api.h"
 #include "providers/sandbox/internal.h"
+#include "providers/sandbox/types.h"
+#include "providers/sandbox/volume.h"
 #include "specs/hash.h"
 
 #include <stdio.h>

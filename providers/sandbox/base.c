@@ -2,6 +2,7 @@
  * (so that its files are stored already shifted), trimmed, and put in place by one rename. */
 #define _GNU_SOURCE
 #include "providers/sandbox/images.h"
+#include "providers/sandbox/internal.h"
 #include "providers/sandbox/userns.h"
 #include "specs/fs.h"
 

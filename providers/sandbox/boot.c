@@ -2,8 +2,10 @@
  * `berth sandbox serve` with BERTH_SANDBOX_BOOT set. It ends when the guest's init has been
  * started; the guest outlives it and the daemon. */
 #define _GNU_SOURCE
+#include "providers/sandbox/guest.h"
 #include "providers/sandbox/internal.h"
 #include "providers/sandbox/userns.h"
+#include "providers/sandbox/volume.h"
 #include "specs/fs.h"
 
 #include <errno.h>

@@ -1,6 +1,9 @@
 /* What the verbs call: is it there, start it, end it, remove it. */
 #define _GNU_SOURCE
+#include "providers/sandbox/guest.h"
 #include "providers/sandbox/images.h"
+#include "providers/sandbox/internal.h"
+#include "providers/sandbox/volume.h"
 #include "specs/fs.h"
 
 #include <errno.h>

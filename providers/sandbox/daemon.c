@@ -1,7 +1,13 @@
 /* The daemon: one process a world. It holds the world's lock, listens on loopback, keeps the world
  * on disk, and finds its guests again after a crash. */
 #define _GNU_SOURCE
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/faults.h"
+#include "providers/sandbox/guest.h"
+#include "providers/sandbox/http.h"
+#include "providers/sandbox/instance.h"
 #include "providers/sandbox/internal.h"
+#include "providers/sandbox/volume.h"
 #include "specs/fs.h"
 
 #include <arpa/inet.h>

@@ -2,7 +2,7 @@
  * What the guest begins is dropped: it would reach services of this machine that listen on all
  * addresses. What it answers passes. Nothing else of this machine's network is touched. */
 #define _GNU_SOURCE
-#include "providers/sandbox/internal.h"
+#include "providers/sandbox/guest.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

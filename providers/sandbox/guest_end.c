@@ -1,6 +1,8 @@
 /* The end of a guest: its processes, its cgroup, what it was made with, its files. */
 #define _GNU_SOURCE
+#include "providers/sandbox/guest.h"
 #include "providers/sandbox/internal.h"
+#include "providers/sandbox/volume.h"
 #include "specs/fs.h"
 
 #include <dirent.h>

@@ -1,4 +1,5 @@
 /* The process that a guest is: its init, as this machine sees it. */
+#include "providers/sandbox/guest.h"
 #include "providers/sandbox/internal.h"
 #include "specs/fs.h"
 

@@ -1,6 +1,10 @@
 /* The daemon's side of a guest's start: its files, its seed, its boot. */
 #define _GNU_SOURCE
+#include "providers/sandbox/faults.h"
+#include "providers/sandbox/guest.h"
 #include "providers/sandbox/images.h"
+#include "providers/sandbox/internal.h"
+#include "providers/sandbox/volume.h"
 #include "specs/fs.h"
 
 #include <arpa/inet.h>

@@ -1,6 +1,7 @@
 /* HTTP/1.1 as far as an SDK needs it. A peer may be slow, broken or hostile: sizes and times have
  * limits. */
 #define _GNU_SOURCE /* memmem */
+#include "providers/sandbox/http.h"
 #include "providers/sandbox/internal.h"
 
 #include <ctype.h>

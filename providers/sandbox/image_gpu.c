@@ -1,6 +1,8 @@
 /* What a deep-learning image has besides: an nvidia-smi(1) that knows the GPUs of the instance's
  * type by name, and the questions that are asked most. There is no GPU behind it. */
 #include "providers/sandbox/images.h"
+#include "providers/sandbox/internal.h"
+#include "providers/sandbox/types.h"
 
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* The images: a row each. The SSM parameters are AWS's, Canonical's and Debian's public ones. */
 #include "providers/sandbox/images.h"
+#include "providers/sandbox/internal.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* A guest's root may write to the loop devices of its volumes, and for a loop device that is enough
  * to be given another file (loop(4)): one that it let go could be the next guest's while it still
  * has it open. So its ioctls fail with EPERM in all of a guest, by seccomp(2). */
-#include "providers/sandbox/internal.h"
+#include "providers/sandbox/volume.h"
 
 #include <linux/audit.h>
 #include <linux/filter.h>

@@ -3,6 +3,7 @@
  * is changed. It dials no address of this machine or its networks, but for the proxy and the
  * package indexes that this machine itself goes by. */
 #define _GNU_SOURCE
+#include "providers/sandbox/guest.h"
 #include "providers/sandbox/internal.h"
 #include "providers/sandbox/outside.h"
 

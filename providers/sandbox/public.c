@@ -1,6 +1,8 @@
 /* The addresses of guests: a private one that is kept, of the zone's subnet; a public one that is
  * another after every start, as EC2's are, unless it is an elastic one. */
+#include "providers/sandbox/guest.h"
 #include "providers/sandbox/internal.h"
+#include "providers/sandbox/types.h"
 
 #include <stdio.h>
 #include <string.h>

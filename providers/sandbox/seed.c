@@ -1,6 +1,8 @@
 /* What the first boot of a guest finds in it, as cloud-init would leave it: a script that its shell
  * runs before its init. */
+#include "providers/sandbox/guest.h"
 #include "providers/sandbox/images.h"
+#include "providers/sandbox/internal.h"
 #include "providers/sandbox/outside.h"
 #include "specs/fs.h"
 

@@ -1,6 +1,7 @@
 /* Instance types, of AWS's, and the zones that they can be had in. What a type says of processors
  * and memory is what EC2's DescribeInstanceTypes says; guests share this machine's. Prices are
  * those of Linux on demand in us-east-1 (https://aws.amazon.com/ec2/pricing/on-demand/, 2024). */
+#include "providers/sandbox/types.h"
 #include "providers/sandbox/internal.h"
 
 #include <stdio.h>

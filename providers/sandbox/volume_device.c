@@ -8,7 +8,9 @@
  * its loop device, so nobody else's volume ever comes to stand behind it; loops_forbid.c keeps
  * guests from changing loop devices themselves. */
 #define _GNU_SOURCE
+#include "providers/sandbox/guest.h"
 #include "providers/sandbox/internal.h"
+#include "providers/sandbox/volume.h"
 #include "specs/fs.h"
 
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* What stands behind a volume's device: a sparse file, and a loop device over it (loop(4)), whose
  * number the volume's record has. */
 #include "providers/sandbox/internal.h"
+#include "providers/sandbox/volume.h"
 #include "specs/fs.h"
 
 #include <dirent.h>

@@ -1,5 +1,6 @@
 /* The world on disk, and its place on this machine: a subnet of its own. */
 #define _GNU_SOURCE
+#include "providers/sandbox/guest.h"
 #include "providers/sandbox/internal.h"
 #include "specs/fs.h"
 

@@ -1,6 +1,8 @@
 /* The sandbox's own judgements: which addresses its proxy may dial, what of this machine's settings
  * it goes by, and how it reads and writes what a peer sends. Guests are tests/interop's. */
-#include "providers/sandbox/internal.h"
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/guest.h"
+#include "providers/sandbox/http.h"
 #include "providers/sandbox/outside.h"
 #include "tests/unit/cm.h"
 

@@ -1,6 +1,12 @@
 /* What the sandbox's world is made of: tables of zones and types, addresses, faults and what they
  * hide. What EC2 answers from it is tests/interop's. */
+#include "providers/sandbox/api.h"
+#include "providers/sandbox/faults.h"
+#include "providers/sandbox/guest.h"
 #include "providers/sandbox/images.h"
+#include "providers/sandbox/instance.h"
+#include "providers/sandbox/internal.h"
+#include "providers/sandbox/types.h"
 #include "tests/unit/cm.h"
 
 #include <stdlib.h>
