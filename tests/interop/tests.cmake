@@ -22,9 +22,11 @@ target_link_libraries(berth_fixed_host PRIVATE berth_cmd)
 add_test(NAME interop.sshd COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/sshd_test.py
   $<TARGET_FILE:berth_fixed_host>)
 set_tests_properties(interop.sshd PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)
-add_test(NAME interop.given COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/given_test.py
-  $<TARGET_FILE:berth>)
-set_tests_properties(interop.given PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)
+foreach(part given given_login)
+  add_test(NAME interop.${part} COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/${part}_test.py
+    $<TARGET_FILE:berth>)
+  set_tests_properties(interop.${part} PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)
+endforeach()
 foreach(image debian-12 amazon-linux-2023)
   add_test(NAME interop.given_life_${image} COMMAND ${BERTH_TEST_PYTHON}
     ${CMAKE_CURRENT_LIST_DIR}/given_life_test.py $<TARGET_FILE:berth> ${image})
