@@ -9,7 +9,6 @@ import pathlib
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 import time
 

@@ -3,10 +3,8 @@ twice, nothing orphaned. The points are spread evenly over the calls that matter
 fsync, rename, connect and send of the run), either just before the call or just after it, when its
 answer is lost. Usage: kill_test.py BERTH KILL_AT.so before|after [POINTS]"""
 
-import os
 import pathlib
 import signal
-import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "interop"))

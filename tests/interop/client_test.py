@@ -5,7 +5,6 @@ servers are sandbox guests. Usage: client_test.py BERTH"""
 import hashlib
 import os
 import pathlib
-import shutil
 import stat
 import subprocess
 import sys

@@ -4,7 +4,6 @@ another project was started for.) At the end nothing of berth's is on it, and it
 Usage: given_life_test.py BERTH IMAGE"""
 
 import json
-import pathlib
 import signal
 import ssl
 import subprocess

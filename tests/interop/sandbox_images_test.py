@@ -1,13 +1,11 @@
 """The sandbox's images: what names them, what is in each, and how their root file systems come to be when
 that goes wrong. Usage: sandbox_images_test.py BERTH"""
 
-import os
 import pathlib
 import socket
 import subprocess
 import sys
 import tarfile
-import time
 
 from berthlib import Project, check, step
 from sandboxlib import AMI, World, make_key, refused, ssh, wait_for

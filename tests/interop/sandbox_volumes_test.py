@@ -1,7 +1,6 @@
 """The sandbox's volumes, with boto3 as the judge of the API, and a guest's own tools (mkfs, mount,
 blkid, resize2fs) as judges of the devices. Usage: sandbox_volumes_test.py BERTH"""
 
-import json
 import os
 import pathlib
 import signal

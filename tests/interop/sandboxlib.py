@@ -1,7 +1,6 @@
 """What the tests of the sandbox's endpoint share: a world of their own with boto3 and the AWS CLI before
 it. Nothing here decides what is right."""
 
-import datetime
 import json
 import os
 import pathlib
