@@ -185,10 +185,10 @@ def no_list(p):
 
 def main():
     with Moto() as moto, Pricing() as pricing, Project(sys.argv[1], SPEC, sandbox=False) as p:
-        p.env = {k: v for k, v in p.env.items()
-                 if not k.startswith("AWS_") and k not in ("BERTH_CACHE_DIR", "XDG_CACHE_HOME")}
-        p.env.update(AWS_ACCESS_KEY_ID=moto.key, AWS_SECRET_ACCESS_KEY=moto.secret, HOME=str(p.root),
-                     AWS_ENDPOINT_URL=moto.url, AWS_ENDPOINT_URL_PRICING=pricing.url, LC_ALL="C")
+        moto.log_in(p, moto.url)
+        for name in ("BERTH_CACHE_DIR", "XDG_CACHE_HOME"):
+            p.env.pop(name, None)
+        p.env.update(AWS_ENDPOINT_URL_PRICING=pricing.url, LC_ALL="C")
         from_nothing(p, pricing)
         while_there(p, pricing, moto)
         stop_and_start(p)

@@ -232,11 +232,7 @@ def survives(p, moto, proxy):
 
 def against_moto(berth):
     with Moto() as moto, Proxy(moto.url, moto.secret) as proxy, Half(berth, EC2, sandbox=False) as p:
-        for name in list(p.env):
-            if name.startswith("AWS_"):
-                del p.env[name]
-        p.env.update(AWS_ACCESS_KEY_ID=moto.key, AWS_SECRET_ACCESS_KEY=moto.secret,
-                     AWS_ENDPOINT_URL=proxy.url, HOME=str(p.root))
+        moto.log_in(p, proxy.url)
         made(p, moto, proxy)
         changed(p, moto, proxy)
         drifted(p, moto, proxy)

@@ -138,11 +138,7 @@ def gone(p, moto, proxy, count):
 def main():
     with Moto() as moto, Proxy(moto.url, moto.secret) as proxy, \
             Project(sys.argv[1], SPEC, sandbox=False) as p:
-        for name in list(p.env):
-            if name.startswith("AWS_"):
-                del p.env[name]
-        p.env.update(AWS_ACCESS_KEY_ID=moto.key, AWS_SECRET_ACCESS_KEY=moto.secret,
-                     AWS_ENDPOINT_URL=proxy.url, HOME=str(p.root))
+        moto.log_in(p, proxy.url)
         for count in (1, 20):
             made(p, moto, proxy, count)
             power(p, moto, proxy, count)

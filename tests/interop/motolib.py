@@ -4,11 +4,12 @@ import json
 import os
 import pathlib
 import socket
+import stat
 import subprocess
 import sys
 import time
 
-from berthlib import skip
+from berthlib import check, skip
 
 moto_server = pathlib.Path(sys.executable).parent / "moto_server"
 if not moto_server.exists():
@@ -16,6 +17,17 @@ if not moto_server.exists():
 
 import boto3  # noqa: E402
 
+SPEC = """berth: 1
+name: moto
+provider: ec2
+region: us-east-1
+server:
+  image: amazon-linux-2023
+  type: t3.small
+  count: 1
+  tags: { team: growth }
+access: { ssh: [203.0.113.7/32, "2001:DB8:0::/64"] }
+"""
 SETUP_CALLS = 4  # before moto checks signatures: those that make the user whose keys we take
 
 
@@ -58,6 +70,13 @@ class Moto:
         return boto3.client(service, endpoint_url=self.url, region_name="us-east-1",
                             aws_access_key_id=key, aws_secret_access_key=secret)
 
+    def log_in(self, project, url):
+        """The project's runs are this user's, at that endpoint, and know of no other."""
+        for name in [n for n in project.env if n.startswith("AWS_")]:
+            del project.env[name]
+        project.env.update(AWS_ACCESS_KEY_ID=self.key, AWS_SECRET_ACCESS_KEY=self.secret,
+                           AWS_ENDPOINT_URL=url, HOME=str(project.root))
+
     def instances(self):
         """Those that are there, by launch."""
         found = [i for r in self.ec2.describe_instances()["Reservations"] for i in r["Instances"]
@@ -78,3 +97,28 @@ def tags(thing):
 
 def actions(calls):
     return [c.action for c in calls]
+
+
+def rules_of(group):
+    return sorted(f"{p['IpProtocol']} {p['FromPort']}-{p['ToPort']} {source}"
+                  for p in group["IpPermissions"]
+                  for source in [r["CidrIp"] for r in p["IpRanges"]] +
+                  [r["CidrIpv6"] for r in p["Ipv6Ranges"]])
+
+
+def memory_of(p, url, *args):
+    """Peak resident size in KB of one run, by a child of our own: rusage keeps the largest of all.
+    And what it said on stderr."""
+    script = ("import resource, subprocess, sys; "
+              "subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL); "
+              "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
+    result = subprocess.run([sys.executable, "-c", script, p.berth, *args], cwd=p.dir, text=True,
+                            env=dict(p.env, AWS_ENDPOINT_URL=url), capture_output=True, check=True)
+    return int(result.stdout), result.stderr
+
+
+def public_half(path):
+    """What ssh-keygen makes of a private key file."""
+    check(stat.S_IMODE(path.stat().st_mode) == 0o600, "the private half is ours alone")
+    return subprocess.run(["ssh-keygen", "-y", "-P", "", "-f", path], text=True, check=True,
+                          capture_output=True).stdout.split()[:2]

@@ -2,79 +2,30 @@
 blkid, resize2fs) as judges of the devices. Usage: sandbox_volumes_test.py BERTH"""
 
 import os
-import pathlib
-import signal
 import subprocess
 import sys
-import time
 
 import berthlib
 from berthlib import Project, check, skip, step
+from sandboxlib import World, make_key, refused, wait_for
 
-berthlib.need_root()
-berthlib.need_program("mmdebstrap", "ssh", "ssh-keygen")
 for device in ("/dev/loop-control", "/dev/fuse"):
     if not os.path.exists(device):
         skip(f"no {device}")
-try:
-    import boto3
-    import botocore.config
-    import botocore.exceptions
-except ImportError as error:
-    skip(f"python module missing: {error}")
-
-AMI = "ami-0deb1a0120000000a"
 
 
-def wait_for(condition, what, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        check(time.monotonic() < end, what)
-        time.sleep(0.02)
-
-
-def refused(code, call, **arguments):
-    try:
-        answer = call(**arguments)
-    except botocore.exceptions.ClientError as error:
-        check(error.response["Error"]["Code"] == code, f"{code} is the code",
-              str(error.response["Error"]))
-        return
-    check(False, f"{code} was to come", str(answer))
-
-
-class World:
+class Storage(World):
     def __init__(self, project):
-        self.project = project
-        self.key = str(project.root / "key")
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key], check=True)
+        super().__init__(project)
+        self.key, public = make_key(project)
         self.start()
-        self.ec2.import_key_pair(KeyName="k", PublicKeyMaterial=pathlib.Path(
-            self.key + ".pub").read_bytes())
+        self.ec2.import_key_pair(KeyName="k", PublicKeyMaterial=public)
 
-    def start(self):
-        self.project.run("sandbox", "start")
-        self.info = self.project.json("sandbox", "status")
-        self.ec2 = boto3.client(
-            "ec2", endpoint_url=self.info["endpoint"], region_name=self.info["region"],
-            aws_access_key_id=self.info["access_key"],
-            aws_secret_access_key=self.info["secret_key"],
-            config=botocore.config.Config(retries={"max_attempts": 0}, parameter_validation=False))
-
-    def kill(self):
-        os.kill(self.info["pid"], signal.SIGKILL)
-        wait_for(lambda: not pathlib.Path(f"/proc/{self.info['pid']}").exists(), "the daemon ends")
-
-    def run(self, **more):
-        answer = self.ec2.run_instances(ImageId=AMI, MinCount=1, MaxCount=1, KeyName="k",
-                                        InstanceType="t3.small", **more)
-        return answer["Instances"][0]["InstanceId"]
+    def launch(self, **more):
+        return self.run(KeyName="k", **more)["Instances"][0]["InstanceId"]
 
     def instance(self, id):
-        return self.ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0]
-
-    def await_state(self, id, state):
-        wait_for(lambda: self.instance(id)["State"]["Name"] == state, f"{id} is {state}")
+        return self.instances(InstanceIds=[id])[0]
 
     def create(self, size=1, **more):
         id = self.ec2.create_volume(AvailabilityZone=self.zone, Size=size, VolumeType="gp3",
@@ -275,7 +226,7 @@ def moves(w, one, data):
     check(w.ssh(one, "ls /dev/nvme* /dev/loop* /dev/disk/by-id/*", good=False).stdout == "",
           "its device is gone")
     check(berthlib.loop_devices(w.project.world) == {}, "its loop device too")
-    two = w.run()
+    two = w.launch()
     w.await_state(two, "running")
     w.attach(data, two)
     w.ssh(two, "mkdir /srv/data; mount /dev/nvme1n1 /srv/data")
@@ -313,10 +264,10 @@ def ends(w, one, data):
 
 
 with Project(sys.argv[1], "") as project:
-    world = World(project)
+    world = Storage(project)
     step("start")
     root_disk = [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 20, "VolumeType": "gp3"}}]
-    first = world.run(BlockDeviceMappings=root_disk, TagSpecifications=[
+    first = world.launch(BlockDeviceMappings=root_disk, TagSpecifications=[
         {"ResourceType": "volume", "Tags": [{"Key": "role", "Value": "root"}]}])
     world.await_state(first, "running")
     world.zone = world.instance(first)["Placement"]["AvailabilityZone"]

@@ -173,11 +173,7 @@ def cancels(p, moto, proxy):
 def on_moto():
     with Moto() as moto, Proxy(moto.url, moto.secret) as proxy, \
             Project(sys.argv[1], SPEC, sandbox=False) as p:
-        for name in list(p.env):
-            if name.startswith("AWS_"):
-                del p.env[name]
-        p.env.update(AWS_ACCESS_KEY_ID=moto.key, AWS_SECRET_ACCESS_KEY=moto.secret,
-                     AWS_ENDPOINT_URL=proxy.url, HOME=str(p.root))
+        moto.log_in(p, proxy.url)
         asked(p, moto, proxy)
         on_demand(p, moto, proxy)
         refusals(p, moto, proxy)

@@ -65,9 +65,11 @@ target_link_libraries(project_set PRIVATE berth_engine)
 add_test(NAME interop.project COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/project_test.py
   $<TARGET_FILE:project_set>)
 set_tests_properties(interop.project PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
-add_test(NAME interop.moto COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/moto_test.py
-  $<TARGET_FILE:berth>)
-set_tests_properties(interop.moto PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
+foreach(part moto moto_faults moto_keys)
+  add_test(NAME interop.${part} COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/${part}_test.py
+    $<TARGET_FILE:berth>)
+  set_tests_properties(interop.${part} PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
+endforeach()
 add_test(NAME interop.fleet COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/fleet_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.fleet PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600)

@@ -307,11 +307,7 @@ def main():
     berth = sys.argv[1]
     with Moto() as moto, Proxy(moto.url, moto.secret) as proxy, \
             Project(berth, SPEC, sandbox=False) as p:
-        for name in list(p.env):
-            if name.startswith("AWS_"):
-                del p.env[name]
-        p.env.update(AWS_ACCESS_KEY_ID=moto.key, AWS_SECRET_ACCESS_KEY=moto.secret,
-                     AWS_ENDPOINT_URL=proxy.url, HOME=str(p.root))
+        moto.log_in(p, proxy.url)
         stop_and_start(p, moto, proxy)
         targets(p, moto, proxy)
         state_verbs(p, moto, proxy)
