@@ -70,9 +70,8 @@ int ask_secret(const char *question, struct secret *ret, struct err *err) {
     write_all(fd, "\n");
     close(fd);
     int rc = len == 0 ? err_set(err, ERRC_CANCELLED, "nothing was given")
-             : secret_set(ret, (struct str){line, len}) < 0
-                 ? err_set(err, ERRC_NOMEM, "out of memory")
-                 : 0;
+             : secret_set(ret, (struct str){line, len}) < 0 ? err_no_memory(err)
+                                                            : 0;
     explicit_bzero(line, sizeof line);
     return rc;
 }

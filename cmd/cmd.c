@@ -21,7 +21,7 @@ int cmd_print_json(const struct cmd *cmd, cJSON *json) {
     cJSON_Delete(json);
     if (printed == NULL) {
         struct err err = {0};
-        err_set(&err, ERRC_NOMEM, "out of memory");
+        err_no_memory(&err);
         return cmd_fail(cmd, &err);
     }
     buf_adds(&text, printed);

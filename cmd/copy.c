@@ -14,8 +14,6 @@
 enum { PIPE_BYTES = 1024 * 1024, NAME_BYTES = 8192 };
 #define SHOW_EVERY_S 0.2
 
-static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
-
 int copy_start(struct copy *c, const char *script, const char *const *args, struct err *err) {
     _cleanup_buf_ struct buf command = BUF_INIT(BUF_SMALL);
     buf_adds(&command, "exec sh -c ");
@@ -28,7 +26,7 @@ int copy_start(struct copy *c, const char *script, const char *const *args, stru
     if (c->bytes == NULL)
         c->bytes = malloc(COPY_CHUNK);
     if (command.failed || c->bytes == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     int rc = ssh_child_start(c->s, c->list, c->server, buf_cstr(&command), &c->child, err);
     if (rc == 0) {
         fcntl(c->child.in, F_SETPIPE_SZ, PIPE_BYTES);
@@ -213,7 +211,7 @@ int copy_read_entries(struct copy *c, struct copy_entries *ret, struct err *err)
             return err_set(err, ERRC_HOST, "%s: a name that leads out of the folder",
                            c->server->address);
         if (copy_add_entry(ret, type.ptr[0], bytes, rest.ptr) < 0)
-            return no_memory(err);
+            return err_no_memory(err);
     }
 }
 
@@ -243,6 +241,6 @@ const char *copy_local_target(struct copy *c, struct err *err) {
         return NULL;
     }
     if (target == NULL)
-        no_memory(err);
+        err_no_memory(err);
     return target;
 }

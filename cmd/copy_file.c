@@ -60,7 +60,7 @@ static int agree_up(struct copy *c, int fd, int64_t size, int64_t *ret_from, boo
 
 static int send_from(struct copy *c, int fd, int64_t from, struct err *err) {
     char *chunk = malloc(COPY_CHUNK);
-    int rc = chunk == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    int rc = chunk == NULL ? err_no_memory(err) : 0;
     for (int64_t at = from; rc == 0 && at < c->total + from;) {
         ssize_t n = pread(fd, chunk, COPY_CHUNK, at);
         if (n == 0) {
@@ -95,8 +95,7 @@ int copy_file_up(struct copy *c, struct err *err) {
     snprintf(size, sizeof size, "%lld", (long long)st.st_size);
     const char *base = copy_base(&c->s->arena, c->local);
     const char *const args[] = {c->remote, base, mode, size, NULL};
-    int rc = base == NULL ? err_set(err, ERRC_NOMEM, "out of memory")
-                          : copy_start(c, script_up, args, err);
+    int rc = base == NULL ? err_no_memory(err) : copy_start(c, script_up, args, err);
     if (rc == 0)
         rc = agree_up(c, fd, st.st_size, &from, &same, err);
     if (rc == 0) {
@@ -155,7 +154,7 @@ static int open_part(struct copy *c, const char *target, int64_t size, struct pa
                     : arena_printf(&c->s->arena, "%.*s.%s" COPY_PART,
                                    slash == NULL ? 0 : (int)(slash - target + 1), target, base);
     if (ret->path == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     ret->fd = open(ret->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (ret->fd < 0 || fstat(ret->fd, &st) < 0)
         return err_set_errno(err, ERRC_IO, errno, "write %s", ret->path);
@@ -175,8 +174,7 @@ static int receive(struct copy *c, const struct part *part, int64_t size, struct
     char *chunk = malloc(COPY_CHUNK);
     int64_t at = part->size;
     snprintf(question, sizeof question, "from %lld\n", (long long)at);
-    int rc = chunk == NULL ? err_set(err, ERRC_NOMEM, "out of memory")
-                           : copy_send(c, question, strlen(question), err);
+    int rc = chunk == NULL ? err_no_memory(err) : copy_send(c, question, strlen(question), err);
     c->total = size - at;
     c->kept = at;
     c->started_s = monotonic_s();

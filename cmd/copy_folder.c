@@ -36,8 +36,6 @@ static const char script_down[] =
     "from) [ \"$n\" != 0 ] || exec cat \"$1\"; exec tail -c \"+$((n + 1))\" \"$1\";;\n"
     "esac; done\n";
 
-static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
-
 static int walk(const char *root, const char *relative, int depth, struct copy_entries *out,
                 struct err *err) {
     char path[PATH_MAX];
@@ -65,7 +63,7 @@ static int walk(const char *root, const char *relative, int depth, struct copy_e
                                 : S_ISREG(st.st_mode) ? 'f'
                                                       : 'l',
                                 st.st_size, name) < 0
-                     ? no_memory(err)
+                     ? err_no_memory(err)
                      : 0;
         if (rc == 0 && S_ISDIR(st.st_mode))
             rc = walk(root, name, depth + 1, out, err);
@@ -98,7 +96,7 @@ static void mark_candidates(struct copy_entries *source, const struct copy_entri
 static int send_list(struct copy *c, const struct buf *names, struct err *err) {
     char head[32];
     if (names->failed)
-        return no_memory(err);
+        return err_no_memory(err);
     snprintf(head, sizeof head, "%zu\n", names->len);
     int rc = copy_send(c, head, strlen(head), err);
     return rc == 0 && names->len > 0 ? copy_send(c, names->ptr, names->len, err) : rc;
@@ -210,7 +208,7 @@ static void count(struct copy *c, ssize_t n) {
 
 static int pump_up(struct copy *c, const struct tar *t, struct err *err) {
     char *chunk = malloc(COPY_CHUNK);
-    int rc = chunk == NULL ? no_memory(err) : 0;
+    int rc = chunk == NULL ? err_no_memory(err) : 0;
     while (rc == 0) {
         ssize_t n = read(t->fd, chunk, COPY_CHUNK);
         if (n == 0)
@@ -228,7 +226,7 @@ static int pump_up(struct copy *c, const struct tar *t, struct err *err) {
 
 static int pump_down(struct copy *c, const struct tar *t, struct err *err) {
     char *chunk = malloc(COPY_CHUNK);
-    int rc = chunk == NULL ? no_memory(err) : 0;
+    int rc = chunk == NULL ? err_no_memory(err) : 0;
     while (rc == 0) {
         ssize_t n = copy_read(c, chunk, COPY_CHUNK, err);
         if (n <= 0) {
@@ -277,7 +275,7 @@ int copy_folder_up(struct copy *c, struct err *err) {
     struct copy_entries here = {0}, there = {0};
     const char *base = copy_base(&c->s->arena, c->local);
     const char *const args[] = {c->remote, base, NULL};
-    int rc = base == NULL ? no_memory(err) : walk(c->local, "", 0, &here, err);
+    int rc = base == NULL ? err_no_memory(err) : walk(c->local, "", 0, &here, err);
     if (rc == 0)
         rc = copy_start(c, script_up, args, err);
     if (rc == 0)
@@ -317,7 +315,7 @@ int copy_folder_down(struct copy *c, struct err *err) {
     }
     if (rc == 0) {
         list_wanted(&there, &names);
-        rc = names.failed    ? no_memory(err)
+        rc = names.failed    ? err_no_memory(err)
              : names.len > 0 ? copy_send(c, names.ptr, names.len, err)
                              : 0;
     }

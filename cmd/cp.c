@@ -18,7 +18,7 @@ static const struct server_view *find_server(struct session *s, const struct ser
     const char *name =
         arena_dup_str(&s->arena, (struct str){word, (size_t)(strchr(word, ':') - word)});
     if (name == NULL) {
-        err_set(err, ERRC_NOMEM, "out of memory");
+        err_no_memory(err);
         return NULL;
     }
     bool any = name[0] == '\0' || (strcmp(name, "server") == 0 && list->len == 1);
@@ -79,7 +79,7 @@ static int run(struct cmd *cmd) {
     if (rc == 0 && (c.server = find_server(&s, &list, there, &err)) == NULL)
         rc = -err.code;
     if (rc == 0 && (c.remote = remote_path(&s, there)) == NULL)
-        rc = err_set(&err, ERRC_NOMEM, "out of memory");
+        rc = err_no_memory(&err);
     double started_s = monotonic_s();
     if (rc == 0) {
         signals_catch(&s.cancel);

@@ -59,8 +59,7 @@ static int write_spec(const struct cmd *cmd, const char *path, const char *name,
     }
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
     spec_template(&text, name, cmd->args.provider == NULL ? "sandbox" : cmd->args.provider);
-    return text.failed ? err_set(err, ERRC_NOMEM, "out of memory")
-                       : fs_write(path, buf_str(&text), 0644, err);
+    return text.failed ? err_no_memory(err) : fs_write(path, buf_str(&text), 0644, err);
 }
 
 static int run(struct cmd *cmd) {

@@ -93,7 +93,7 @@ static int find_nodes(struct session *s, const struct rotation *what, struct err
     for (int64_t i = 0; i < spec_server(s->spec)->count; i++)
         if (strlist_addf(&s->arena, &s->targets, "server[%lld].%s", (long long)i, what->node) < 0 ||
             strlist_addf(&s->arena, &s->targets, "server[%lld].jupyter.service", (long long)i) < 0)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
     s->options.targets = &s->targets;
     return 0;
 }
@@ -103,7 +103,7 @@ static int find_nodes(struct session *s, const struct rotation *what, struct err
 static int plan_with(struct session *s, struct rotating *r, struct err *err) {
     r->path = arena_printf(&s->arena, "%s/%s", s->project_dir, r->what->file);
     if (r->path == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     int rc = r->what->make(s, &r->made, err);
     if (rc < 0)
         return rc;

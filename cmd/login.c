@@ -9,8 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
-
 /* Every field of the recorded node that is a public key line counts. */
 static int add_recorded_keys(struct arena *arena, const struct recorded *r, struct strlist *out) {
     if (r == NULL || r->kind == NULL || r->record == NULL)
@@ -41,7 +39,7 @@ int login_host_keys(struct session *s, const struct server_view *v, struct strli
             rc = strlist_add(&s->arena, &keys, key);
     }
     if (rc < 0)
-        return no_memory(err);
+        return err_no_memory(err);
     if (keys.len == 0) {
         err_set(err, ERRC_HOSTKEY, "the host key of %s is not known", v->address);
         err_hint(err, "berth apply pins it");
@@ -83,9 +81,9 @@ int login_write_known_hosts(struct session *s, const struct server_list *list, s
         struct err why = {0};
         const char *alias = alias_of(s, &list->items[i]);
         if (alias == NULL)
-            return no_memory(err);
+            return err_no_memory(err);
         if (login_host_keys(s, &list->items[i], &keys, &why) == -ERRC_NOMEM)
-            return no_memory(err);
+            return err_no_memory(err);
         for (size_t k = 0; k < keys.len; k++)
             buf_addf(&text, "%s %s\n", alias, keys.items[k]);
         int rc = add_revoked(s, &list->items[i], alias, &text, err);
@@ -94,7 +92,7 @@ int login_write_known_hosts(struct session *s, const struct server_list *list, s
     }
     const char *path = arena_printf(&s->arena, "%s/known_hosts", s->project_dir);
     if (path == NULL || text.failed)
-        return no_memory(err);
+        return err_no_memory(err);
     return fs_write(path, buf_str(&text), 0600, err);
 }
 
@@ -123,7 +121,7 @@ static const char *quote_path(struct session *s, const char *path, struct err *e
     }
     const char *out = text.failed ? NULL : arena_dup(&s->arena, buf_cstr(&text));
     if (out == NULL)
-        no_memory(err);
+        err_no_memory(err);
     return out;
 }
 
@@ -139,7 +137,7 @@ static void add(struct options *o, const char *name, const char *value) {
     if (o->err->code != 0)
         return;
     if (value == NULL)
-        no_memory(o->err);
+        err_no_memory(o->err);
     else if (o->len == LOGIN_OPTIONS)
         err_set(o->err, ERRC_LIMIT, "too many key files for %s", o->s->name);
     else

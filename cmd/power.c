@@ -19,7 +19,7 @@ static int take_servers(struct session *s, struct err *err) {
         const char *name = args->positional[i];
         bool bare = name[strspn(name, "0123456789.")] == '\0';
         if (strlist_addf(&s->arena, &s->targets, bare ? "server[%s]" : "%s", name) < 0)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
     }
     return 0;
 }

@@ -55,7 +55,7 @@ int provider_glue_region(const struct run *run, struct arena *arena, const char 
     const char *from = arena_dup(arena, config.region_from);
     aws_config_free(&config);
     if (region == NULL || from == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     *ret = region;
     *ret_from = from;
     return 0;

@@ -72,7 +72,7 @@ int run_plan_execute(struct session *s) {
     struct progress_view *view = progress_open(cmd, &s->cancel);
     struct err err = {0};
     if (view == NULL) {
-        err_set(&err, ERRC_NOMEM, "out of memory");
+        err_no_memory(&err);
         return cmd_fail(cmd, &err);
     }
     struct outcome outcome = {0};

@@ -9,8 +9,6 @@
 
 enum { TOKEN_BYTES_MAX = 4096 };
 
-static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
-
 static bool is_set(const char *text) { return text != NULL && text[0] != '\0'; }
 
 /* A name where the world gives one, else a number. */
@@ -62,7 +60,7 @@ static int fill(struct session *s, struct server_view *v, const struct kind *kin
     else
         servers_add_url(s, v->host, spec_jupyter(s->spec)->port, &url);
     v->url = arena_dup(&s->arena, buf_cstr(&url));
-    return v->url == NULL ? no_memory(err) : 0;
+    return v->url == NULL ? err_no_memory(err) : 0;
 }
 
 int servers_make(struct session *s, struct server_list *ret, struct err *err) {
@@ -70,7 +68,7 @@ int servers_make(struct session *s, struct server_list *ret, struct err *err) {
     size_t most = s->state.nodes.len + s->desired.nodes.len + 1;
     list.items = arena_calloc(&s->arena, most, sizeof *list.items);
     if (list.items == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     for (size_t i = 0; i < s->desired.nodes.len + s->state.nodes.len; i++) {
         bool wanted = i < s->desired.nodes.len;
         const struct node *n = wanted ? &s->desired.nodes.items[i] : NULL;

@@ -17,8 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
-
 /* ---- What a run gives to the engine: environment, clock, random numbers */
 
 static const char *get_env(void *ctx, const char *name) {
@@ -100,7 +98,7 @@ static int set_paths(struct session *s, const char *spec_path, const char *name,
                          : arena_printf(&s->arena, "%s/.berth/%s", s->spec_dir, name);
     s->spec_path = arena_dup(&s->arena, spec_path);
     s->name = arena_dup(&s->arena, name);
-    return s->project_dir == NULL || s->name == NULL ? no_memory(err) : 0;
+    return s->project_dir == NULL || s->name == NULL ? err_no_memory(err) : 0;
 }
 
 static const char *dir_of(struct arena *arena, const char *path) {
@@ -125,7 +123,7 @@ int session_load_spec(struct session *s, const char *path, struct err *err) {
         return rc;
     s->spec_dir = dir_of(&s->arena, used);
     if (s->spec_dir == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     s->diags = (struct diags){.arena = &s->spec_arena, .file = used, .source = buf_str(&s->source)};
     s->spec = spec_compile(&s->spec_arena, &s->diags);
     s->said = s->diags.len;
@@ -135,7 +133,7 @@ int session_load_spec(struct session *s, const char *path, struct err *err) {
         fputs(buf_cstr(&text), s->cmd->err);
     }
     if (s->spec == NULL)
-        return s->diags.errors > 0 ? -ERRC_INVALID : no_memory(err);
+        return s->diags.errors > 0 ? -ERRC_INVALID : err_no_memory(err);
     s->diags.len = 0; /* the warnings are said; what comes later is shown by itself */
     s->provider = s->spec->provider;
     return set_paths(s, used, s->spec->name, err);
@@ -284,7 +282,7 @@ int session_open_worlds(struct session *s, struct err *err) {
     s->state.provider = arena_dup(&s->state.arena, s->provider);
     s->state.region = arena_dup(&s->state.arena, s->run.region == NULL ? "" : s->run.region);
     if (s->state.name == NULL || s->state.provider == NULL || s->state.region == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     return sessions_open(s->cmd->kinds, &s->run, &s->sessions, err);
 }
 
@@ -303,7 +301,7 @@ int session_desire(struct session *s, struct err *err) {
     const struct kind *const *kinds =
         power == NULL ? s->cmd->kinds : power_kinds(s->cmd->kinds, power, &s->desired_arena);
     if (kinds == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     s->desired = (struct desired){.arena = &s->desired_arena, .spec = s->spec};
     s->desired.nodes.arena = &s->desired_arena;
     if (s->spec == NULL || s->options.destroy)
@@ -350,7 +348,7 @@ int session_look(struct session *s, struct err *err) {
                  ? 0
                  : power_state(&s->state, s->options.power, &s->desired_arena, &seen.nodes);
     if (rc < 0)
-        return no_memory(err);
+        return err_no_memory(err);
     rc = observe_all(s->sessions, &s->desired.nodes, &seen, &s->run, &s->live, err);
     if (rc < 0)
         return rc;

@@ -12,7 +12,7 @@ static int run(struct cmd *cmd) {
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_LARGE);
     if (rc == 0 && cmd->args.json) {
         if (state_print(&s.state, &text) < 0)
-            rc = err_set(&err, ERRC_NOMEM, "out of memory");
+            rc = err_no_memory(&err);
     } else if (rc == 0) {
         buf_addf(&text, "%s on %s, state %lld%s\n", s.state.name == NULL ? s.name : s.state.name,
                  s.state.provider == NULL ? "?" : s.state.provider, (long long)s.state.serial,

@@ -17,8 +17,6 @@ static const char ciphers[] = "Ciphers=aes128-gcm@openssh.com,aes256-gcm@openssh
 
 enum { WORDS_MAX = 512, SAID_MAX = 2048 };
 
-static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
-
 struct words {
     const char **items;
     size_t len;
@@ -26,7 +24,7 @@ struct words {
 
 static int add(struct words *w, const char *word, struct err *err) {
     if (word == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     if (w->len == WORDS_MAX)
         return err_set(err, ERRC_LIMIT, "too many words for ssh");
     w->items[w->len++] = word;
@@ -65,7 +63,7 @@ int ssh_command(struct session *s, const struct server_list *list, const struct 
     struct words w = {.items = arena_calloc(&s->arena, WORDS_MAX + 1, sizeof *w.items)};
     struct strlist keys = {0};
     if (w.items == NULL) {
-        no_memory(err);
+        err_no_memory(err);
         return -ERRC_NOMEM;
     }
     int rc = add(&w, "ssh", err);

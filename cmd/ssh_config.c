@@ -131,7 +131,7 @@ static int user_config(struct session *s, const char **ret, unsigned *ret_mode, 
     const char *folder = arena_printf(&s->arena, "%s/.ssh", home);
     const char *path = arena_printf(&s->arena, "%s/.ssh/config", home);
     if (folder == NULL || path == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     int rc = fs_exists(folder) ? 0 : fs_mkdirs(folder, 0700, err);
     if (rc < 0)
         return rc;
@@ -141,7 +141,7 @@ static int user_config(struct session *s, const char **ret, unsigned *ret_mode, 
     *ret_mode = there ? st.st_mode & 07777 : 0600;
     *ret = real != NULL ? arena_dup(&s->arena, real) : path;
     free(real);
-    return *ret == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return *ret == NULL ? err_no_memory(err) : 0;
 }
 
 static int include(struct session *s, const char *path, struct err *err) {

@@ -223,7 +223,7 @@ int batches_make(struct plan *plan, const struct kind *const *kinds, struct aren
     }
     index_free(by_address);
     if (rc == -ERRC_NOMEM)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     if (rc < 0)
         return rc;
     *ret = m.out;

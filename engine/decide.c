@@ -95,7 +95,7 @@ static int compare_fields(const struct situation *s, struct arena *arena, struct
     const void *recorded = recorded_record(s), *live = live_record(s);
     c->fields = arena_calloc(arena, n + 1, sizeof *c->fields);
     if (c->fields == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     for (size_t i = 0; i < n; i++) {
         const struct field *f = &fields[i];
         bool unread = live == NULL || is_unread(s->live, fields, i);
@@ -147,7 +147,7 @@ static int make_after(const struct situation *s, struct arena *arena, struct cha
     const struct kind *kind = c->kind;
     void *after = arena_alloc(arena, kind->size);
     if (after == NULL || record_copy(arena, kind->fields, after, s->desired) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     c->after = after;
     c->after_unknown = s->unknown;
     bool anew =
@@ -157,7 +157,7 @@ static int make_after(const struct situation *s, struct arena *arena, struct cha
     for (size_t i = 0; kind->fields[i].name != NULL; i++)
         if (kind->fields[i].flags & FIELD_COMPUTED && !(s->unknown >> i & 1) &&
             record_copy_field(arena, &kind->fields[i], after, c->before) < 0)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
     return 0;
 }
 
@@ -324,10 +324,10 @@ static int make_before(const struct situation *s, struct arena *arena, struct ch
         if (merged == NULL) {
             merged = arena_alloc(arena, c->kind->size);
             if (merged == NULL || record_copy(arena, fields, merged, live) < 0)
-                return err_set(err, ERRC_NOMEM, "out of memory");
+                return err_no_memory(err);
         }
         if (record_copy_field(arena, &fields[i], merged, recorded) < 0)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
     }
     if (merged != NULL)
         c->before = merged;
@@ -363,7 +363,7 @@ int decide(const struct situation *s, struct arena *arena, struct change *ret, s
         return rc;
     bool sleeps = s->parent != NULL && parent_sleeps(s->parent, arena);
     if (sleeps)
-        rc = sleep_with_parent(s, arena, &c) < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+        rc = sleep_with_parent(s, arena, &c) < 0 ? err_no_memory(err) : 0;
     else if (s->parent == NULL || !decide_by_parent(s, arena, &c))
         rc = decide_by_table(s, arena, &c, err);
     if (sleeps && c.action == ACTION_NOOP)

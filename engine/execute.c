@@ -47,7 +47,7 @@ static int begin(struct executor *x, const struct kind *const *kinds, struct err
     x->planned = arena_calloc(&x->arena, n + 1, sizeof *x->planned);
     x->by_address = index_new(n);
     if (x->status == NULL || x->started == NULL || x->planned == NULL || x->by_address == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     for (size_t i = 0; i < n; i++) {
         index_put(x->by_address, x->plan->changes[i].address, i);
         x->planned[i] = x->plan->changes[i].after;

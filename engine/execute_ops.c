@@ -223,7 +223,7 @@ static int resolve(struct executor *x, struct change *c, struct arena *arena, st
         return 0;
     void *record = arena_alloc(arena, c->kind->size);
     if (record == NULL || record_copy(arena, c->kind->fields, record, c->after) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     const struct lookup lookup = {newest_record, x};
     uint64_t unknown = c->node->unknown;
     int rc = c->kind->resolve(c->node, &lookup, arena, record, &unknown);

@@ -72,5 +72,5 @@ int plan_fingerprint(const struct desired *desired, const struct state *state,
         rc = add_world(&live->worlds[i], &text);
     failed |= text.failed;
     take_hash(&text, plan->live_sha256);
-    return rc < 0 || failed ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return rc < 0 || failed ? err_no_memory(err) : 0;
 }

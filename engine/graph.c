@@ -108,7 +108,7 @@ int graph_order(const struct edges *edges, size_t n, size_t *ret_order, size_t *
     if (color == NULL || stack == NULL) {
         free(color);
         free(stack);
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     }
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < n; i++)
@@ -132,7 +132,7 @@ static int node_edges(const struct nodes *nodes, const struct index *index, stru
                 return err_set(err, ERRC_INTERNAL, "%s depends on %s, which does not exist",
                                node->address, dep);
             if (edges_add(nodes->arena, &edges[i], to) < 0)
-                return err_set(err, ERRC_NOMEM, "out of memory");
+                return err_no_memory(err);
         }
     }
     return 0;
@@ -155,7 +155,7 @@ int graph_sort_nodes(struct nodes *nodes, struct err *err) {
     struct node *sorted = arena_calloc(nodes->arena, n + 1, sizeof *sorted);
     if (index == NULL || edges == NULL || order == NULL || sorted == NULL) {
         index_free(index);
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     }
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < n; i++) {
@@ -179,5 +179,5 @@ int graph_sort_nodes(struct nodes *nodes, struct err *err) {
     nodes->names = (struct names){0};
     for (size_t i = 0; rc == 0 && i < n; i++)
         rc = names_add(&nodes->names, nodes->arena, sorted, i + 1, sizeof *sorted);
-    return rc < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return rc < 0 ? err_no_memory(err) : 0;
 }

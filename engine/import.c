@@ -5,13 +5,11 @@
 
 #include <string.h>
 
-static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
-
 static int no_node(const struct import_in *in, struct arena *arena, struct err *err) {
     const struct nodes *nodes = &in->desired->nodes;
     const char **known = arena_calloc(arena, nodes->len + 1, sizeof *known);
     if (known == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     for (size_t i = 0; i < nodes->len; i++)
         known[i] = nodes->items[i].address;
     const char *near = address_nearest(in->address, known, nodes->len, arena);
@@ -113,7 +111,7 @@ static int read_thing(const struct import_in *in, const struct node *node,
     struct state seen;
     struct live_world live;
     if (with_entry(state, &entry, arena, &seen) < 0 || outer_nodes(in, arena, &nodes) < 0)
-        return no_memory(err);
+        return err_no_memory(err);
     int rc = observe_all(in->sessions, &nodes, &seen, in->run, &live, err);
     if (rc < 0)
         return rc;
@@ -129,7 +127,7 @@ static int read_thing(const struct import_in *in, const struct node *node,
                  "that the spec gives it: berth-%s",
                  in->run->name);
     } else if ((entry.record = make_record(node, is, arena)) == NULL) {
-        rc = no_memory(err);
+        rc = err_no_memory(err);
     } else {
         entry.token = is->token;
         rc = state_put(state, &entry, err);

@@ -42,7 +42,7 @@ static int take_bytes(struct inputs *inputs, struct input *in, struct str bytes)
 
 static int load_file(struct inputs *inputs, struct input *in, const char *path, struct err *err) {
     _cleanup_secret_buf_ struct buf bytes = BUF_INIT(INPUT_FILE_BYTES_MAX);
-    int rc = path == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : fs_read(path, &bytes, err);
+    int rc = path == NULL ? err_no_memory(err) : fs_read(path, &bytes, err);
     if (rc == 0) {
         rc = take_bytes(inputs, in, buf_str(&bytes));
     } else if (rc == -ERRC_NOTFOUND) {
@@ -58,7 +58,7 @@ static int load_local(struct inputs *inputs, struct input *in, const struct inpu
         return load_file(inputs, in,
                          arena_printf(inputs->arena, "%s/%s", source->project_dir, in->name), err);
     int rc = instead->content.len == 0 ? 0 : take_bytes(inputs, in, instead->content);
-    return rc < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return rc < 0 ? err_no_memory(err) : 0;
 }
 
 struct walk {
@@ -76,14 +76,14 @@ static int add_entry(struct walk *w, struct input_entry entry, struct err *err) 
         size_t cap = w->cap == 0 ? 16 : w->cap * 2;
         struct input_entry *items = arena_calloc(w->arena, cap, sizeof *items);
         if (items == NULL)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
         if (in->entries_len > 0)
             memcpy(items, in->entries, in->entries_len * sizeof *items);
         in->entries = items;
         w->cap = cap;
     }
     if (entry.path == NULL || entry.sha256 == NULL || entry.local_path == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     in->entries[in->entries_len++] = entry;
     return 0;
 }
@@ -122,7 +122,7 @@ static int hash_file(struct walk *w, const char *local, const char **ret_hex, in
         return err_set_errno(err, ERRC_IO, errno, "open %s", local);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     int rc = ctx == NULL || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1
-                 ? err_set(err, ERRC_NOMEM, "out of memory")
+                 ? err_no_memory(err)
                  : hash_open_file(w, fd, local, ctx, ret_size, err);
     if (rc == 0 && EVP_DigestFinal_ex(ctx, digest, NULL) != 1)
         rc = err_set(err, ERRC_INTERNAL, "SHA-256 fails");
@@ -184,7 +184,7 @@ static int walk_folder(struct walk *w, const char *local, const char *relative, 
         const char *name = relative[0] == '\0'
                                ? arena_dup(w->arena, entry->d_name)
                                : arena_printf(w->arena, "%s/%s", relative, entry->d_name);
-        rc = path == NULL || name == NULL ? err_set(err, ERRC_NOMEM, "out of memory")
+        rc = path == NULL || name == NULL ? err_no_memory(err)
                                           : walk_tree(w, path, name, depth + 1, err);
     }
     closedir(dir);
@@ -222,7 +222,7 @@ static int compare_entries(const void *a, const void *b) {
 
 static int load_tree(struct inputs *inputs, struct input *in, const char *path, struct err *err) {
     if (path == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     size_t len = strlen(path);
     while (len > 1 && path[len - 1] == '/')
         len--;

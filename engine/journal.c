@@ -22,7 +22,7 @@ int journal_open(const char *project_dir, struct journal **ret, struct err *err)
     snprintf(path, sizeof path, "%s/journal", project_dir);
     struct journal *journal = calloc(1, sizeof *journal);
     if (journal == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     journal->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (journal->fd < 0) {
         free(journal);
@@ -74,7 +74,7 @@ static int put_json(struct journal *journal, cJSON *json, struct err *err) {
     char *text = json == NULL ? NULL : cJSON_PrintUnformatted(json);
     cJSON_Delete(json);
     if (text == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     _cleanup_buf_ struct buf line = BUF_INIT(BUF_MEDIUM);
     buf_addf(&line, "\n%s\n", text);
     cJSON_free(text);
@@ -89,7 +89,7 @@ int journal_put(struct journal *journal, const struct recorded *entry, struct er
     if (json == NULL || node == NULL || !cJSON_AddItemToObject(json, "put", node)) {
         cJSON_Delete(json);
         cJSON_Delete(node);
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     }
     return put_json(journal, json, err);
 }
@@ -98,7 +98,7 @@ int journal_remove(struct journal *journal, const char *address, struct err *err
     cJSON *json = cJSON_CreateObject();
     if (json == NULL || cJSON_AddStringToObject(json, "remove", address) == NULL) {
         cJSON_Delete(json);
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     }
     return put_json(journal, json, err);
 }
@@ -110,7 +110,7 @@ int journal_begin(struct journal *journal, const struct state *state, struct err
         cJSON_AddStringToObject(json, "provider", state->provider ? state->provider : "") == NULL ||
         cJSON_AddStringToObject(json, "region", state->region ? state->region : "") == NULL) {
         cJSON_Delete(json);
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     }
     return put_json(journal, json, err);
 }

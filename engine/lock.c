@@ -83,7 +83,7 @@ int lock_take(const char *project_dir, const char *verb, struct lock **ret,
     struct lock *lock = calloc(1, sizeof *lock);
     if (lock == NULL) {
         close(fd);
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     }
     lock->fd = fd;
     /* A holder that ended well leaves the file empty. */

@@ -39,8 +39,6 @@ struct reading {
     bool threaded;
 };
 
-static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
-
 static bool has(const struct index *index, const char *name) {
     return name != NULL && index_get(index, name) != SIZE_MAX;
 }
@@ -52,7 +50,7 @@ static int build_indexes(struct observer *o, struct err *err) {
     o->target_at = index_new(recorded->len);
     o->parents = index_new(o->nodes->len + recorded->len);
     if (o->node_at == NULL || o->recorded_at == NULL || o->target_at == NULL || o->parents == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     for (size_t i = 0; i < o->nodes->len; i++) {
         index_put(o->node_at, o->nodes->items[i].address, i);
         if (o->nodes->items[i].parent != NULL)
@@ -106,7 +104,7 @@ static int recorded_targets(struct observer *o, struct err *err) {
     o->targets = arena_calloc(&o->arena, n + 1, sizeof *o->targets);
     o->target_parents = arena_calloc(&o->arena, n + 1, sizeof *o->target_parents);
     if (o->targets == NULL || o->target_parents == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     for (size_t i = 0; i < n; i++) {
         const struct recorded *r = &o->state->nodes.items[i];
         struct endpoint endpoint;
@@ -142,7 +140,7 @@ static int abandon_moved(struct reading *r) {
     struct observer *o = r->observer;
     struct index *at = index_new(r->out->len);
     if (at == NULL)
-        return no_memory(&r->err);
+        return err_no_memory(&r->err);
     for (size_t i = 0; i < r->out->len; i++)
         index_put(at, r->out->items[i].address, i);
     for (size_t i = 0; i < o->targets_len; i++) {
@@ -303,14 +301,14 @@ static int read_moved(struct observer *o, const struct world *world, void *sessi
         .nodes = o->nodes, .recorded = &o->state->nodes, .abandoned = needed_to_the_end};
     drop_abandoned(o, out);
     if (moved_targets(o, live, &in) < 0)
-        return no_memory(err);
+        return err_no_memory(err);
     int rc = in.targets_len == 0 ? 0 : world->observe(session, &in, out, err);
     if (rc < 0)
         return rc;
     struct index *at = index_lives(live);
     rc = at == NULL ? -ERRC_NOMEM : add_stopped(o, world, live, at, out);
     index_free(at);
-    return rc < 0 ? no_memory(err) : 0;
+    return rc < 0 ? err_no_memory(err) : 0;
 }
 
 static int observe(struct observer *o, struct live_world *live, struct err *err) {
@@ -334,7 +332,7 @@ int observe_all(struct sessions *sessions, const struct nodes *nodes, const stru
     struct live_world live = {.worlds = calloc(SESSIONS_MAX, sizeof *live.worlds),
                               .len = SESSIONS_MAX};
     if (live.worlds == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     double start = monotonic_s();
     pthread_mutex_init(&o.mutex, NULL);
     int rc = observe(&o, &live, err);

@@ -24,11 +24,6 @@ struct planner {
     const struct plan_options *options;
 };
 
-static int no_memory(struct err *err) {
-    err_set(err, ERRC_NOMEM, "out of memory");
-    return -ERRC_NOMEM;
-}
-
 static const struct change *change_of(const struct planner *p, const char *address) {
     size_t i = address == NULL ? SIZE_MAX : index_get(p->by_address, address);
     return i == SIZE_MAX ? NULL : &p->plan->changes[i];
@@ -144,7 +139,7 @@ static int plan_node(struct planner *p, const struct node *node, struct err *err
     void *record = arena_alloc(arena, node->kind->size);
     if (record == NULL || record_copy(arena, node->kind->fields, record, node->desired) < 0 ||
         fill_kept(p, node, s.recorded, s.live, record) < 0)
-        return no_memory(err);
+        return err_no_memory(err);
     const struct lookup lookup = {stable_record, p};
     int rc = node->kind->resolve == NULL
                  ? 0
@@ -174,14 +169,14 @@ static int order_remembered(struct planner *p, size_t *order, struct err *err) {
     size_t len = p->state->nodes.len, cycle = 0;
     struct edges *edges = arena_calloc(arena, len + 1, sizeof *edges);
     if (edges == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     for (size_t i = 0; i < len; i++) {
         const struct recorded *r = &p->remembered[i];
         for (size_t d = 0; d <= r->deps.len; d++) {
             const char *dep = d < r->deps.len ? r->deps.items[d] : r->parent;
             size_t to = dep == NULL ? SIZE_MAX : index_get(p->recorded, dep);
             if (to != SIZE_MAX && to != i && edges_add(arena, &edges[i], to) < 0)
-                return no_memory(err);
+                return err_no_memory(err);
         }
     }
     return graph_order(edges, len, order, &cycle, err);
@@ -191,7 +186,7 @@ static int plan_remembered(struct planner *p, const struct recorded *r, struct e
     if (change_of(p, r->address) != NULL)
         return 0;
     if (r->kind == NULL)
-        return warn_unknown_kind(p->plan, r) < 0 ? no_memory(err) : 0;
+        return warn_unknown_kind(p->plan, r) < 0 ? err_no_memory(err) : 0;
     struct situation s = {.recorded = r,
                           .live = observed_live(p, r->address),
                           .parent = change_of(p, r->parent),
@@ -224,7 +219,7 @@ static void reverse(struct change *changes, size_t len) {
 static int plan_removals(struct planner *p, struct err *err) {
     size_t first = p->plan->len;
     size_t *order = arena_calloc(&p->plan->arena, p->state->nodes.len + 1, sizeof *order);
-    int rc = order == NULL ? no_memory(err) : order_remembered(p, order, err);
+    int rc = order == NULL ? err_no_memory(err) : order_remembered(p, order, err);
     for (size_t i = 0; rc == 0 && i < p->state->nodes.len; i++)
         rc = plan_remembered(p, &p->remembered[order[i]], err);
     for (size_t w = 0; rc == 0 && w < p->live->len; w++)
@@ -248,7 +243,7 @@ static int build_indexes(struct planner *p, struct err *err) {
     p->remembered = arena_calloc(&p->plan->arena, p->state->nodes.len + 1, sizeof *p->remembered);
     if (p->by_address == NULL || p->recorded == NULL || p->observed == NULL || p->lives == NULL ||
         p->plan->changes == NULL || p->remembered == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     if (p->state->nodes.len > 0)
         memcpy(p->remembered, p->state->nodes.items, p->state->nodes.len * sizeof *p->remembered);
     for (size_t i = 0; i < p->state->nodes.len; i++)
@@ -282,7 +277,7 @@ static int check_replaces(struct planner *p, struct err *err) {
             rc = -ERRC_INVALID;
         } else if (c->action != ACTION_REPLACE && c->action != ACTION_UNKNOWN) {
             rc = plan_warn(plan, c->address, "it is not there, so there is nothing to replace") < 0
-                     ? no_memory(err)
+                     ? err_no_memory(err)
                      : 0;
         }
     }
@@ -315,7 +310,7 @@ static int finish(struct planner *p, struct err *err) {
     for (size_t w = 0; rc == 0 && w < p->live->len; w++)
         for (size_t i = 0; rc == 0 && i < p->live->worlds[w].warnings.len; i++)
             rc = plan_warn(plan, NULL, p->live->worlds[w].warnings.items[i]);
-    return rc < 0 ? no_memory(err) : 0;
+    return rc < 0 ? err_no_memory(err) : 0;
 }
 
 static int make(struct planner *p, struct err *err) {

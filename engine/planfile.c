@@ -25,7 +25,7 @@ int planfile_write(const char *path, const struct plan *plan, const struct plan_
         text = cJSON_Print(json);
     cJSON_Delete(json);
     if (text == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     int rc = fs_write(path, str_of(text), 0600, err);
     cJSON_free(text);
     return rc;
@@ -70,7 +70,7 @@ int planfile_options(const struct planfile *file, struct arena *arena, struct pl
                      struct strlist *targets, struct strlist *replaces, struct err *err) {
     if (read_list(file->json, "targets", arena, targets) < 0 ||
         read_list(file->json, "replaces", arena, replaces) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     *ret = (struct plan_options){
         .destroy = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(file->json, "destroy")),
         .data = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(file->json, "data")),
@@ -168,10 +168,10 @@ int planfile_check(const struct planfile *file, struct plan *plan, struct err *e
         if (strcmp(text_of(file->json, prints[i].name), now[i]) != 0)
             buf_addf(&moved, "%s%s", moved.len == 0 ? "" : ", ", prints[i].words);
     if (moved.len == 0)
-        return take_tokens(then, plan) < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+        return take_tokens(then, plan) < 0 ? err_no_memory(err) : 0;
     cJSON *json = plan_to_json(plan);
     if (json == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     buf_adds(&moved, " moved since the plan was made");
     compare_changes(then, cJSON_GetObjectItemCaseSensitive(json, "changes"), &moved);
     cJSON_Delete(json);

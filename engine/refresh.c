@@ -3,8 +3,6 @@
 #include "engine/graph.h"
 #include "specs/record.h"
 
-static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
-
 static bool is_compared(const struct live *live, const struct field *fields, size_t i) {
     return !(fields[i].flags & (FIELD_UNREADABLE | FIELD_UNSTORED | FIELD_SECRET)) &&
            !(live->unread >> i & 1);
@@ -76,7 +74,7 @@ int refresh_make(const struct state *state, const struct live_world *world, stru
     }
     index_free(at);
     if (rc < 0)
-        return no_memory(err);
+        return err_no_memory(err);
     *ret = out;
     return 0;
 }

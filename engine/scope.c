@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
-
 static bool is_any(const struct change *c) { return c != NULL; }
 static bool has_power(const struct change *c) { return scope_power_field(c->kind) != NULL; }
 
@@ -26,7 +24,7 @@ static int check_named(struct plan *plan, const struct strlist *patterns,
             continue;
         const char **known = arena_calloc(&plan->arena, plan->len + 1, sizeof *known);
         if (known == NULL)
-            return no_memory(err);
+            return err_no_memory(err);
         for (i = 0; i < plan->len; i++)
             known[i] = plan->changes[i].address;
         const char *near = address_nearest(patterns->items[p], known, plan->len, &plan->arena);
@@ -145,7 +143,7 @@ int scope_targets(struct plan *plan, const struct strlist *targets, struct err *
                       .kept = arena_calloc(arena, n, sizeof *s.kept),
                       .queue = arena_calloc(arena, n, sizeof *s.queue)};
     if (s.up == NULL || s.down == NULL || s.kept == NULL || s.queue == NULL || link_all(&s) < 0)
-        return no_memory(err);
+        return err_no_memory(err);
     int rc = check_named(plan, targets, is_any, true, err);
     if (rc < 0)
         return rc;
@@ -228,7 +226,7 @@ int scope_power(struct plan *plan, const struct strlist *servers, struct err *er
     }
     index_free(index);
     if (rc < 0)
-        return no_memory(err);
+        return err_no_memory(err);
     rc = check_named(plan, servers, has_power, false, err);
     if (rc < 0)
         return rc;

@@ -22,7 +22,7 @@ int sessions_open(const struct kind *const *kinds, const struct run *run, struct
                   struct err *err) {
     struct sessions *s = calloc(1, sizeof *s);
     if (s == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     for (; *kinds != NULL; kinds++) {
         if (is_open(s, (*kinds)->world) || !world_serves((*kinds)->world, run->provider))
             continue;

@@ -12,8 +12,6 @@
 
 enum { STATE_BYTES_MAX = 64 * 1024 * 1024, PATH_SIZE = 4096 };
 
-static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
-
 /* Room for one more entry. */
 static int reserve(struct state *state, struct err *err) {
     size_t len = state->nodes.len;
@@ -21,7 +19,7 @@ static int reserve(struct state *state, struct err *err) {
         return 0; /* the capacity is the next power of two */
     struct recorded *items = arena_calloc(&state->arena, len == 0 ? 1 : len * 2, sizeof *items);
     if (items == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     if (len > 0)
         memcpy(items, state->nodes.items, len * sizeof *items);
     state->nodes.items = items;
@@ -35,7 +33,7 @@ static int append(struct state *state, const struct recorded *entry, struct err 
     struct recorded_list *nodes = &state->nodes;
     nodes->items[nodes->len++] = *entry;
     rc = names_add(&nodes->names, &state->arena, nodes->items, nodes->len, sizeof *entry);
-    return rc < 0 ? no_memory(err) : 0;
+    return rc < 0 ? err_no_memory(err) : 0;
 }
 
 static int copy_entry(struct arena *arena, const struct recorded *from, struct recorded *to) {
@@ -64,7 +62,7 @@ static int copy_entry(struct arena *arena, const struct recorded *from, struct r
 int state_put(struct state *state, const struct recorded *entry, struct err *err) {
     struct recorded copy;
     if (copy_entry(&state->arena, entry, &copy) < 0)
-        return no_memory(err);
+        return err_no_memory(err);
     size_t i = names_find(&state->nodes.names, state->nodes.items, state->nodes.len, sizeof copy,
                           entry->address);
     if (i == SIZE_MAX)
@@ -235,7 +233,7 @@ int state_open(const char *project_dir, const struct kind *const *kinds,
     if (rc == 0)
         rc = replay(project_dir, kinds, &state, err);
     if (rc == 0 && (state.path = strdup(path)) == NULL)
-        rc = no_memory(err);
+        rc = err_no_memory(err);
     if (rc < 0) {
         state_free(&state);
         return rc;
@@ -258,7 +256,7 @@ int state_write(struct state *state, struct err *err) {
             return rc;
     }
     state->serial++;
-    rc = state_print(state, &text) < 0 ? no_memory(err)
+    rc = state_print(state, &text) < 0 ? err_no_memory(err)
                                        : fs_write(state->path, buf_str(&text), 0600, err);
     if (rc < 0) {
         state->serial--;

@@ -4,14 +4,12 @@
 
 #include <string.h>
 
-static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
-
 static int not_recorded(const struct state *state, const char *pattern, struct arena *arena,
                         struct err *err) {
     size_t len = state->nodes.len;
     const char **known = arena_calloc(arena, len + 1, sizeof *known);
     if (known == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     for (size_t i = 0; i < len; i++)
         known[i] = state->nodes.items[i].address;
     const char *near = address_nearest(pattern, known, len, arena);
@@ -37,7 +35,7 @@ int state_forget(struct state *state, const struct strlist *patterns, struct rec
     struct recorded_list gone = {
         .items = arena_calloc(&state->arena, nodes->len + 1, sizeof *gone.items)};
     if (gone.items == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     for (size_t p = 0; p < patterns->len; p++) {
         size_t i = 0;
         while (i < nodes->len &&
@@ -124,5 +122,5 @@ int state_move(struct state *state, const char *from, const char *to, struct err
         for (size_t d = 0; rc == 0 && d < r->deps.len; d++)
             rc = rename_to(arena, &r->deps.items[d], from, to);
     }
-    return rc < 0 ? no_memory(err) : 0;
+    return rc < 0 ? err_no_memory(err) : 0;
 }

@@ -48,7 +48,7 @@ static int deps_from_json(struct arena *arena, const cJSON *json, struct strlist
         if (!cJSON_IsString(item))
             return err_set(err, ERRC_STATE, "a dependency is not text");
         if (strlist_add(arena, deps, item->valuestring) < 0)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
     }
     return 0;
 }
@@ -80,7 +80,7 @@ int recorded_from_json(struct arena *arena, const struct kind *const *kinds, con
         if (entry.kind == NULL) {
             entry.record = (void *)json_text_of_json(arena, attributes);
         } else if ((entry.record = arena_alloc(arena, entry.kind->size)) == NULL) {
-            rc = err_set(err, ERRC_NOMEM, "out of memory");
+            rc = err_no_memory(err);
         } else {
             rc = record_from_json(arena, entry.kind->fields, attributes, entry.record, err);
             if (rc < 0)

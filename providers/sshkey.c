@@ -105,7 +105,7 @@ int sshkey_from_seed(const unsigned char seed[SSHKEY_SEED_SIZE], const char *com
     if (comment[0] != '\0')
         buf_addf(public_line, " %s", comment);
     bool failed = !good || blob.failed || fields.failed || public_line->failed;
-    return failed ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return failed ? err_no_memory(err) : 0;
 }
 
 bool sshkey_public_of(struct str private_text, struct buf *out) {

@@ -6,8 +6,6 @@
 #include <openssl/pem.h>
 #include <string.h>
 
-static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
-
 static int write_pem(const struct sshkey_private *k, const struct sshkey_export *in,
                      struct buf *out, struct err *err) {
     BIO *bio = BIO_new(BIO_s_mem()); /* wiped when it is freed */
@@ -26,7 +24,7 @@ static int write_pem(const struct sshkey_private *k, const struct sshkey_export 
     BIO_free(bio);
     ERR_clear_error();
     return len <= 0      ? err_set(err, ERRC_INTERNAL, "OpenSSL cannot write the key")
-           : out->failed ? no_memory(err)
+           : out->failed ? err_no_memory(err)
                          : 0;
 }
 
@@ -65,7 +63,7 @@ static int write_openssh(const struct sshkey_private *k, const struct sshkey_exp
     return !fields.failed && sshkey_add_openssh(out, buf_str(&k->public_blob), buf_str(&fields),
                                                 buf_cstr(&k->comment))
                ? 0
-               : no_memory(err);
+               : err_no_memory(err);
 }
 
 int sshkey_export(const struct sshkey_export *in, struct buf *out, struct err *err) {

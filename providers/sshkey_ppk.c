@@ -83,7 +83,7 @@ static int derive2(const struct sshkey_export *in, struct secrets *s, struct err
     SHA1((const unsigned char *)text.ptr, text.len, s->mac_key);
     s->mac_key_len = SHA_DIGEST_LENGTH;
     OPENSSL_cleanse(digest, sizeof digest);
-    return text.failed ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return text.failed ? err_no_memory(err) : 0;
 }
 
 /* To whole blocks, as PuTTY does: with what its SHA-1 begins with. */
@@ -163,7 +163,7 @@ static int write_blobs(const struct sshkey_private *k, const struct sshkey_expor
     buf_addstr(out, buf_str(&head));
     add_lines(out, "Private", &blob);
     buf_addstr(out, buf_str(&mac));
-    return out->failed ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return out->failed ? err_no_memory(err) : 0;
 }
 
 int sshkey_write_ppk(const struct sshkey_private *k, const struct sshkey_export *in,

@@ -35,6 +35,8 @@ int err_set(struct err *err, enum err_code code, const char *fmt, ...) {
     return rc;
 }
 
+int err_no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
+
 int err_set_errno(struct err *err, enum err_code code, int errno_value, const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);

@@ -48,6 +48,9 @@ struct err {
 __attribute__((format(printf, 3, 4))) int err_set(struct err *err, enum err_code code,
                                                   const char *fmt, ...);
 
+/* The one for memory that ran out: -ERRC_NOMEM. */
+int err_no_memory(struct err *err);
+
 /* As err_set, with strerror(errno_value) appended: "open berth.yaml: No such file or directory". */
 __attribute__((format(printf, 4, 5))) int err_set_errno(struct err *err, enum err_code code,
                                                         int errno_value, const char *fmt, ...);

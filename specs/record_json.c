@@ -92,7 +92,7 @@ static int list_from_json(struct arena *arena, const struct field *f, const cJSO
         if (!cJSON_IsString(item))
             return wrong_type(f, err);
         if (strlist_add(arena, out, item->valuestring) < 0)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
     }
     return 0;
 }
@@ -108,7 +108,7 @@ static int map_from_json(struct arena *arena, const struct field *f, const cJSON
             return wrong_type(f, err);
         if (strmap_set(arena, out, list ? item->valuestring : item->string,
                        list ? "" : item->valuestring) < 0)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
     }
     return 0;
 }
@@ -120,7 +120,7 @@ static int records_from_json(struct arena *arena, const struct field *f, const c
     size_t len = (size_t)cJSON_GetArraySize(json);
     char *items = arena_calloc(arena, len == 0 ? 1 : len, f->sub_size);
     if (items == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     size_t i = 0;
     const cJSON *item;
     cJSON_ArrayForEach(item, json) {
@@ -157,7 +157,7 @@ static int value_from_json(struct arena *arena, const struct field *f, const cJS
         if (!cJSON_IsString(json))
             return wrong_type(f, err);
         *(const char **)at = arena_dup(arena, json->valuestring);
-        return *(const char **)at == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+        return *(const char **)at == NULL ? err_no_memory(err) : 0;
     case FIELD_LIST:
         return list_from_json(arena, f, json, at, err);
     case FIELD_MAP:

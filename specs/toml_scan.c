@@ -7,7 +7,7 @@ int toml_fail(const struct toml *t, const char *what) {
     return err_set(t->err, ERRC_INVALID, "line %zu: %s", t->line, what);
 }
 
-int toml_no_memory(const struct toml *t) { return err_set(t->err, ERRC_NOMEM, "out of memory"); }
+int toml_no_memory(const struct toml *t) { return err_no_memory(t->err); }
 
 bool toml_is_at(const struct toml *t, const char *word) {
     size_t len = strlen(word);

@@ -97,14 +97,14 @@ int attempt_start(struct attempt *a, CURLM *multi, struct err *err) {
     time_t when = c->in.now(c->in.clock_ctx) + (time_t)a->skew_s;
     int rc = session_sign(c, a->call, when, &request, &a->generation, err);
     if (rc == 0 && (a->easy == NULL || list_headers(a, &request) < 0))
-        rc = err_set(err, ERRC_NOMEM, "out of memory");
+        rc = err_no_memory(err);
     snprintf(a->url, sizeof a->url, "%s", request.url);
     request_free(&request);
     if (rc < 0)
         return rc;
     set_options(a);
     if (curl_multi_add_handle(multi, a->easy) != CURLM_OK)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     if (a->call->stop == NULL)
         atomic_fetch_add(&c->calls, 1);
     a->number++;

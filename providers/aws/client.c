@@ -12,7 +12,7 @@
 int aws_client_open(const struct aws_client_in *in, struct aws_client **ret, struct err *err) {
     struct aws_client *client = calloc(1, sizeof *client);
     if (client == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     client->in = *in;
     client->quota = RETRY_QUOTA_MAX;
     pthread_mutex_init(&client->mutex, NULL);
@@ -165,7 +165,7 @@ int aws_call_many(struct aws_client *client, struct aws_call *calls, size_t n, s
         return refuse_all(calls, n, err);
     CURLM *multi = take_multi(client);
     if (multi == NULL) {
-        err_set(err, ERRC_NOMEM, "out of memory");
+        err_no_memory(err);
         return refuse_all(calls, n, err);
     }
     for (size_t i = 0; i < n; i++)

@@ -26,8 +26,6 @@ _Static_assert(sizeof services / sizeof services[0] == AWS_SERVICE_COUNT, "one r
 static const struct service_name sso = {"sso", "AWS_ENDPOINT_URL_SSO"};
 static const struct service_name oidc = {"sso_oidc", "AWS_ENDPOINT_URL_SSO_OIDC"};
 
-static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
-
 const char *aws_config_env(const struct aws_config *config, const char *name) {
     const char *value = config->env == NULL ? NULL : config->env(config->env_ctx, name);
     return value == NULL || value[0] == '\0' ? NULL : value;
@@ -131,7 +129,7 @@ static int choose_profile(const struct aws_config_in *in, struct aws_config *c, 
         return err_set(err, ERRC_LIMIT, "the profile's name is too long");
     c->profile = arena_dup(&c->arena, name);
     if (c->profile == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     bool keys = aws_config_env(c, "AWS_ACCESS_KEY_ID") != NULL && !c->profile_wins;
     if (c->profile_from == NULL || keys || aws_profile_exists(c, name))
         return 0;
@@ -168,7 +166,7 @@ static int find_region(const struct aws_config_in *in, struct aws_config *c, str
     if (strlen(region) > 31 || region[strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-")] != 0)
         return err_set(err, ERRC_INVALID, "not an AWS region: %.60s", region);
     c->region = arena_dup(&c->arena, region);
-    return c->region == NULL || c->region_from == NULL ? no_memory(err) : 0;
+    return c->region == NULL || c->region_from == NULL ? err_no_memory(err) : 0;
 }
 
 static const char *services_endpoint(struct aws_config *c, const char *service) {
@@ -267,7 +265,7 @@ static int take_given(const struct aws_config_in *in, struct aws_config *c, stru
     c->given = calloc(1, sizeof *c->given);
     if (c->given == NULL || aws_credentials_set(c->given, str_of(in->access_key),
                                                 str_of(in->secret_key), (struct str){0}) < 0)
-        return no_memory(err);
+        return err_no_memory(err);
     snprintf(c->given->source, sizeof c->given->source, "the sandbox");
     return 0;
 }

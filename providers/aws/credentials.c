@@ -111,7 +111,7 @@ int source_take_json(struct chain *c, const cJSON *json, const char *token,
     if (expires != 0 && expires <= source_now(c))
         return err_set(err, ERRC_AUTH, "they expired at %.40s", until);
     if (aws_credentials_set(ret, str_of(access), str_of(secret), str_of(session)) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     ret->expires = expires;
     return 0;
 }
@@ -135,7 +135,7 @@ int source_environment(struct chain *c, struct aws_credentials *ret, struct err 
         return half_keys("the environment", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", err);
     if (aws_credentials_set(ret, str_of(access), str_of(secret),
                             str_of(aws_config_env(c->config, "AWS_SESSION_TOKEN"))) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     snprintf(ret->source, sizeof ret->source, "the environment");
     return 0;
 }
@@ -158,7 +158,7 @@ static int keys_in(struct chain *c, const struct aws_shared *file, const char *p
         return half_keys(where, "aws_access_key_id", "aws_secret_access_key", err);
     aws_profile_get_in(c->config, file, profile, "aws_session_token", &token);
     if (aws_credentials_set(ret, access, secret, token) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     memcpy(ret->source, where, sizeof where);
     return 0;
 }
@@ -305,7 +305,7 @@ int aws_credentials_find(const struct aws_client_in *in, struct aws_trail *trail
     struct aws_credentials found = {0};
     if (in->config->given != NULL) {
         if (aws_credentials_copy(ret, in->config->given) < 0)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
         add_step(trail, &c, &(struct source){.name = "sandbox"}, "keys of its own", 0);
         return 0;
     }

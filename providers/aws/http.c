@@ -58,7 +58,7 @@ int http_send(struct http *h, struct err *err) {
     h->status = 0;
     if (headers == NULL) {
         curl_easy_cleanup(easy);
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     }
     set_options(easy, h, headers);
     CURLcode code = curl_easy_perform(easy);

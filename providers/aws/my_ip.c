@@ -33,7 +33,7 @@ int my_ip_ask(char *ret, size_t size, struct err *err) {
     _cleanup_buf_ struct buf answer = BUF_INIT(256);
     CURL *curl = curl_easy_init();
     if (curl == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 5000L);
     curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);

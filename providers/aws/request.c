@@ -151,7 +151,7 @@ int request_make(const struct aws_config *config, const struct aws_credentials *
     bool failed = encoded.failed;
     for (size_t i = 0; i < ret->headers_len; i++)
         failed |= ret->headers[i].failed;
-    return failed ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return failed ? err_no_memory(err) : 0;
 }
 
 bool request_is_query(enum aws_service service) { return services[service].target == NULL; }

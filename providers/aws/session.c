@@ -17,9 +17,8 @@ static time_t aws_now(const struct aws_client *c) {
 static int find(struct aws_client *c, struct err *err) {
     c->looked_s = monotonic_s();
     int rc = c->in.credentials == NULL ? aws_credentials_find(&c->in, NULL, &c->credentials, err)
-             : aws_credentials_copy(&c->credentials, c->in.credentials) < 0
-                 ? err_set(err, ERRC_NOMEM, "out of memory")
-                 : 0;
+             : aws_credentials_copy(&c->credentials, c->in.credentials) < 0 ? err_no_memory(err)
+                                                                            : 0;
     if (rc == 0)
         c->generation++;
     return rc;

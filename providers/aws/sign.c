@@ -96,5 +96,5 @@ int sign_authorization(const struct sign_input *in, struct buf *out, struct err 
     buf_adds(out, ", SignedHeaders=");
     signed_headers(in, out);
     buf_addf(out, ", Signature=%s", buf_cstr(&signature));
-    return out->failed ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return out->failed ? err_no_memory(err) : 0;
 }

@@ -57,7 +57,7 @@ static int authorization(struct chain *c, struct buf *line, struct err *err) {
     while (line->len > start && strchr(" \r\n\t", line->ptr[line->len - 1]) != NULL)
         line->ptr[--line->len] = '\0';
     if (line->failed)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     if (strpbrk(line->ptr + start, "\r\n") != NULL)
         return err_set(err, ERRC_AUTH, "the container's authorization token has several lines");
     return 0;
@@ -102,7 +102,7 @@ int source_container(struct chain *c, struct aws_credentials *ret, struct err *e
         relative != NULL ? arena_printf(&c->arena, RELATIVE_HOST "%s", relative) : full;
     _cleanup_secret_buf_ struct buf line = BUF_INIT(AUTHORIZATION_MAX);
     if (url == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     if (!source_container_allows(url)) {
         err_set(err, ERRC_AUTH, "credentials are not asked for over http at %.200s", url);
         err_hint(err, "AWS_CONTAINER_CREDENTIALS_FULL_URI must be https, or an address of this "

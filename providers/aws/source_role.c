@@ -25,7 +25,7 @@ static int take_answer(struct chain *c, const struct aws_call *call, const char 
         !source_parse_time(until, &expires))
         return err_set(err, ERRC_AUTH, "%s: the answer has no credentials", call->action);
     if (aws_credentials_set(ret, str_of(access), str_of(secret), str_of(token)) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     ret->expires = expires;
     return 0;
 }
@@ -207,7 +207,7 @@ static int by_token(struct chain *c, const char *who, const char *file, const ch
         err_hint(err, "set AWS_ROLE_ARN, or role_arn in the profile");
         return -ERRC_AUTH;
     }
-    int rc = path == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : fs_read(path, &token, err);
+    int rc = path == NULL ? err_no_memory(err) : fs_read(path, &token, err);
     if (rc == 0 && str_trim(buf_str(&token)).len == 0)
         rc = err_set(err, ERRC_AUTH, "%s is empty", path);
     if (rc < 0) {
@@ -243,7 +243,7 @@ int source_profile_web_identity(struct chain *c, const char *profile, struct aws
     if (file == NULL)
         return 1;
     if (who == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     return by_token(c, who, file, source_setting(c, profile, "role_arn"),
                     source_setting(c, profile, "role_session_name"), ret, err);
 }

@@ -77,7 +77,7 @@ static int read_settings(struct chain *c, const char *profile, struct sso *s, st
         return err_set(err, ERRC_AUTH, "profile %s: its sso_region is not an AWS region: %.60s",
                        profile, s->region);
     s->cache_path = cache_path(c, s->session != NULL ? s->session : s->start_url);
-    return s->cache_path == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return s->cache_path == NULL ? err_no_memory(err) : 0;
 }
 
 /* ---- The token */
@@ -226,7 +226,7 @@ static int take_answer(struct chain *c, const struct sso *s, const struct http *
         rc = err_set(err, ERRC_AUTH, "profile %s: SSO answers HTTP %ld: %.200s", s->profile,
                      h->status, message == NULL ? "no credentials" : message);
     else if (aws_credentials_set(ret, str_of(access), str_of(secret), str_of(token)) < 0)
-        rc = err_set(err, ERRC_NOMEM, "out of memory");
+        rc = err_no_memory(err);
     else
         ret->expires = (time_t)(until->valuedouble / 1000);
     source_json_free(json);
@@ -245,7 +245,7 @@ static int ask_keys(struct chain *c, const struct sso *s, const char *token,
     query_encode(&url, s->account);
     buf_addf(&bearer, "x-amz-sso_bearer_token: %s", token);
     if (base == NULL || url.failed || bearer.failed)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     if (strpbrk(token, "\r\n") != NULL)
         return log_in(s, "what the login left is damaged", err);
     struct http h = {.method = "GET",

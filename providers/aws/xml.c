@@ -88,7 +88,7 @@ struct xml *xml_parse(struct arena *arena, struct str bytes, struct err *err) {
     struct builder b = {.arena = arena, .text = BUF_INIT(BUF_MEDIUM)};
     b.parser = XML_ParserCreate(NULL);
     if (b.parser == NULL) {
-        err_set(err, ERRC_NOMEM, "out of memory");
+        err_no_memory(err);
         return NULL;
     }
     XML_SetUserData(b.parser, &b);

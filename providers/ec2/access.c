@@ -183,10 +183,10 @@ int access_read_live(struct ec2_session *s, const struct observe_in *in,
             return err_set(err, ERRC_NET, "DescribeSecurityGroups: %s has no id", s->object_name);
         RECORD *record = ARENA_NEW(&out->arena, RECORD);
         if (record == NULL || record_of(item, &out->arena, record) < 0)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
         struct live *live = observed_add(out, &access_kind, "access", LIVE_OURS);
         if (live == NULL)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
         live->record = record;
         record->tagged = ec2_is_tagged(item, s->run, "access", EC2_NO_INDEX);
         live->id = record->group_id;
@@ -195,7 +195,7 @@ int access_read_live(struct ec2_session *s, const struct observe_in *in,
     struct live *live =
         observed_add(out, &access_kind, "access", foreign == NULL ? LIVE_NONE : LIVE_FOREIGN);
     if (live == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     if (foreign != NULL)
         err_set(&live->err, ERRC_CONFLICT, "a security group named %s (%s)", s->object_name,
                 xml_text(foreign, "groupId") == NULL ? "?" : xml_text(foreign, "groupId"));

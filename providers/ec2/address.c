@@ -122,7 +122,7 @@ int address_read_live(struct ec2_session *s, const struct observe_in *in,
     const struct ec2_answer *found = &answers->of[READ_ADDRESSES];
     for (size_t i = 0; i < found->len; i++)
         if (read_one(s, in, found->items[i], out) < 0)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
     return 0;
 }
 
@@ -148,7 +148,7 @@ static int allocate(struct ec2_session *s, const struct change *c, struct arena 
     struct xml *xml = NULL;
     if (strmap_copy(arena, &tags, &after->tags) < 0 ||
         strmap_set(arena, &tags, "berth:token", c->token) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     query_init(&q, "AllocateAddress");
     query_add(&q, "Domain", "vpc");
     ec2_add_tags(&q, 1, "elastic-ip", s->run, "address", ec2_index_of(c->address, "address"),

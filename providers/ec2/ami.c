@@ -49,7 +49,7 @@ int ami_begin(struct ec2_session *s, const struct observe_in *in, struct err *er
                    CACHE_DAY_S, &known))
         return 0;
     s->ami_parameter = NULL;
-    return keep(s, buf_str(&known), true) < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return keep(s, buf_str(&known), true) < 0 ? err_no_memory(err) : 0;
 }
 
 void ami_body(const char *parameter, struct buf *out) {
@@ -81,7 +81,7 @@ int ami_read(struct ec2_session *s, const struct aws_call *call, struct err *err
     else
         parse(s, s->ami_parameter, call, &value, &why);
     if (keep(s, buf_str(&value), false) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     s->ami_err = why;
     return 0;
 }

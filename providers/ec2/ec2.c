@@ -12,7 +12,7 @@
 static int open_session(const struct run *run, void **ret_session, struct err *err) {
     struct ec2_session *s = calloc(1, sizeof *s);
     if (s == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     s->run = run;
     snprintf(s->object_name, sizeof s->object_name, "berth-%s", run->name);
     int rc = aws_config_load_run(run, &s->config, err);
@@ -145,9 +145,8 @@ static int read_kind(struct ec2_session *s, const struct ec2_kind *row, const st
         if (!answer->asked) /* there is nothing of the kind */
             return 0;
         if (answer->err.code != 0)
-            return add_unreadable(row->kind, in, true, &answer->err, out) < 0
-                       ? err_set(err, ERRC_NOMEM, "out of memory")
-                       : 0;
+            return add_unreadable(row->kind, in, true, &answer->err, out) < 0 ? err_no_memory(err)
+                                                                              : 0;
     }
     return row->read(s, in, answers, out, err);
 }
@@ -161,7 +160,7 @@ static int read_kinds(struct ec2_session *s, const struct observe_in *in,
     /* A server that is to be made and cannot be: said in the plan. */
     if (rc == 0 && ami_is_missing(s, in, &why) &&
         add_unreadable(&server_kind, in, false, &why, out) < 0)
-        rc = err_set(err, ERRC_NOMEM, "out of memory");
+        rc = err_no_memory(err);
     if (rc == 0)
         rc = subnet_read(s, in, answers, out, err);
     return rc < 0 ? rc : zones_read(s, in, answers, out, err);
@@ -181,7 +180,7 @@ static int observe(void *session, const struct observe_in *in, struct observed *
     const char *parameter = s->ami_parameter;
     ami_body(parameter, &body);
     if (body.failed)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     struct aws_call ami = {
         .service = AWS_SSM, .action = "GetParameters", .body = buf_str(&body), .arena = &arena};
     size_t before = aws_client_calls(s->client);

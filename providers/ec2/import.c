@@ -66,7 +66,7 @@ int ec2_find(void *session, const struct kind *kind, const char *id, struct aren
     struct found found = {.owner = arena_dup(arena, ec2_tag_of(item, "berth:name")),
                           .where = arena_dup(arena, s->config.region)};
     if (found.where == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     *ret = found;
     return 0;
 }

@@ -131,18 +131,17 @@ int key_pair_read_live(struct ec2_session *s, const struct observe_in *in,
     const struct xml *item = pairs->len == 0 ? NULL : pairs->items[0];
     const struct recorded *known = recorded_find(in->recorded, "key_pair");
     if (item == NULL)
-        return observed_add(out, &key_pair_kind, "key_pair", LIVE_NONE) == NULL
-                   ? err_set(err, ERRC_NOMEM, "out of memory")
-                   : 0;
+        return observed_add(out, &key_pair_kind, "key_pair", LIVE_NONE) == NULL ? err_no_memory(err)
+                                                                                : 0;
     RECORD *record = ARENA_NEW(&out->arena, RECORD);
     if (record == NULL || record_of(item, &out->arena, record) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     bool ours = ec2_is_ours(item, s->run) ||
                 (known != NULL && known->id != NULL && cstr_eq(known->id, record->key_pair_id));
     struct live *live =
         observed_add(out, &key_pair_kind, "key_pair", ours ? LIVE_OURS : LIVE_FOREIGN);
     if (live == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     live->id = record->key_pair_id;
     if (!ours) {
         err_set(&live->err, ERRC_CONFLICT, "a key pair named %s (%s)", record->name,
@@ -274,7 +273,7 @@ static int apply_one(struct ec2_session *s, struct change *c, struct arena *aren
         return remove_pair(s, c, arena, ops, err);
     RECORD *record = ARENA_NEW(arena, RECORD);
     if (record == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     *record = *(const RECORD *)c->after;
     bool there = c->action == ACTION_UPDATE || c->action == ACTION_ADOPT;
     bool lost = there && record->public_key == NULL; /* its private half is not here */

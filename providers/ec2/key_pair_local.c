@@ -94,7 +94,7 @@ int key_pair_make(struct ec2_session *s, RECORD *record, struct arena *arena, st
     }
     if (!sshkey_strip(buf_str(&public), &line) ||
         (record->public_key = arena_dup_str(arena, buf_str(&line))) == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     return 0;
 }
 

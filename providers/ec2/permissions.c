@@ -238,7 +238,7 @@ static int try_permissions(struct checkup *c, const struct spec *spec,
     size_t n = 0;
     out->permissions = arena_calloc(&out->arena, ROWS_MAX, sizeof *out->permissions);
     if (out->permissions == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     for (const struct permission_row *row = permission_rows; row->action != NULL; row++)
         if ((row->when & needs) != 0 && n < ROWS_MAX)
             out->permissions[n++] = (struct permission){.action = row->action, .why = row->why};
@@ -295,8 +295,7 @@ static int look_at_config(struct checkup *c, struct err *err) {
     if (request_url(&c->config, AWS_EC2, url, &out->config_err) < 0)
         return 1;
     out->endpoint = arena_dup(&out->arena, url);
-    return out->region == NULL || out->endpoint == NULL ? err_set(err, ERRC_NOMEM, "out of memory")
-                                                        : 0;
+    return out->region == NULL || out->endpoint == NULL ? err_no_memory(err) : 0;
 }
 
 static int look_at_credentials(struct checkup *c, struct err *err) {
@@ -317,8 +316,7 @@ static int look_at_credentials(struct checkup *c, struct err *err) {
     out->source = arena_dup(&out->arena, c->credentials.source);
     out->expires = c->credentials.expires;
     in.credentials = &c->credentials;
-    return out->source == NULL ? err_set(err, ERRC_NOMEM, "out of memory")
-                               : aws_client_open(&in, &c->client, err);
+    return out->source == NULL ? err_no_memory(err) : aws_client_open(&in, &c->client, err);
 }
 
 int ec2_checkup_run(const struct run *run, const struct spec *spec,

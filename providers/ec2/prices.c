@@ -148,7 +148,7 @@ static int read_spot(const struct question *q, const struct aws_call *call, doub
         if (newest != NULL)
             continue;
         if (strmap_set(q->arena, &seen, of, when) < 0)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
         usd = found > usd ? found : usd;
     }
     if (usd <= 0)

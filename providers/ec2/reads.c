@@ -129,7 +129,7 @@ static int take_answer(struct reading *r, struct aws_call *call, struct ec2_answ
         return 0;
     }
     if (ec2_add_page(answers, r->read, call->xml) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     r->next = xml_text(call->xml, "nextToken");
     return r->next != NULL && r->next[0] != '\0';
 }
@@ -178,8 +178,8 @@ static int read_page(struct ec2_session *s, struct reading *readings, size_t *le
         query_add(&bodies[i], "NextToken", readings[i].next);
         failed |= bodies[i].body.failed;
     }
-    int rc = failed ? err_set(err, ERRC_NOMEM, "out of memory")
-                    : read_round(s, readings, len, bodies, beside, answers, err);
+    int rc =
+        failed ? err_no_memory(err) : read_round(s, readings, len, bodies, beside, answers, err);
     for (size_t i = 0; i < n; i++)
         query_free(&bodies[i]);
     return rc;

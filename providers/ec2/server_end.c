@@ -26,7 +26,7 @@ int server_terminate(struct ec2_session *s, struct change **changes, size_t len,
     const char **ids = arena_calloc(arena, len, sizeof *ids);
     bool *gone = arena_calloc(arena, len, sizeof *gone);
     if (ids == NULL || gone == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     for (size_t i = 0; i < len; i++) {
         ids[i] = change_id(changes[i]);
         gone[i] = ids[i] == NULL;

@@ -34,7 +34,7 @@ static int note_end(const struct ec2_answer *answer, const struct recorded *r, s
             continue;
         struct live *live = observed_add(out, &server_kind, r->address, LIVE_NONE);
         if (live == NULL)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
         live->note = note;
     }
     return 0;
@@ -50,7 +50,7 @@ static int read_by_id(struct ec2_session *s, const struct observe_in *in, const 
     int rc = ec2_call(s, &q, "DescribeInstances", false, a->all.arena, &xml, err);
     a->all.of[READ_INSTANCES] = (struct ec2_answer){0};
     if (rc == 0 && ec2_add_page(&a->all, READ_INSTANCES, xml) < 0)
-        rc = err_set(err, ERRC_NOMEM, "out of memory");
+        rc = err_no_memory(err);
     return rc < 0 ? rc : server_read_live(s, in, &a->all, out, err);
 }
 
@@ -126,7 +126,7 @@ static int ask_requests(struct ec2_session *s, const struct observe_in *in,
         if (!open && instance != NULL && n < FILTER_VALUES_MAX)
             launched[n++] = instance;
         else if (open && id != NULL && add_request(id, out) < 0)
-            rc = err_set(err, ERRC_NOMEM, "out of memory");
+            rc = err_no_memory(err);
     }
     return rc < 0 || n == 0 ? rc : read_by_id(s, in, launched, a, out, err);
 }

@@ -33,7 +33,7 @@ static int add_user_data(struct ec2_session *s, struct query *q, const char *tok
     _cleanup_secret_buf_ struct buf base64 = BUF_INIT(BUF_SMALL);
     const char *public = server_host_key(s, token, arena, &private, err);
     if (public == NULL)
-        return err->code != 0 ? -err->code : err_set(err, ERRC_NOMEM, "out of memory");
+        return err->code != 0 ? -err->code : err_no_memory(err);
     buf_adds(&text, "#cloud-config\nssh_deletekeys: true\nssh_genkeytypes: [ed25519]\nssh_keys:\n"
                     "  ed25519_private: |\n");
     struct str rest = str_trim(buf_str(&private));
@@ -44,7 +44,7 @@ static int add_user_data(struct ec2_session *s, struct query *q, const char *tok
     buf_add_base64(&base64, text.ptr, text.len);
     query_add(q, "UserData", buf_cstr(&base64));
     if (text.failed || base64.failed)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     *ret_public = public;
     return 0;
 }
@@ -189,9 +189,9 @@ static int mint(struct ec2_session *s, struct launch *l, struct arena *arena, st
     int rc = token_mint(s->run->random, arena, &l->token);
     if (rc < 0)
         return rc == -ERRC_INTERNAL ? err_set(err, ERRC_INTERNAL, "no random numbers to be had")
-                                    : err_set(err, ERRC_NOMEM, "out of memory");
+                                    : err_no_memory(err);
     l->token = zones_token(l->token, l->place, arena);
-    return l->token == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return l->token == NULL ? err_no_memory(err) : 0;
 }
 
 /* EC2 remembers tokens for longer than servers live, and refuses one with other parameters: when
@@ -237,7 +237,7 @@ static int try_zones(struct ec2_session *s, struct launch *l, const char *ami, c
         rc = i == 0 ? 0 : mint(s, l, arena, err);
         l->token = rc < 0 ? l->token : zones_token(l->token, l->place, arena);
         if (l->token == NULL)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
         if (rc == 0)
             rc = try_zone(s, l, ami, device, arena, ops, ret, err);
         if (rc == 0 || !zones_is_full(err))
@@ -310,7 +310,7 @@ static void launch(struct ec2_session *s, struct launch *l, struct arena *arena,
     RECORD *seen = arena_calloc(arena, l->len, sizeof *seen);
     bool *failed = arena_calloc(arena, l->len, sizeof *failed);
     if (seen == NULL || failed == NULL) {
-        err_set(err, ERRC_NOMEM, "out of memory");
+        err_no_memory(err);
         for (size_t i = 0; i < l->len; i++)
             ops->failed(ops->ctx, l->changes[i], err);
         return;
@@ -372,7 +372,7 @@ void server_launch_all(struct ec2_session *s, struct batch *batch, const struct 
         size_t n = launch_len(batch->changes + i, batch->len - i, zone, ops, batch->arena);
         struct launch *l = ARENA_NEW(batch->arena, struct launch);
         if (l == NULL) {
-            err_set(err, ERRC_NOMEM, "out of memory");
+            err_no_memory(err);
             for (size_t j = i; j < i + n; j++)
                 ops->failed(ops->ctx, batch->changes[j], err);
         } else {

@@ -294,7 +294,7 @@ int server_read_live(struct ec2_session *s, const struct observe_in *in,
     for (size_t i = 0; rc == 0 && i < instances->len; i++)
         if (is_news(instances->items[i], out))
             rc = read_instance(&reader, instances->items[i]);
-    return rc < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return rc < 0 ? err_no_memory(err) : 0;
 }
 
 /* Was it elsewhere when berth looked last? An elastic address may have been given to it by hand. */
@@ -325,7 +325,7 @@ static int read_strange_addresses(struct ec2_session *s, const struct observe_in
         return rc;
     }
     if (rc == 0 && addresses_by_instance(&answers, &arena, &addresses) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     for (size_t i = 0; rc == 0 && i < out->len; i++)
         if (has_strange_address(in, &out->items[i]) &&
             read_elastic_ip(&answers, &addresses, out->items[i].id, &out->arena,

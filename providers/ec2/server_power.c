@@ -158,7 +158,7 @@ void server_power_all(struct ec2_session *s, struct batch *b, const struct apply
                          .skip = arena_calloc(b->arena, b->len, sizeof *p.skip),
                          .mask = arena_calloc(b->arena, b->len, sizeof *p.mask)};
     if (p.ids == NULL || p.seen == NULL || p.skip == NULL || p.mask == NULL) {
-        err_set(err, ERRC_NOMEM, "out of memory");
+        err_no_memory(err);
         for (size_t i = 0; i < b->len; i++)
             ops->failed(ops->ctx, b->changes[i], err);
         return;

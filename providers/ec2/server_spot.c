@@ -146,7 +146,7 @@ int server_spot_cancel(struct ec2_session *s, struct change *const *changes, siz
     const char **ids = arena_calloc(arena, len, sizeof *ids);
     bool *gone = arena_calloc(arena, len, sizeof *gone);
     if (ids == NULL || gone == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     for (size_t i = 0; i < len; i++) {
         ids[i] = request_of(changes[i]);
         gone[i] = ids[i] == NULL;

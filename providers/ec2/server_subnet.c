@@ -85,7 +85,7 @@ int subnet_read(struct ec2_session *s, const struct observe_in *in,
         if (live == NULL)
             live = observed_add(out, node->kind, node->address, LIVE_UNREADABLE);
         if (live == NULL)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
         live->presence = LIVE_UNREADABLE;
         live->err = why;
     }

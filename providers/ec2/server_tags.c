@@ -23,7 +23,7 @@ static int tag_some(struct ec2_session *s, struct batch *b, size_t first, size_t
     struct change *const *c = b->changes + first;
     size_t len = 0, n = 0;
     if (ids == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     for (; first + len < b->len && is_same(c[0], c[len]); len++) {
         const RECORD *before = c[len]->before;
         ids[n++] = change_id(c[len]);

@@ -106,7 +106,7 @@ static int poll_once(struct waiter *w, bool *skip, struct arena *arena, struct e
             const char *id = xml_text(item, "instanceId");
             size_t i = names_find(&w->by_id, w->ids, w->len, sizeof *w->ids, id);
             if (i != SIZE_MAX && !w->ready[i] && !skip[i] && look_at(w, i, item, skip, arena) < 0)
-                return err_set(err, ERRC_NOMEM, "out of memory");
+                return err_no_memory(err);
         }
     return 0;
 }
@@ -151,7 +151,7 @@ int server_await(struct ec2_session *s, enum server_wait want, struct change **c
                  const struct apply_ops *ops, struct arena *arena, struct err *err) {
     bool *ready = arena_calloc(arena, len, sizeof *ready);
     if (ready == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     struct waiter w = {.s = s,
                        .ops = ops,
                        .changes = changes,
@@ -162,6 +162,6 @@ int server_await(struct ec2_session *s, enum server_wait want, struct change **c
                        .want = want};
     for (size_t i = 0; i < len; i++)
         if (ids[i] != NULL && names_add(&w.by_id, arena, ids, i + 1, sizeof *ids) < 0)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
     return wait_all(&w, skip, arena, err);
 }

@@ -156,7 +156,7 @@ int zones_read(struct ec2_session *s, const struct observe_in *in,
     if (!s->zones_known)
         return 0;
     if (list_zones(found->items, found->len, &s->arena, &s->zones) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     if (s->zones.len == 0) {
         const char *near = find_near(s, answers->arena);
         err_set(&why, ERRC_NOTFOUND, "%s has no instance type %s", s->config.region, s->type);
@@ -184,7 +184,7 @@ int zones_read(struct ec2_session *s, const struct observe_in *in,
             rc = note_first(s, node, out);
         noted |= live == NULL;
     }
-    return rc < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return rc < 0 ? err_no_memory(err) : 0;
 }
 
 /* ---- Launches */
@@ -225,7 +225,7 @@ static int add_offering(struct ec2_session *s, const char *type, struct arena *a
     if (rc == 0)
         rc = list_zones(answers.of[READ_OFFERINGS].items, answers.of[READ_OFFERINGS].len, arena,
                         zones);
-    return rc < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return rc < 0 ? err_no_memory(err) : 0;
 }
 
 int zones_of_launch(struct ec2_session *s, const RECORD *r, const char *token, bool resumed,
@@ -249,7 +249,7 @@ int zones_of_launch(struct ec2_session *s, const RECORD *r, const char *token, b
         if (!strlist_has(&zones, offering.items[i]))
             rc = strlist_add(arena, &zones, offering.items[i]);
     *ret = zones;
-    return rc < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return rc < 0 ? err_no_memory(err) : 0;
 }
 
 void zones_add_tried(const struct strlist *zones, struct arena *arena, struct err *err) {

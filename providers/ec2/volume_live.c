@@ -119,7 +119,7 @@ int volume_read_live(struct ec2_session *s, const struct observe_in *in,
     for (size_t i = 0; rc == 0 && i < volumes->len; i++)
         rc = read_one(s, in, volumes->items[i], out);
     return rc == -ERRC_NET ? err_set(err, ERRC_NET, "DescribeVolumes: a volume without id or size")
-           : rc < 0        ? err_set(err, ERRC_NOMEM, "out of memory")
+           : rc < 0        ? err_no_memory(err)
                            : 0;
 }
 
@@ -147,7 +147,7 @@ static int ask_rest(struct ec2_session *s, const struct observe_in *in, struct e
     int rc = ec2_call(s, &q, "DescribeVolumes", false, answers->arena, &xml, err);
     answers->of[READ_VOLUMES] = (struct ec2_answer){0};
     if (rc == 0 && ec2_add_page(answers, READ_VOLUMES, xml) < 0)
-        rc = err_set(err, ERRC_NOMEM, "out of memory");
+        rc = err_no_memory(err);
     if (rc == 0)
         rc = volume_read_live(s, in, answers, out, err);
     return rc;

@@ -103,7 +103,7 @@ struct given_session {
 static int open_session(const struct run *run, void **ret_session, struct err *err) {
     struct given_session *s = calloc(1, sizeof *s);
     if (s == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     s->run = run;
     *ret_session = s;
     return 0;
@@ -168,7 +168,7 @@ static int look_at(const struct run *run, const struct observe_in *in, const REC
     RECORD *r = ARENA_NEW(arena, RECORD);
     struct ssh_route route = {0};
     if (r == NULL || record_copy(arena, fields, r, wanted) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     r->key_path = r->key == NULL ? NULL : local_path(run, r->key, arena);
     const struct given_login login = login_of(r);
     int rc = ssh_route_find(&login, arena, &route, err);
@@ -198,7 +198,7 @@ static int observe(void *session, const struct observe_in *in, struct observed *
         return 0;
     struct live *live = observed_add(out, &given_kind, the_server, LIVE_UNREADABLE);
     if (live == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     (void)look_at(s->run, in, wanted, old, live, &out->arena, &live->err);
     return 0;
 }

@@ -68,7 +68,7 @@ static int resolve_late(struct convergence *x, size_t i, struct err *err) {
     uint64_t unknown = c->node->unknown;
     int rc =
         c->kind->resolve(c->node, &x->ops->lookup, x->batch->arena, x->steps[i].record, &unknown);
-    return rc < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return rc < 0 ? err_no_memory(err) : 0;
 }
 
 void converge_succeed(struct convergence *x, size_t i) {
@@ -250,13 +250,13 @@ static int prepare(struct convergence *x, struct err *err) {
     x->status = arena_calloc(b->arena, b->len, sizeof *x->status);
     if (x->nodes == NULL || x->steps == NULL || x->status == NULL ||
         stream_init(&x->stream, b->arena, b->len) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     for (size_t i = 0; i < b->len; i++) {
         const struct change *c = b->changes[i];
         void *record = arena_alloc(b->arena, c->kind->size);
         if (record == NULL ||
             (c->after != NULL && record_copy(b->arena, c->kind->fields, record, c->after) < 0))
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
         x->nodes[i] = (struct host_node){
             .address = c->address,
             .desired = c->node == NULL ? NULL : c->node->desired,

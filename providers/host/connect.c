@@ -116,7 +116,7 @@ static int connect_given(struct host_connection *c, const struct host_keys *keys
     if (rc < 0)
         return rc;
     if (add_key(c, &accepted, sure) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     c->endpoint.user = route.user;
     c->endpoint.address = route.address;
     c->endpoint.port = route.port;
@@ -131,7 +131,7 @@ static int connect_made(struct host_connection *c, const struct host_keys *keys,
                         size_t *ret_shown, struct err *err) {
     struct strlist accepted = {0};
     if (add_key(c, &accepted, keys->pinned) < 0 || add_key(c, &accepted, keys->one_time) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     in.host_keys = &accepted;
     return accepted.len == 0 ? no_key(c->parent, err) : ssh_connect(&in, &c->ssh, ret_shown, err);
 }
@@ -150,7 +150,7 @@ int host_connect(struct host_session *s, const char *parent, const struct endpoi
         if (c != NULL)
             arena_free(&c->arena);
         free(c);
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     }
     snprintf(c->parent, sizeof c->parent, "%s", parent);
     memcpy(c->last, last, sizeof last);

@@ -237,7 +237,7 @@ static int start(struct convergence *x, const struct buf *script, struct buf *er
     buf_addf(&input, "%zu\n", script->len);
     buf_addstr(&input, buf_str(script));
     if (input.failed)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     return listen(x, NULL, buf_str(&input), errors, &files, ret_status, err);
 }
 

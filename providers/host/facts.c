@@ -67,7 +67,7 @@ int facts_parse(struct str text, struct facts *ret, struct err *err) {
         else if (f.len == FACTS_MAX)
             rc = err_set(err, ERRC_LIMIT, "the host answered too much");
         else if (add(&f, node, key, value) < 0)
-            rc = err_set(err, ERRC_NOMEM, "out of memory");
+            rc = err_no_memory(err);
         if (rc < 0) {
             arena_free(&f.arena);
             return rc;
@@ -75,7 +75,7 @@ int facts_parse(struct str text, struct facts *ret, struct err *err) {
     }
     if (sort(&f) < 0) {
         arena_free(&f.arena);
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     }
     *ret = f;
     return 0;

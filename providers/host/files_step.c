@@ -179,12 +179,12 @@ int files_step(struct host_step *s, struct buf *script, struct err *err) {
     _cleanup_buf_ struct buf modes = BUF_INIT(BUF_LARGE);
     int rc = 0;
     if (remove_gone(s, script) < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     if (after == NULL)
-        return remove_folders(s, script) < 0 ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+        return remove_folders(s, script) < 0 ? err_no_memory(err) : 0;
     const char *base = files_path(s->node, after->to, ".");
     if (base == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     make_folder(s, base, script);
     for (size_t i = 0; rc == 0 && i < after->entries.len; i++)
         rc = add_entry(s, &after->entries.items[i], &modes, err);
@@ -196,7 +196,7 @@ int files_step(struct host_step *s, struct buf *script, struct err *err) {
     if (s->stream->bytes[s->index] > 0)
         add_archive(s, s->stream->bytes[s->index], script);
     if (set_owner(s, script) < 0 || modes.failed)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     if (extra != NULL && extra->mirror) { /* folders that nothing is left in */
         buf_adds(script, "find ");
         shell_quote(script, base);

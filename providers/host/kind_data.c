@@ -155,7 +155,7 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     const char *path = after == NULL ? NULL : host_path(arena, user, after->mount);
     const char *home = host_path(arena, user, "~");
     if ((after != NULL && path == NULL) || home == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     buf_adds(script, script_storage_probe);
     buf_adds(script, script_storage);
     bool moved = old != NULL && (path == NULL || strcmp(old, path) != 0 ||

@@ -303,7 +303,7 @@ static int tag_secrets(struct host_step *s, const struct buf *token, struct str 
     r->hash_tag =
         hash->len == 0 ? NULL : host_secret_tag(s->node->arena, secret, "hash", buf_str(hash));
     OPENSSL_cleanse(bytes, sizeof bytes);
-    return r->token_tag == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return r->token_tag == NULL ? err_no_memory(err) : 0;
 }
 
 static int step(struct host_step *s, struct buf *script, struct err *err) {
@@ -325,7 +325,7 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
         rc = tag_secrets(s, &token, extra->password, &hash, err);
     pthread_mutex_unlock(s->node->session->mutex);
     if (rc == 0 && compose(after, &token, &hash, &config) < 0)
-        rc = err_set(err, ERRC_NOMEM, "out of memory");
+        rc = err_no_memory(err);
     if (rc < 0)
         return rc;
     const char *user = s->node->connection->endpoint.user;

@@ -132,7 +132,7 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
             rc = strlist_add(arena, &record->added, added->items[i]);
     }
     if (rc < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     /* First: what goes by one name may be wanted by another (git, git-2.40.1). */
     if (remove.len > 0) {
         buf_adds(script, "remove_packages");

@@ -104,7 +104,7 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     }
     const char *pythons = project_pythons(after->requires, s->node->arena);
     if (pythons == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     buf_adds(script, "need_uv ");
     shell_quote(script, s->node->extra == NULL ? "" : s->node->extra);
     buf_addf(script, "\nmake_environment %s '%s'\n", after->version == NULL ? "''" : after->version,

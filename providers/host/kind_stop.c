@@ -186,7 +186,7 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     const char *config = config_text(s->node->arena, after);
     const char *timer = timer_text(s->node->arena, after);
     if (config == NULL || timer == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     shell_write_file(script, WATCH, str_of(script_watch), "root", "755");
     shell_write_file(script, UNITS SERVICE, str_of(service_text), "root", "644");
     shell_write_file(script, UNITS TIMER, str_of(timer), "root", "644");

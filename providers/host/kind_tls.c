@@ -298,7 +298,7 @@ static int take(struct host_step *s, struct buf *cert, struct buf *key, struct e
                         "tls key", str_of(extra->own.key_sha));
     record->expires = arena_printf(s->node->arena, "%.10s", record->not_after);
     OPENSSL_cleanse(secret, sizeof secret);
-    return record->key_tag == NULL ? err_set(err, ERRC_NOMEM, "out of memory") : 0;
+    return record->key_tag == NULL ? err_no_memory(err) : 0;
 }
 
 static int step(struct host_step *s, struct buf *script, struct err *err) {

@@ -121,7 +121,7 @@ static int read_nodes(struct target *t, const struct facts *facts, struct err *e
         void *record =
             i == t->local_index ? t->local_record : arena_alloc(&t->part.arena, t->kinds[i]->size);
         if (record == NULL)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
         int rc = 0;
         if (i == t->local_index) {
             presence = t->local_presence;
@@ -141,7 +141,7 @@ static int read_nodes(struct target *t, const struct facts *facts, struct err *e
             rc = kind->read_texts(&t->nodes[i], facts, record,
                                   &t->part.items[t->part.len - 1].texts);
         if (rc < 0)
-            return err->code != 0 ? rc : err_set(err, ERRC_NOMEM, "out of memory");
+            return err->code != 0 ? rc : err_no_memory(err);
     }
     return 0;
 }
@@ -236,7 +236,7 @@ static int probe(struct target *t, struct err *err) {
     if (t->target->endpoint.given.host == NULL && is_untouched(t, &keys)) {
         for (size_t i = 0; i < t->len; i++)
             if (observed_add(&t->part, t->kinds[i], t->nodes[i].address, LIVE_NONE) == NULL)
-                return err_set(err, ERRC_NOMEM, "out of memory");
+                return err_no_memory(err);
         return 0;
     }
     int rc = host_connect(t->session, t->target->address, &t->target->endpoint, &keys, 0,
@@ -252,7 +252,7 @@ static int probe(struct target *t, struct err *err) {
         t->nodes[i].connection = c;
     rc = compose(t, c, &script);
     if (rc < 0)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     struct hearing hearing = {.target = t, .out = &out};
     char shell[32];
     snprintf(shell, sizeof shell, "%ssh -s", host_as_root(&c->endpoint));
@@ -366,7 +366,7 @@ int host_observe(void *session, const struct observe_in *in, struct observed *ou
                  struct err *err) {
     struct target *targets = calloc(in->targets_len + 1, sizeof *targets);
     if (targets == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     int rc = 0;
     for (size_t first = 0; first < in->targets_len; first += TARGETS_AT_ONCE) {
         size_t end =
@@ -387,7 +387,7 @@ int host_observe(void *session, const struct observe_in *in, struct observed *ou
             const struct live *from = &targets[i].part.items[k];
             struct live *to = observed_add(out, from->kind, from->address, from->presence);
             if (to == NULL)
-                rc = err_set(err, ERRC_NOMEM, "out of memory");
+                rc = err_no_memory(err);
             else
                 *to = *from;
         }

@@ -24,9 +24,7 @@ static const cJSON *member(const cJSON *table, const char *key) {
     return cJSON_GetObjectItemCaseSensitive(table, key);
 }
 
-static int no_memory(const struct collecting *c) {
-    return err_set(c->err, ERRC_NOMEM, "out of memory");
-}
+static int no_memory(const struct collecting *c) { return err_no_memory(c->err); }
 
 static int add_texts(struct collecting *c, const cJSON *array, int depth);
 

@@ -10,8 +10,6 @@
 
 enum { SSH_PORT = 22, PORT_MAX = 65535, WORDS_MAX = 16 };
 
-static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
-
 /* ---- This machine's user: OpenSSH asks the password file, not HOME */
 
 struct me {
@@ -233,7 +231,7 @@ static int command_words(struct ssh_route *r, const char *alias, const char *com
     r->proxy_command = command;
     return run == NULL || strlist_add(arena, &r->proxy, "/bin/sh") < 0 ||
                    strlist_add(arena, &r->proxy, "-c") < 0 || strlist_add(arena, &r->proxy, run) < 0
-               ? no_memory(err)
+               ? err_no_memory(err)
                : 0;
 }
 
@@ -308,19 +306,19 @@ static int fill(struct ssh_route *r, const struct given_login *login, const stru
                                         : arena_printf(arena, "[%s]:%d", r->address, r->port);
     if (alias == NULL || r->user == NULL || r->known_as == NULL ||
         add_keys(r, login, alias, c, arena) < 0)
-        return no_memory(err);
+        return err_no_memory(err);
     r->agent = agent_of(r, alias, c->agent, arena);
     for (size_t i = 0; i < c->known_hosts.len; i++) {
         const char *path = ssh_route_expand(r, alias, c->known_hosts.items[i], true, arena);
         if (path != NULL && strlist_add(arena, &r->known_hosts, path) < 0)
-            return no_memory(err);
+            return err_no_memory(err);
     }
     int rc = check_fit(r, login, c, err);
     if (rc < 0)
         return rc;
     const char *jump = c->jump;
     if (jump != NULL && strcmp(jump, "none") != 0)
-        return jump_words(r, jump, arena) < 0 ? no_memory(err) : 0;
+        return jump_words(r, jump, arena) < 0 ? err_no_memory(err) : 0;
     if (c->command != NULL && strcmp(c->command, "none") != 0)
         return command_words(r, alias, c->command, arena, err);
     return 0;
@@ -331,7 +329,7 @@ int ssh_route_read(const struct given_login *login, struct str config, struct ar
     struct config words = {0};
     struct ssh_route route = {0};
     if (parse_config(config, arena, &words) < 0)
-        return no_memory(err);
+        return err_no_memory(err);
     int rc = fill(&route, login, &words, arena, err);
     if (rc == 0)
         *ret = route;

@@ -58,7 +58,7 @@ int ssh_route_known(const struct ssh_route *route, struct arena *arena, struct k
         if (!fs_exists(file) || child_capture(words, &out, NULL, &status, &ignored) < 0)
             continue;
         if (ssh_route_read_known(buf_str(&out), arena, &known) < 0)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
     }
     *ret = known;
     return 0;

@@ -187,7 +187,7 @@ static int handshake(struct ssh *s, const struct ssh_in *in, const char *kind, d
     int rc;
     s->session = libssh2_session_init();
     if (s->session == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     libssh2_session_set_blocking(s->session, 0);
     prefer_keys(s, in, kind);
     SSH_RETRY(rc, s, until, libssh2_session_handshake(s->session, s->fd));
@@ -227,7 +227,7 @@ static int try_once(const struct ssh_in *in, const char *kind, double deadline, 
                     size_t *ret_key, struct err *err) {
     struct ssh *s = calloc(1, sizeof *s);
     if (s == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     s->cancel = in->cancel;
     s->host_key = BUF_INIT(BUF_SMALL);
     snprintf(s->where, sizeof s->where, "%s@%s", in->endpoint->user, in->endpoint->address);

@@ -179,7 +179,7 @@ static int log_in_given(struct ssh *s, const struct ssh_route *route, double unt
     struct login l = {.s = s, .route = route, .until = until, .left_out = BUF_INIT(BUF_SMALL)};
     struct key_file *files = calloc(route->keys.len + 1, sizeof *files);
     if (files == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     for (size_t i = 0; i < route->keys.len; i++)
         key_file_look(route->keys.items[i], &files[i]);
     open_agent(&l);

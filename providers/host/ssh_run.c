@@ -279,7 +279,7 @@ int ssh_run_command(struct ssh *s, const struct ssh_command *command, int *ret_s
                          .stop = command->stop,
                          .err = err};
     if (command->source != NULL && (r.chunk = malloc(SOURCE_BYTES)) == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     int rc = run_channel(s, &r, ret_status, err);
     s->used_s = monotonic_s();
     s->broken = s->broken || rc == -ERRC_NET;

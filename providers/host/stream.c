@@ -32,7 +32,7 @@ static int append(struct host_stream *s, struct stream_file file, struct err *er
         size_t cap = s->cap == 0 ? 64 : s->cap * 2;
         struct stream_file *items = realloc(s->items, cap * sizeof *items);
         if (items == NULL)
-            return err_set(err, ERRC_NOMEM, "out of memory");
+            return err_no_memory(err);
         s->items = items;
         s->cap = cap;
     }
@@ -145,7 +145,7 @@ static ssize_t read_stream(void *ctx, char *to, size_t size, struct err *err) {
             break;
         } else if (!s->begun) {
             if (begin_item(s) < 0)
-                return err_set(err, ERRC_NOMEM, "out of memory");
+                return err_no_memory(err);
             s->begun = true;
         } else if (s->left > 0) {
             done += read_content(s, &s->items[s->at], to + done, size - done);

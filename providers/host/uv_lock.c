@@ -13,8 +13,6 @@ static const char *text_of(const cJSON *table, const char *key) {
     return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(table, key));
 }
 
-static int no_memory(struct err *err) { return err_set(err, ERRC_NOMEM, "out of memory"); }
-
 /* { registry = "https://…" } → "registry https://…" */
 static const char *source_of(struct arena *arena, const cJSON *package) {
     const cJSON *source = cJSON_GetObjectItemCaseSensitive(package, "source");
@@ -43,11 +41,11 @@ static int read_need(struct arena *arena, struct uv_lock *lock, const cJSON *fro
     to->marker = arena_dup(arena, marker == NULL ? "" : marker);
     if (to->name == NULL || to->marker == NULL ||
         marker_patches(arena, str_of(to->marker), &lock->patches) < 0)
-        return no_memory(err);
+        return err_no_memory(err);
     cJSON_ArrayForEach(extra, cJSON_GetObjectItemCaseSensitive(from, "extra")) {
         const char *text = cJSON_GetStringValue(extra);
         if (text != NULL && strlist_add(arena, &to->extras, text) < 0)
-            return no_memory(err);
+            return err_no_memory(err);
     }
     return 0;
 }
@@ -60,7 +58,7 @@ static int read_needs(struct arena *arena, struct uv_lock *lock, const cJSON *ar
                               .items = arena_calloc(arena, len + 1, sizeof *to->items),
                               .number = lock->needs_len++};
     if (to->name == NULL || to->items == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     cJSON_ArrayForEach(item, array) {
         int rc = read_need(arena, lock, item, &to->items[to->len], err);
         if (rc < 0)
@@ -77,7 +75,7 @@ static int read_named(struct arena *arena, struct uv_lock *lock, const cJSON *ta
     size_t len = (size_t)cJSON_GetArraySize(table);
     *ret = arena_calloc(arena, len + 1, sizeof **ret);
     if (*ret == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     cJSON_ArrayForEach(item, table) {
         if (item->string == NULL) /* no table */
             continue;
@@ -142,7 +140,7 @@ static int read_package(struct arena *arena, struct uv_lock *lock, const cJSON *
     to->version = arena_dup(arena, version);
     to->source = source_of(arena, from);
     if (to->name == NULL || read_hashes(arena, from, &to->hashes) < 0)
-        return no_memory(err);
+        return err_no_memory(err);
     int rc = read_needs(arena, lock, cJSON_GetObjectItemCaseSensitive(from, "dependencies"), "",
                         &to->needs, err);
     if (rc == 0)
@@ -174,7 +172,7 @@ static int read_packages(struct arena *arena, const cJSON *toml, const char *pro
         return err_set(err, ERRC_LIMIT, "more than %d packages", PACKAGES_MAX);
     lock->packages = arena_calloc(arena, len + 1, sizeof *lock->packages);
     if (lock->packages == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     for (item = len == 0 ? NULL : packages->child; item != NULL; item = item->next) {
         struct lock_package *p = &lock->packages[lock->len];
         int rc = read_package(arena, lock, item, p, err);
@@ -290,7 +288,7 @@ static int activate(struct selection *s, struct strlist *active, const char *wha
                     const char *name) {
     const char *root = s->lock->root->name;
     return strlist_addf(s->arena, active, "%s-%zu-%s-%s", what, strlen(root), root, name) < 0
-               ? no_memory(s->err)
+               ? err_no_memory(s->err)
                : 0;
 }
 
@@ -304,7 +302,7 @@ static int begin(struct selection *s, const struct strlist *extras, const struct
         for (size_t i = 0; i < lists[k]->len; i++) {
             const char *name = package_name(s->arena, str_of(lists[k]->items[i]));
             if (name == NULL)
-                return no_memory(s->err);
+                return err_no_memory(s->err);
             const struct lock_needs *needs = k == 0
                                                  ? find_needs(root->extras, root->extras_len, name)
                                                  : find_needs(root->groups, root->groups_len, name);
@@ -317,7 +315,7 @@ static int begin(struct selection *s, const struct strlist *extras, const struct
         }
     s->env.extras = active;
     return strlist_addf(s->arena, active, "project-%zu-%s", strlen(root->name), root->name) < 0
-               ? no_memory(s->err)
+               ? err_no_memory(s->err)
                : 0;
 }
 
@@ -355,7 +353,7 @@ int uv_lock_select(struct arena *arena, const struct uv_lock *lock, const struct
                           .to_do = arena_calloc(arena, lock->needs_len + 1, sizeof *s.to_do),
                           .err = err};
     if (s.packages == NULL || s.seen == NULL || s.to_do == NULL)
-        return no_memory(err);
+        return err_no_memory(err);
     int rc = begin(&s, extras, groups, &active);
     while (rc == 0 && s.to_do_len > 0) {
         const struct lock_needs *needs = s.to_do[--s.to_do_len];

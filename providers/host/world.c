@@ -9,7 +9,7 @@ static int open_session(const struct run *run, void **ret_session, struct err *e
     struct host_session *s = calloc(1, sizeof *s);
     if (s == NULL || (s->mutex = calloc(1, sizeof(pthread_mutex_t))) == NULL) {
         free(s);
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     }
     libssh2_init(0); /* counted, but not safe in the threads that connect */
     s->run = run;

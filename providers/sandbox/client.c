@@ -118,7 +118,7 @@ static int await_ready(int fd, struct err *err) {
     int rc = -1;
     if (in == NULL) {
         close(fd);
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     }
     while (rc < 0 && fgets(line, sizeof line, in) != NULL) {
         line[strcspn(line, "\n")] = '\0';

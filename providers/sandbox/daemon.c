@@ -233,8 +233,7 @@ static int write_info(struct sandbox *s, struct err *err) {
     char *json = cJSON_Print(info);
     cJSON_Delete(info);
     world_path(s, "daemon.json", path, sizeof path);
-    int rc = json == NULL ? err_set(err, ERRC_NOMEM, "out of memory")
-                          : fs_write(path, str_of(json), 0600, err);
+    int rc = json == NULL ? err_no_memory(err) : fs_write(path, str_of(json), 0600, err);
     cJSON_free(json);
     return rc;
 }

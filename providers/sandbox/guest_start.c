@@ -56,8 +56,7 @@ static int write_files(struct sandbox *s, cJSON *instance, const char *dir, stru
     cJSON_Delete(boot);
     snprintf(path, sizeof path, "%s/boot.json", dir);
     if (rc == 0)
-        rc = text == NULL ? err_set(err, ERRC_NOMEM, "out of memory")
-                          : fs_write(path, str_of(text), 0600, err);
+        rc = text == NULL ? err_no_memory(err) : fs_write(path, str_of(text), 0600, err);
     cJSON_free(text);
     snprintf(path, sizeof path, "%s/seed.sh", dir);
     if (rc == 0 && !cJSON_IsTrue(cJSON_GetObjectItem(instance, "seeded"))) {

@@ -22,8 +22,7 @@ int world_save(struct sandbox *s, struct err *err) {
     char path[PATH_SIZE];
     world_path(s, "world.json", path, sizeof path);
     char *text = cJSON_Print(s->world);
-    int rc = text == NULL ? err_set(err, ERRC_NOMEM, "out of memory")
-                          : fs_write(path, str_of(text), 0600, err);
+    int rc = text == NULL ? err_no_memory(err) : fs_write(path, str_of(text), 0600, err);
     cJSON_free(text);
     if (rc < 0)
         sandbox_log("the world cannot be kept: %s", err->msg);
@@ -62,7 +61,7 @@ int world_load(struct sandbox *s, struct err *err) {
     }
     s->world = cJSON_CreateObject();
     if (s->world == NULL)
-        return err_set(err, ERRC_NOMEM, "out of memory");
+        return err_no_memory(err);
     /* Twenty characters that start as AWS's do, but could be nobody's. */
     random_text(8, text);
     for (char *c = text; *c != '\0'; c++)
