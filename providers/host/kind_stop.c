@@ -57,6 +57,7 @@ static const char service_text[] = "[Unit]\n"
                                    "\n"
                                    "[Service]\n"
                                    "Type=oneshot\n"
+                                   "TimeoutStartSec=5min\n"
                                    "ExecStart=" WATCH "\n";
 
 static int64_t seconds(int64_t value) { return value == FIELD_UNSET ? 0 : value; }
@@ -180,7 +181,8 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     const RECORD *after = s->after;
     if (after == NULL) {
         buf_adds(script, "systemctl disable -q --now " TIMER " || true\nrm -f " CONFIG " " WATCH
-                         " " UNITS SERVICE " " UNITS TIMER " " STATE "\nsystemctl daemon-reload\n");
+                         " " UNITS SERVICE " " UNITS TIMER " " STATE " " STATE
+                         ".lock\nsystemctl daemon-reload\n");
         return 0;
     }
     const char *config = config_text(s->node->arena, after);

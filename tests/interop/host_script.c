@@ -1,7 +1,8 @@
 /* Prints the shell by which a host's node is probed or made so, to be run somewhere else than down
  * a connection: host_script probe|step disk|data|swap [GIB [VOLUME MOUNT]]; a step without a size
  * is a removal. What was recorded is what is wanted. host_script commands: those that steps are
- * made of, without what a run begins with. */
+ * made of, without what a run begins with. host_script watch: the program that stops an idle host.
+ */
 #include "providers/host/internal.h"
 #include "providers/host/scripts.h"
 #include "specs/field.h"
@@ -35,6 +36,8 @@ static int print_commands(void) {
 int main(int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], "commands") == 0)
         return print_commands();
+    if (argc == 2 && strcmp(argv[1], "watch") == 0)
+        return fputs(script_watch, stdout) == EOF;
     _cleanup_buf_ struct buf script = BUF_INIT(BUF_LARGE);
     _cleanup_arena_ struct arena arena = {0};
     struct host_connection connection = {.endpoint = {.user = "root"}};

@@ -96,6 +96,9 @@ set_tests_properties(interop.storage PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CO
 add_test(NAME interop.environment COMMAND ${BERTH_TEST_PYTHON}
   ${CMAKE_CURRENT_LIST_DIR}/environment_test.py $<TARGET_FILE:host_script>)
 set_tests_properties(interop.environment PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 60)
+add_test(NAME interop.watch COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/watch_test.py
+  $<TARGET_FILE:host_script>)
+set_tests_properties(interop.watch PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)
 add_test(NAME interop.data COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/data_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.data PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 400)
