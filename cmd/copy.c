@@ -6,12 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PIPE_BYTES = 1024 * 1024, NAME_BYTES = 8192 };
+enum { PIPE_BYTES = 1024 * 1024, NAME_BYTES = 8192, LIST_BYTES = 256 * 1024 * 1024 };
 #define SHOW_EVERY_S 0.2
 
 int copy_start(struct copy *c, const char *script, const char *const *args, struct err *err) {
@@ -77,8 +78,51 @@ int copy_send(struct copy *c, const void *bytes, size_t len, struct err *err) {
     return 0;
 }
 
+static void end_post(struct copy *c) {
+    c->post = (struct str){NULL, 0};
+    fcntl(c->child.in, F_SETFL, 0);
+    if (c->post_ends) {
+        close(c->child.in);
+        c->child.in = -1;
+    }
+}
+
+void copy_post(struct copy *c, struct str bytes, bool ends) {
+    c->post = bytes;
+    c->post_ends = ends;
+    fcntl(c->child.in, F_SETFL, O_NONBLOCK);
+    if (bytes.len == 0)
+        end_post(c);
+}
+
+/* Sends until there is something to read, or nothing more to send. */
+static int send_post(struct copy *c, struct err *err) {
+    while (c->post.len > 0) {
+        struct pollfd fds[] = {{.fd = c->child.in, .events = POLLOUT},
+                               {.fd = c->child.out, .events = POLLIN}};
+        int ready = poll(fds, 2, -1);
+        if (copy_check(c, err) < 0)
+            return -ERRC_CANCELLED;
+        if (ready < 0)
+            continue;
+        ssize_t n = fds[0].revents == 0 ? 0 : write(c->child.in, c->post.ptr, c->post.len);
+        if (n < 0 && errno != EAGAIN && errno != EINTR)
+            return broken(c, err);
+        c->post.ptr += n > 0 ? n : 0;
+        c->post.len -= n > 0 ? (size_t)n : 0;
+        if (c->post.len == 0)
+            end_post(c);
+        if (fds[1].revents != 0)
+            break;
+    }
+    return 0;
+}
+
 static ssize_t refill(struct copy *c, struct err *err) {
     for (;;) {
+        int rc = send_post(c, err);
+        if (rc < 0)
+            return rc;
         ssize_t n = read(c->child.out, c->bytes, COPY_CHUNK);
         if (copy_check(c, err) < 0)
             return -ERRC_CANCELLED;
@@ -187,14 +231,14 @@ static bool leads_out(const char *path) {
     if (path[0] == '/' || path[0] == '\0')
         return true;
     while (str_split(&rest, '/', &part))
-        if (str_eqc(part, ".."))
+        if (part.len == 0 || str_eqc(part, ".") || str_eqc(part, ".."))
             return true;
     return false;
 }
 
 int copy_read_entries(struct copy *c, struct copy_entries *ret, struct err *err) {
     _cleanup_buf_ struct buf record = BUF_INIT(NAME_BYTES);
-    for (;;) {
+    for (size_t total = 0;; total += record.len + 1) {
         struct str rest, type, size;
         int64_t bytes;
         int rc = copy_read_to(c, '\0', &record, err);
@@ -207,6 +251,8 @@ int copy_read_entries(struct copy *c, struct copy_entries *ret, struct err *err)
                            c->server->address);
         if (type.ptr[0] == 'e')
             return 0;
+        if (total > LIST_BYTES)
+            return err_set(err, ERRC_LIMIT, "%s: there are too many files", c->server->address);
         if (leads_out(rest.ptr))
             return err_set(err, ERRC_HOST, "%s: a name that leads out of the folder",
                            c->server->address);
@@ -231,6 +277,8 @@ const char *copy_local_target(struct copy *c, struct err *err) {
     size_t len = strlen(c->local);
     bool slash = len > 0 && c->local[len - 1] == '/';
     const char *target = c->local;
+    if (base != NULL && strcmp(base, "..") == 0)
+        base = "."; /* its name is not known here: what is in it goes to where it was to go */
     if (stat(c->local, &st) == 0 && S_ISDIR(st.st_mode))
         target = base == NULL
                      ? NULL

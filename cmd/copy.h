@@ -29,6 +29,8 @@ struct copy {
     struct ssh_child child;
     char *bytes; /* read from the server ahead */
     size_t at, len;
+    struct str post;           /* still to be sent, while the answer to it comes */
+    bool post_ends;            /* and then nothing more is sent */
     int64_t total, done, kept; /* bytes to send, sent, and there already */
     double started_s, shown_s;
 };
@@ -39,6 +41,9 @@ int copy_start(struct copy *c, const char *script, const char *const *args, stru
 int copy_end(struct copy *c, struct err *err);
 /* Sends; fails on Ctrl-C and a broken session, then ended. */
 int copy_send(struct copy *c, const void *bytes, size_t len, struct err *err);
+/* The same in the course of the reads that follow, for what is answered while it is sent: both ends
+ * would wait for each other else. `bytes` have to stay; `ends`: nothing is sent after them. */
+void copy_post(struct copy *c, struct str bytes, bool ends);
 /* Up to a byte, which is left out. */
 int copy_read_to(struct copy *c, char end, struct buf *out, struct err *err);
 /* What is there, at most `size`; 0 at the end. */
@@ -49,8 +54,8 @@ int copy_check(const struct copy *c, struct err *err);
 /* SHA-256 in hex of the first `size` bytes of an open file, from its start. */
 int copy_hash(int fd, int64_t size, char ret[65], struct err *err);
 
-/* Entries that come as find's "%y %s %P\0", up to one of type e. Names that lead out are refused.
- */
+/* Entries that come as find's "%y %s %P\0", up to one of type e. Names that lead out, or are not
+ * written as find does, are refused. */
 int copy_read_entries(struct copy *c, struct copy_entries *ret, struct err *err);
 int copy_add_entry(struct copy_entries *e, char type, int64_t size, const char *path);
 void copy_entries_free(struct copy_entries *e);

@@ -192,13 +192,15 @@ static int receive(struct copy *c, const struct part *part, int64_t size, struct
         }
         at += n;
         copy_progress(c, n);
+        if (at > size) /* it may have no end */
+            break;
     }
     free(chunk);
-    if (rc == 0)
+    if (rc == 0 && at <= size)
         rc = copy_end(c, err);
     if (rc == 0 && at != size) {
-        err_set(err, ERRC_HOST, "%s is %lld bytes now, not %lld", c->remote, (long long)at,
-                (long long)size);
+        err_set(err, ERRC_HOST, "%s became %s than %lld bytes meanwhile", c->remote,
+                at > size ? "longer" : "shorter", (long long)size);
         err_hint(err, "it changes while it is copied; the same command tries again");
         return -ERRC_HOST;
     }

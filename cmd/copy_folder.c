@@ -1,6 +1,6 @@
 /* A folder: what either side has with the same size and hash stays; the rest travels as one tar
  * stream, with modes, times and links. */
-#include "cmd/copy.h"
+#include "cmd/copy_guard.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -27,7 +27,7 @@ static const char script_up[] =
 /* $1 from where. Of a file: its size and mode; "hash N" is answered, "from N" streams. */
 static const char script_down[] =
     "if [ -d \"$1\" ]; then cd \"$1\" || exit 3; echo dir\n" FIND SUMS
-    "exec tar -c --null --no-recursion -T - -f -; fi\n"
+    "exec tar -c --format=gnu --null --no-recursion -T - -f -; fi\n"
     "[ -f \"$1\" ] || { echo \"there is no $1\" >&2; exit 3; }\n"
     "[ -r \"$1\" ] || { echo \"$1 cannot be read\" >&2; exit 3; }\n"
     "stat -L -c \"%s %a\" \"$1\"\n"
@@ -99,7 +99,9 @@ static int send_list(struct copy *c, const struct buf *names, struct err *err) {
         return err_no_memory(err);
     snprintf(head, sizeof head, "%zu\n", names->len);
     int rc = copy_send(c, head, strlen(head), err);
-    return rc == 0 && names->len > 0 ? copy_send(c, names->ptr, names->len, err) : rc;
+    if (rc == 0)
+        copy_post(c, buf_str(names), false);
+    return rc;
 }
 
 static int compare_one(struct copy *c, const char *root, struct copy_entry *e, struct buf *line,
@@ -144,9 +146,10 @@ static int compare(struct copy *c, const char *root, struct copy_entries *source
     return rc < 0 ? rc : copy_read_to(c, '\n', &line, err); /* "end" */
 }
 
+/* Sockets, pipes and devices stay where they are. */
 static void list_wanted(const struct copy_entries *source, struct buf *out) {
     for (size_t i = 0; i < source->len; i++)
-        if (!source->items[i].same)
+        if (!source->items[i].same && strchr("fdl", source->items[i].type) != NULL)
             buf_add(out, source->items[i].path, strlen(source->items[i].path) + 1);
 }
 
@@ -173,9 +176,10 @@ static int start_tar(const char *folder, int list, struct tar *ret, struct err *
         if (reads)
             execlp("tar", "tar", "-C", folder, "-c", "--null", "--no-recursion",
                    "--verbatim-files-from", "-T", "-", "-f", "-", (char *)NULL);
-        else
-            execlp("tar", "tar", "-C", folder, "-x", "-p", "--no-same-owner", "-f", "-",
-                   (char *)NULL);
+        umask(0); /* modes as they come, but nothing that runs as its owner */
+        if (!reads)
+            execlp("tar", "tar", "-C", folder, "-x", "--no-same-permissions", "--no-same-owner",
+                   "-f", "-", (char *)NULL);
         _exit(127);
     }
     int problem = errno;
@@ -224,15 +228,19 @@ static int pump_up(struct copy *c, const struct tar *t, struct err *err) {
     return rc;
 }
 
-static int pump_down(struct copy *c, const struct tar *t, struct err *err) {
+static int pump_down(struct copy *c, const struct tar *t, const struct copy_entries *listed,
+                     struct err *err) {
+    struct copy_guard guard;
     char *chunk = malloc(COPY_CHUNK);
     int rc = chunk == NULL ? err_no_memory(err) : 0;
+    copy_guard_init(&guard, listed);
     while (rc == 0) {
         ssize_t n = copy_read(c, chunk, COPY_CHUNK, err);
         if (n <= 0) {
             rc = (int)n;
             break;
         }
+        rc = copy_guard_look(&guard, chunk, (size_t)n, err);
         for (ssize_t put = 0; rc == 0 && put < n;) {
             ssize_t m = write(t->fd, chunk + put, (size_t)(n - put));
             if (m < 0 && errno != EINTR)
@@ -241,6 +249,7 @@ static int pump_down(struct copy *c, const struct tar *t, struct err *err) {
         }
         count(c, n);
     }
+    copy_guard_free(&guard);
     free(chunk);
     return rc;
 }
@@ -315,19 +324,16 @@ int copy_folder_down(struct copy *c, struct err *err) {
     }
     if (rc == 0) {
         list_wanted(&there, &names);
-        rc = names.failed    ? err_no_memory(err)
-             : names.len > 0 ? copy_send(c, names.ptr, names.len, err)
-                             : 0;
+        rc = names.failed ? err_no_memory(err) : copy_guard_folders(target, &there, err);
     }
     if (rc == 0) {
-        close(c->child.in); /* the end of the list */
-        c->child.in = -1;
+        copy_post(c, buf_str(&names), true);
         rc = start_tar(target, -1, &tar, err);
     }
     c->started_s = monotonic_s();
     if (rc == 0) {
         struct err why = {0};
-        rc = pump_down(c, &tar, err);
+        rc = pump_down(c, &tar, &there, err);
         if (rc == 0)
             rc = copy_end(c, err);
         if (end_tar(&tar, &why) < 0 && rc == 0) {

@@ -123,6 +123,9 @@ set_tests_properties(interop.credentials PROPERTIES SKIP_RETURN_CODE ${BERTH_SKI
 add_test(NAME interop.cp COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cp_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.cp PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600)
+add_test(NAME interop.cp_peer COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cp_peer_test.py
+  $<TARGET_FILE:berth_fixed_host>)
+set_tests_properties(interop.cp_peer PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600)
 # The same life of a server on an EC2 that others wrote, by each sort of credentials, and on ours.
 foreach(credentials static session role)
   add_test(NAME interop.life_moto_${credentials} COMMAND ${BERTH_TEST_PYTHON}
