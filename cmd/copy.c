@@ -166,6 +166,17 @@ ssize_t copy_read(struct copy *c, void *bytes, size_t size, struct err *err) {
     return (ssize_t)n;
 }
 
+int copy_keep(int fd, const char *name, const char *bytes, size_t len, struct err *err) {
+    while (len > 0) {
+        ssize_t n = write(fd, bytes, len);
+        if (n < 0 && errno != EINTR)
+            return err_set_errno(err, ERRC_IO, errno, "write %s", name);
+        bytes += n > 0 ? n : 0;
+        len -= n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
 void copy_progress(struct copy *c, int64_t moved) {
     const struct cmd *cmd = c->s->cmd;
     c->done += moved;

@@ -48,6 +48,8 @@ void copy_post(struct copy *c, struct str bytes, bool ends);
 int copy_read_to(struct copy *c, char end, struct buf *out, struct err *err);
 /* What is there, at most `size`; 0 at the end. */
 ssize_t copy_read(struct copy *c, void *bytes, size_t size, struct err *err);
+/* Writes all of it here, to the file of that name. */
+int copy_keep(int fd, const char *name, const char *bytes, size_t len, struct err *err);
 void copy_progress(struct copy *c, int64_t moved);
 /* Ctrl-C was pressed: -ERRC_CANCELLED with a hint, else 0. */
 int copy_check(const struct copy *c, struct err *err);

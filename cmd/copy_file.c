@@ -184,12 +184,7 @@ static int receive(struct copy *c, const struct part *part, int64_t size, struct
             rc = (int)n;
             break;
         }
-        for (ssize_t put = 0; rc == 0 && put < n;) {
-            ssize_t m = write(part->fd, chunk + put, (size_t)(n - put));
-            if (m < 0 && errno != EINTR)
-                rc = err_set_errno(err, ERRC_IO, errno, "write %s", part->path);
-            put += m > 0 ? m : 0;
-        }
+        rc = copy_keep(part->fd, part->path, chunk, (size_t)n, err);
         at += n;
         copy_progress(c, n);
         if (at > size) /* it may have no end */

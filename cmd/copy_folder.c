@@ -241,12 +241,8 @@ static int pump_down(struct copy *c, const struct tar *t, const struct copy_entr
             break;
         }
         rc = copy_guard_look(&guard, chunk, (size_t)n, err);
-        for (ssize_t put = 0; rc == 0 && put < n;) {
-            ssize_t m = write(t->fd, chunk + put, (size_t)(n - put));
-            if (m < 0 && errno != EINTR)
-                rc = err_set_errno(err, ERRC_IO, errno, "write to tar");
-            put += m > 0 ? m : 0;
-        }
+        if (rc == 0)
+            rc = copy_keep(t->fd, "to tar", chunk, (size_t)n, err);
         count(c, n);
     }
     copy_guard_free(&guard);

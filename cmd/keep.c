@@ -4,9 +4,7 @@
 #include "specs/sections/sections.h"
 #include "specs/unit.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 enum { KEEP_MAX_S = 30 * 86400 };
 
@@ -23,20 +21,13 @@ static int keep(struct session *s, const struct server_list *list, const struct 
                 int64_t seconds, struct err *err) {
     char text[32];
     const char *const rest[] = {"sudo", "-n", "/opt/berth/watch", "keep", text, NULL};
-    const char **argv = NULL;
     snprintf(text, sizeof text, "%lld", (long long)seconds);
     if (!spec_has_stop(s->spec)) {
         err_set(err, ERRC_INVALID, "nothing would stop %s: the spec has no server.stop",
                 v->address);
         return -ERRC_INVALID;
     }
-    int rc = ssh_command(s, list, v, NULL, rest, &argv, err);
-    if (rc < 0)
-        return rc;
-    execvp(argv[0], (char *const *)argv);
-    err_set_errno(err, ERRC_IO, errno, "start ssh");
-    err_hint(err, "install the OpenSSH client (apt-get install openssh-client)");
-    return -ERRC_IO;
+    return ssh_exec(s, list, v, rest, err);
 }
 
 static int run(struct cmd *cmd) {
@@ -48,12 +39,9 @@ static int run(struct cmd *cmd) {
     int rc = cmd->args.positional_len < 1
                  ? err_set(&err, ERRC_INVALID, "say for how long: berth keep 2h")
                  : take_time(cmd->args.positional[0], &seconds, &err);
-    if (rc == 0)
-        rc = servers_recorded(&s, &list, &err);
-    const char *name = cmd->args.positional_len > 1 ? cmd->args.positional[1] : NULL;
-    const struct server_view *server = rc < 0 ? NULL : servers_find(&list, name, &err);
+    const struct server_view *server = rc < 0 ? NULL : servers_asked(&s, 1, &list, &err);
     if (server != NULL)
-        keep(&s, &list, server, seconds, &err); /* returns only when it failed */
+        keep(&s, &list, server, seconds, &err);
     return session_fail(&s, &err);
 }
 

@@ -84,9 +84,7 @@ static int run(struct cmd *cmd) {
     if (cmd->args.lines != NULL && !str_to_i64(str_of(cmd->args.lines), 0, LINES_MAX, &lines))
         return cmd_usage(cmd, "-n takes a number of lines, not %s", cmd->args.lines);
     session_init(&s, cmd);
-    int rc = servers_recorded(&s, &list, &err);
-    const char *name = cmd->args.positional_len > 0 ? cmd->args.positional[0] : NULL;
-    const struct server_view *server = rc < 0 ? NULL : servers_find(&list, name, &err);
+    const struct server_view *server = servers_asked(&s, 0, &list, &err);
     if (server == NULL)
         return session_fail(&s, &err);
     if (!spec_has(s.spec, &section_jupyter)) {

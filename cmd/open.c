@@ -128,15 +128,13 @@ static int run(struct cmd *cmd) {
     struct session s;
     struct server_list list = {0};
     session_init(&s, cmd);
-    int rc = servers_recorded(&s, &list, &err);
-    const char *name = cmd->args.positional_len > 0 ? cmd->args.positional[0] : NULL;
-    const struct server_view *server = rc < 0 ? NULL : servers_find(&list, name, &err);
+    const struct server_view *server = servers_asked(&s, 0, &list, &err);
     _cleanup_secret_buf_ struct buf text = BUF_INIT(BUF_SMALL);
     int code = EXIT_OK;
     if (server == NULL)
         return session_fail(&s, &err);
-    rc = server->tunnel ? open_by_tunnel(&s, server, &err)
-                        : servers_login_url(&s, server, &text, &err);
+    int rc = server->tunnel ? open_by_tunnel(&s, server, &err)
+                            : servers_login_url(&s, server, &text, &err);
     if (rc < 0)
         return session_fail(&s, &err);
     if (!server->tunnel)

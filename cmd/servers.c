@@ -127,6 +127,14 @@ const struct server_view *servers_find(const struct server_list *list, const cha
     return NULL;
 }
 
+const struct server_view *servers_asked(struct session *s, size_t at, struct server_list *ret,
+                                        struct err *err) {
+    const struct args *args = &s->cmd->args;
+    if (servers_recorded(s, ret, err) < 0)
+        return NULL;
+    return servers_find(ret, args->positional_len > at ? args->positional[at] : NULL, err);
+}
+
 int servers_token(const struct session *s, struct buf *out, struct err *err) {
     _cleanup_buf_ struct buf path = BUF_INIT(BUF_SMALL);
     buf_addf(&path, "%s/token", s->project_dir);

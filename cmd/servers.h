@@ -29,6 +29,10 @@ int servers_recorded(struct session *s, struct server_list *ret, struct err *err
 /* The one that a user names: "server[1]", "1", or NULL when there is only one. */
 const struct server_view *servers_find(const struct server_list *list, const char *name,
                                        struct err *err);
+/* Both: those steps, and the server that word number `at` of the command line names, if it has so
+ * many. NULL with *err set. */
+const struct server_view *servers_asked(struct session *s, size_t at, struct server_list *ret,
+                                        struct err *err);
 /* Append the URL of Jupyter at that host and port, without a token; the spec has a `jupyter`. */
 void servers_add_url(const struct session *s, const char *host, int64_t port, struct buf *out);
 /* What was recorded of Jupyter's health on that server, or NULL. */

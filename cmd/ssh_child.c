@@ -84,6 +84,18 @@ int ssh_command(struct session *s, const struct server_list *list, const struct 
     return rc;
 }
 
+int ssh_exec(struct session *s, const struct server_list *list, const struct server_view *v,
+             const char *const *rest, struct err *err) {
+    const char **argv = NULL;
+    int rc = ssh_command(s, list, v, NULL, rest, &argv, err);
+    if (rc < 0)
+        return rc;
+    execvp(argv[0], (char *const *)argv);
+    err_set_errno(err, ERRC_IO, errno, "start ssh");
+    err_hint(err, "install the OpenSSH client (apt-get install openssh-client)");
+    return -ERRC_IO;
+}
+
 static void close_fd(int *fd) {
     if (*fd >= 0)
         close(*fd);

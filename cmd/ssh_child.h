@@ -20,6 +20,9 @@ struct ssh_child {
 int ssh_command(struct session *s, const struct server_list *list, const struct server_view *v,
                 const char *const *extra, const char *const *rest, const char ***ret_argv,
                 struct err *err);
+/* Become that ssh. Returns only when that failed: -ERRC_… */
+int ssh_exec(struct session *s, const struct server_list *list, const struct server_view *v,
+             const char *const *rest, struct err *err);
 /* Start it with one remote command; nobody is asked for a passphrase. */
 int ssh_child_start(struct session *s, const struct server_list *list, const struct server_view *v,
                     const char *command, struct ssh_child *ret, struct err *err);

@@ -9,6 +9,18 @@
 
 #define LOOK_S 0.2
 
+struct aws_client_in aws_client_in_run(const struct run *run, const struct aws_config *config) {
+    return (struct aws_client_in){.config = config,
+                                  .now = run->now,
+                                  .clock_ctx = run->clock_ctx,
+                                  .random = run->random,
+                                  .cancel = run->cancel,
+                                  .note = run->note,
+                                  .note_ctx = run->note_ctx,
+                                  .ask = run->ask,
+                                  .ask_ctx = run->ask_ctx};
+}
+
 int aws_client_open(const struct aws_client_in *in, struct aws_client **ret, struct err *err) {
     struct aws_client *client = calloc(1, sizeof *client);
     if (client == NULL)

@@ -52,6 +52,9 @@ struct aws_client_in {
     void *ask_ctx;
 };
 
+/* As a run has it; the credentials are yet to be found. */
+struct run;
+struct aws_client_in aws_client_in_run(const struct run *run, const struct aws_config *config);
 /* No call is made yet. -ERRC_NOMEM. Close with aws_client_close (takes NULL), when no call runs. */
 int aws_client_open(const struct aws_client_in *in, struct aws_client **ret, struct err *err);
 void aws_client_close(struct aws_client *client);

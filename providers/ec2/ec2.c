@@ -16,15 +16,7 @@ static int open_session(const struct run *run, void **ret_session, struct err *e
     s->run = run;
     snprintf(s->object_name, sizeof s->object_name, "berth-%s", run->name);
     int rc = aws_config_load_run(run, &s->config, err);
-    const struct aws_client_in client = {.config = &s->config,
-                                         .now = run->now,
-                                         .clock_ctx = run->clock_ctx,
-                                         .random = run->random,
-                                         .cancel = run->cancel,
-                                         .note = run->note,
-                                         .note_ctx = run->note_ctx,
-                                         .ask = run->ask,
-                                         .ask_ctx = run->ask_ctx};
+    const struct aws_client_in client = aws_client_in_run(run, &s->config);
     if (rc == 0 && (rc = aws_client_open(&client, &s->client, err)) < 0)
         aws_config_free(&s->config);
     if (rc < 0) {

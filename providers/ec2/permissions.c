@@ -300,16 +300,7 @@ static int look_at_config(struct checkup *c, struct err *err) {
 
 static int look_at_credentials(struct checkup *c, struct err *err) {
     struct ec2_checkup *out = c->out;
-    const struct run *run = c->run;
-    struct aws_client_in in = {.config = &c->config,
-                               .now = run->now,
-                               .clock_ctx = run->clock_ctx,
-                               .random = run->random,
-                               .cancel = run->cancel,
-                               .note = run->note,
-                               .note_ctx = run->note_ctx,
-                               .ask = run->ask,
-                               .ask_ctx = run->ask_ctx};
+    struct aws_client_in in = aws_client_in_run(c->run, &c->config);
     out->trail.arena = &out->arena;
     if (aws_credentials_find(&in, &out->trail, &c->credentials, &out->credentials_err) < 0)
         return 1;

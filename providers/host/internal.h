@@ -177,6 +177,9 @@ void shell_write_file(struct buf *script, const char *path, struct str content, 
 /* A path of the spec ("~/x") on the host of that login user: "/home/USER/x". */
 const char *host_path(struct arena *arena, const char *user, const char *path);
 
+/* For resolve: how to reach the server that this node lives in, as far as that is known; zeroed
+ * otherwise. */
+struct endpoint host_of(const struct node *node, const struct lookup *lookup, struct arena *arena);
 /* Does the spec ask for anything on its hosts? */
 bool host_is_wanted(const struct spec *spec);
 /* One node of `kind` a server, at "server[N].WHAT"; `deps` are WHATs of the same server, ending

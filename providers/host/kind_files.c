@@ -129,15 +129,12 @@ static int resolve(const struct node *node, const struct lookup *lookup, struct 
                    void *record, uint64_t *unknown) {
     RECORD *r = record;
     const struct files_extra *extra = node->extra;
-    const struct kind *kind = NULL;
-    const void *parent = lookup->record(lookup->ctx, node->parent, &kind);
-    struct endpoint e = {0};
+    struct endpoint e = host_of(node, lookup, arena);
     r->owner = extra->owner;
     if (r->owner == NULL && r->to[0] != '~')
         r->owner = "root";
     if (r->owner == NULL) {
-        if (parent == NULL || kind->endpoint == NULL || kind->endpoint(parent, "", arena, &e) < 0 ||
-            e.user == NULL)
+        if (e.user == NULL)
             return 0;
         r->owner = arena_dup(arena, e.user);
     }

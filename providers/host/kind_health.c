@@ -108,11 +108,8 @@ static int locate(struct arena *arena, const char *address, const struct extra *
 
 static int resolve(const struct node *node, const struct lookup *lookup, struct arena *arena,
                    void *record, uint64_t *unknown) {
-    const struct kind *kind = NULL;
-    const void *parent = lookup->record(lookup->ctx, node->parent, &kind);
-    struct endpoint e = {0};
-    if (parent == NULL || kind->endpoint == NULL || kind->endpoint(parent, "", arena, &e) < 0 ||
-        e.address == NULL)
+    struct endpoint e = host_of(node, lookup, arena);
+    if (e.address == NULL)
         return 0;
     *unknown &= ~(UINT64_C(1) << F_URL | UINT64_C(1) << F_VIA);
     return locate(arena, e.address, node->extra, record);

@@ -188,11 +188,8 @@ static int resolve(const struct node *node, const struct lookup *lookup, struct 
                    void *record, uint64_t *unknown) {
     RECORD *r = record;
     const struct extra *extra = node->extra;
-    const struct kind *kind = NULL;
-    const void *parent = lookup->record(lookup->ctx, node->parent, &kind);
-    struct endpoint e = {0};
-    if (parent == NULL || kind->endpoint == NULL || kind->endpoint(parent, "", arena, &e) < 0 ||
-        e.user == NULL)
+    struct endpoint e = host_of(node, lookup, arena);
+    if (e.user == NULL)
         return 0;
     *unknown &= ~(UINT64_C(1) << F_SETTINGS);
     return set(arena, r, "ServerApp.root_dir",

@@ -92,11 +92,8 @@ static const char *unit_text(struct arena *arena, const char *user, const struct
 static int resolve(const struct node *node, const struct lookup *lookup, struct arena *arena,
                    void *record, uint64_t *unknown) {
     RECORD *r = record;
-    const struct kind *kind = NULL;
-    const void *parent = lookup->record(lookup->ctx, node->parent, &kind);
-    struct endpoint e = {0};
-    if (parent == NULL || kind->endpoint == NULL || kind->endpoint(parent, "", arena, &e) < 0 ||
-        e.user == NULL)
+    struct endpoint e = host_of(node, lookup, arena);
+    if (e.user == NULL)
         return 0;
     r->unit = unit_text(arena, e.user, node->extra);
     *unknown &= ~(UINT64_C(1) << F_UNIT);

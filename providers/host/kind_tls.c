@@ -178,11 +178,8 @@ static int resolve(const struct node *node, const struct lookup *lookup, struct 
                    void *record, uint64_t *unknown) {
     RECORD *r = record;
     const struct extra *extra = node->extra;
-    const struct kind *kind = NULL;
-    const void *parent = lookup->record(lookup->ctx, node->parent, &kind);
-    struct endpoint e;
-    if (extra->is_own || parent == NULL || kind->endpoint == NULL ||
-        kind->endpoint(parent, "", arena, &e) < 0 || e.address == NULL)
+    struct endpoint e = host_of(node, lookup, arena);
+    if (extra->is_own || e.address == NULL)
         return 0;
     const char *const names[] = {e.public_dns, e.address, e.private_address, "localhost",
                                  "127.0.0.1"};

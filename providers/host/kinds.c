@@ -65,6 +65,15 @@ int host_desire_each(const struct desire *in, struct nodes *out, const struct ki
     return 0;
 }
 
+struct endpoint host_of(const struct node *node, const struct lookup *lookup, struct arena *arena) {
+    const struct kind *kind = NULL;
+    const void *parent = lookup->record(lookup->ctx, node->parent, &kind);
+    struct endpoint e = {0};
+    bool known =
+        parent != NULL && kind->endpoint != NULL && kind->endpoint(parent, "", arena, &e) == 0;
+    return known ? e : (struct endpoint){0};
+}
+
 const char *host_batch(const struct change *change, struct arena *arena) {
     return arena_dup(arena, change->parent);
 }

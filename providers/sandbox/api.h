@@ -45,9 +45,16 @@ int api_handle_target(struct sandbox *s, const struct http_request *request, str
 cJSON *form_list(const cJSON *form, const char *name);
 /* Tags of TagSpecification.N for that resource type, as a JSON object. */
 cJSON *form_tags(const cJSON *form, const char *resource);
+/* What a page of an answer has of all that matches. */
+struct page {
+    int64_t from, most, seen;
+};
 /* MaxResults, from `least` to `most`, and NextToken. */
-int form_page(const cJSON *form, int least, int most, int64_t *ret_from, int64_t *ret_most,
-              struct api_error *e);
+int form_page(const cJSON *form, int least, int most, struct page *ret, struct api_error *e);
+/* Is the next one that matches on this page? */
+bool page_has(struct page *page);
+/* Appends the NextToken, where more match. */
+void page_end(const struct page *page, struct buf *out);
 bool list_has(const cJSON *list, const char *text);
 /* Does the item pass every Filter of the form? `value` gives an item's value of a filter name. */
 bool form_filter(const cJSON *form, cJSON *item,

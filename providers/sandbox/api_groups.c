@@ -110,8 +110,8 @@ static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_
     cJSON *g;
     cJSON *ids = cJSON_CreateArray(); /* of all that are named */
     const cJSON *id;
-    int64_t from = 0, most = 0, n = 0;
-    int rc = form_page(form, 5, 1000, &from, &most, e);
+    struct page page = {0};
+    int rc = form_page(form, 5, 1000, &page, e);
     if (rc == 0)
         rc = form_check_filters(form, filters, e);
     for (size_t l = 0; l < 2; l++) {
@@ -132,7 +132,7 @@ static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_
         bool listed = cJSON_GetArraySize(ids) == 0;
         cJSON_ArrayForEach(id, ids) listed |=
             strcmp(cJSON_GetStringValue(id), text_of(g, "id")) == 0;
-        if (!listed || !form_filter(form, g, matches) || ++n <= from || n > from + most)
+        if (!listed || !form_filter(form, g, matches) || !page_has(&page))
             continue;
         buf_adds(out, "<item>");
         xml_add(out, "ownerId", SANDBOX_OWNER);
@@ -145,8 +145,8 @@ static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_
         buf_adds(out, "</item>");
     }
     buf_adds(out, "</securityGroupInfo>");
-    if (rc == 0 && n > from + most)
-        xml_add_number(out, "nextToken", (double)(from + most));
+    if (rc == 0)
+        page_end(&page, out);
     cJSON_Delete(ids);
     return rc;
 }

@@ -195,12 +195,12 @@ int instances_named(struct sandbox *s, const cJSON *form, bool required, cJSON *
 }
 
 static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
-    int64_t most = 0, from = 0, n = 0;
+    struct page page;
     cJSON *ids;
     if (text_of(form, "MaxResults")[0] != '\0' && text_of(form, "InstanceId.1")[0] != '\0')
         return api_fail(e, "InvalidParameterCombination",
                         "The parameter instancesSet cannot be used with the parameter maxResults");
-    if (form_page(form, 5, 1000, &from, &most, e) < 0 || form_check_filters(form, filters, e) < 0 ||
+    if (form_page(form, 5, 1000, &page, e) < 0 || form_check_filters(form, filters, e) < 0 ||
         instances_named(s, form, false, &ids, e) < 0)
         return -1;
     cJSON *i;
@@ -210,7 +210,7 @@ static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_
         if ((cJSON_GetArraySize(ids) > 0 && !list_has(ids, text_of(i, "id"))) ||
             !passes(s, form, i))
             continue;
-        if (n++ < from || n > from + most)
+        if (!page_has(&page))
             continue;
         if (strcmp(reservation, text_of(i, "reservation")) != 0) {
             buf_adds(out, reservation[0] == '\0' ? "<item>" : "</instancesSet></item><item>");
@@ -223,8 +223,7 @@ static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_
     }
     buf_adds(out, reservation[0] == '\0' ? "</reservationSet>"
                                          : "</instancesSet></item></reservationSet>");
-    if (n > from + most)
-        xml_add_number(out, "nextToken", (double)(from + most));
+    page_end(&page, out);
     cJSON_Delete(ids);
     return 0;
 }

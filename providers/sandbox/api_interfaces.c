@@ -102,8 +102,8 @@ static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_
                                           "association.public-ip",
                                           "group-id",
                                           NULL};
-    int64_t from, most, n = 0;
-    if (form_page(form, 5, 1000, &from, &most, e) < 0 || form_check_filters(form, filters, e) < 0)
+    struct page page;
+    if (form_page(form, 5, 1000, &page, e) < 0 || form_check_filters(form, filters, e) < 0)
         return -1;
     cJSON *ids = form_list(form, "NetworkInterfaceId");
     int found = 0;
@@ -116,13 +116,12 @@ static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_
         bool named = list_has(ids, text_of(view, "network-interface-id"));
         found += named;
         if ((named || cJSON_GetArraySize(ids) == 0) && form_filter(form, view, member_matches) &&
-            ++n > from && n <= from + most)
+            page_has(&page))
             add_interface(s, out, i, true);
         cJSON_Delete(view);
     }
     buf_adds(out, "</networkInterfaceSet>");
-    if (n > from + most)
-        xml_add_number(out, "nextToken", (double)(from + most));
+    page_end(&page, out);
     int rc = found < cJSON_GetArraySize(ids)
                  ? api_fail(e, "InvalidNetworkInterfaceID.NotFound",
                             "A networkInterface ID of the request does not exist")

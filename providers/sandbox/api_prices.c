@@ -248,14 +248,14 @@ static bool passes(const cJSON *body, const cJSON *attributes, const char *famil
     return true;
 }
 
-struct page {
+struct products {
     cJSON *list;
     int64_t n, from, most;
 };
 
-static bool on_page(struct page *p) { return p->n++ >= p->from && p->n <= p->from + p->most; }
+static bool on_page(struct products *p) { return p->n++ >= p->from && p->n <= p->from + p->most; }
 
-static int check_request(const cJSON *body, struct page *ret, struct api_error *e) {
+static int check_request(const cJSON *body, struct products *ret, struct api_error *e) {
     const char *token = text_of(body, "NextToken"), *service = text_of(body, "ServiceCode");
     const cJSON *most = cJSON_GetObjectItem(body, "MaxResults");
     const cJSON *f;
@@ -276,7 +276,7 @@ static int check_request(const cJSON *body, struct page *ret, struct api_error *
 }
 
 cJSON *prices_products(struct sandbox *s, const cJSON *body, struct api_error *e) {
-    struct page page = {0};
+    struct products page = {0};
     char text[64];
     (void)s;
     if (check_request(body, &page, e) < 0)

@@ -131,8 +131,8 @@ static int disassociate(struct sandbox *s, cJSON *form, struct buf *out, struct 
 
 static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
     static const char *const filters[] = {"instance-id", "state", NULL};
-    int64_t from, most, n = 0;
-    if (form_page(form, 5, 1000, &from, &most, e) < 0 || form_check_filters(form, filters, e) < 0)
+    struct page page;
+    if (form_page(form, 5, 1000, &page, e) < 0 || form_check_filters(form, filters, e) < 0)
         return -1;
     cJSON *ids = form_list(form, "AssociationId");
     const cJSON *i;
@@ -148,13 +148,12 @@ static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_
         bool named = list_has(ids, id);
         found += named;
         if ((named || cJSON_GetArraySize(ids) == 0) && form_filter(form, view, member_matches) &&
-            ++n > from && n <= from + most)
+            page_has(&page))
             add_association(out, "item", i, "associated");
         cJSON_Delete(view);
     }
     buf_adds(out, "</iamInstanceProfileAssociationSet>");
-    if (n > from + most)
-        xml_add_number(out, "nextToken", (double)(from + most));
+    page_end(&page, out);
     int rc = found < cJSON_GetArraySize(ids)
                  ? api_fail(e, "InvalidAssociationID.NotFound",
                             "An association ID of the request does not exist")

@@ -270,10 +270,10 @@ static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_
                                           "type",
                                           "spot-price",
                                           NULL};
-    int64_t from, most, n = 0;
+    struct page page;
     cJSON *ids;
     const cJSON *r;
-    if (form_page(form, 5, 1000, &from, &most, e) < 0 || form_check_filters(form, filters, e) < 0 ||
+    if (form_page(form, 5, 1000, &page, e) < 0 || form_check_filters(form, filters, e) < 0 ||
         requests_named(s, form, false, &ids, e) < 0)
         return -1;
     buf_adds(out, "<spotInstanceRequestSet>");
@@ -283,13 +283,12 @@ static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_
             set_text(view, members[m][0], text_of(r, members[m][1]));
         cJSON_AddItemToObject(view, "tags", cJSON_Duplicate(cJSON_GetObjectItem(r, "tags"), true));
         if ((cJSON_GetArraySize(ids) == 0 || list_has(ids, text_of(r, "id"))) &&
-            form_filter(form, view, member_matches) && ++n > from && n <= from + most)
+            form_filter(form, view, member_matches) && page_has(&page))
             add_request(out, r);
         cJSON_Delete(view);
     }
     buf_adds(out, "</spotInstanceRequestSet>");
-    if (n > from + most)
-        xml_add_number(out, "nextToken", (double)(from + most));
+    page_end(&page, out);
     cJSON_Delete(ids);
     return 0;
 }
@@ -353,12 +352,12 @@ static bool price_wanted(const cJSON *form, const struct instance_type *t, const
 static int history(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
     static const char *const filters[] = {"availability-zone", "instance-type",
                                           "product-description", NULL};
-    int64_t from, most, n = 0;
+    struct page page;
     const char *start = text_of(form, "StartTime");
     char today[40], day[40];
     time_t now = time(NULL);
     (void)s;
-    if (form_page(form, 1, 1000, &from, &most, e) < 0 || form_check_filters(form, filters, e) < 0)
+    if (form_page(form, 1, 1000, &page, e) < 0 || form_check_filters(form, filters, e) < 0)
         return -1;
     day_text(now, today, sizeof today);
     buf_adds(out, "<spotPriceHistorySet>");
@@ -369,7 +368,7 @@ static int history(struct sandbox *s, cJSON *form, struct buf *out, struct api_e
             break;
         for (const struct instance_type *t = instance_types; t->name != NULL; t++)
             for (const struct zone *z = zones; z->name != NULL; z++) {
-                if (!price_wanted(form, t, z) || ++n <= from || n > from + most)
+                if (!price_wanted(form, t, z) || !page_has(&page))
                     continue;
                 buf_adds(out, "<item>");
                 xml_add(out, "instanceType", t->name);
@@ -382,8 +381,7 @@ static int history(struct sandbox *s, cJSON *form, struct buf *out, struct api_e
             }
     }
     buf_adds(out, "</spotPriceHistorySet>");
-    if (n > from + most)
-        xml_add_number(out, "nextToken", (double)(from + most));
+    page_end(&page, out);
     return 0;
 }
 

@@ -191,15 +191,23 @@ bool member_matches(cJSON *item, const char *filter, const char *value) {
     return matched;
 }
 
-int form_page(const cJSON *form, int least, int most, int64_t *ret_from, int64_t *ret_most,
-              struct api_error *e) {
+int form_page(const cJSON *form, int least, int most, struct page *ret, struct api_error *e) {
     const char *limit = text_of(form, "MaxResults"), *token = text_of(form, "NextToken");
-    *ret_from = 0;
-    *ret_most = INT32_MAX;
-    if (limit[0] != '\0' && !str_to_i64(str_of(limit), least, most, ret_most))
+    *ret = (struct page){.most = INT32_MAX};
+    if (limit[0] != '\0' && !str_to_i64(str_of(limit), least, most, &ret->most))
         return api_fail(e, "InvalidParameterValue", "MaxResults must be from %d to %d", least,
                         most);
-    if (token[0] != '\0' && !str_to_i64(str_of(token), 1, INT32_MAX, ret_from))
+    if (token[0] != '\0' && !str_to_i64(str_of(token), 1, INT32_MAX, &ret->from))
         return api_fail(e, "InvalidParameterValue", "Unable to parse pagination token");
     return 0;
+}
+
+bool page_has(struct page *page) {
+    page->seen++;
+    return page->seen > page->from && page->seen <= page->from + page->most;
+}
+
+void page_end(const struct page *page, struct buf *out) {
+    if (page->seen > page->from + page->most)
+        xml_add_number(out, "nextToken", (double)(page->from + page->most));
 }

@@ -73,9 +73,9 @@ static int describe_types(struct sandbox *s, cJSON *form, struct buf *out, struc
                                           "vcpu-info.default-vcpus",
                                           "memory-info.size-in-mib",
                                           NULL};
-    int64_t from, most, n = 0;
+    struct page page;
     (void)s;
-    if (form_page(form, 5, 100, &from, &most, e) < 0 || form_check_filters(form, filters, e) < 0)
+    if (form_page(form, 5, 100, &page, e) < 0 || form_check_filters(form, filters, e) < 0)
         return -1;
     cJSON *names = form_list(form, "InstanceType");
     int rc = check_types(names, e);
@@ -85,12 +85,11 @@ static int describe_types(struct sandbox *s, cJSON *form, struct buf *out, struc
         bool wanted = (cJSON_GetArraySize(names) == 0 || list_has(names, t->name)) &&
                       form_filter(form, view, member_matches);
         cJSON_Delete(view);
-        if (wanted && ++n > from && n <= from + most)
+        if (wanted && page_has(&page))
             add_type(out, t);
     }
     buf_adds(out, "</instanceTypeSet>");
-    if (n > from + most)
-        xml_add_number(out, "nextToken", (double)(from + most));
+    page_end(&page, out);
     cJSON_Delete(names);
     return rc;
 }
@@ -110,18 +109,18 @@ static int describe_offerings(struct sandbox *s, cJSON *form, struct buf *out,
     const char *type = text_of(form, "LocationType");
     bool by_zone = strcmp(type, "availability-zone") == 0;
     bool by_id = strcmp(type, "availability-zone-id") == 0;
-    int64_t from, most, n = 0;
+    struct page page;
     (void)s;
     if (!by_zone && !by_id && type[0] != '\0' && strcmp(type, "region") != 0)
         return api_fail(e, "InvalidParameterValue", "Invalid value '%.60s' for LocationType", type);
-    if (form_page(form, 5, 1000, &from, &most, e) < 0 || form_check_filters(form, filters, e) < 0)
+    if (form_page(form, 5, 1000, &page, e) < 0 || form_check_filters(form, filters, e) < 0)
         return -1;
     buf_adds(out, "<instanceTypeOfferingSet>");
     for (const struct instance_type *t = instance_types; t->name != NULL; t++)
         for (const struct zone *z = zones; z->name != NULL; z++) {
             const char *location = by_zone ? z->name : by_id ? z->id : SANDBOX_REGION;
             bool there = by_zone || by_id ? zone_offers(z, t) : z == zones;
-            if (!there || !offered(form, t, location) || ++n <= from || n > from + most)
+            if (!there || !offered(form, t, location) || !page_has(&page))
                 continue;
             buf_adds(out, "<item>");
             xml_add(out, "instanceType", t->name);
@@ -130,8 +129,7 @@ static int describe_offerings(struct sandbox *s, cJSON *form, struct buf *out,
             buf_adds(out, "</item>");
         }
     buf_adds(out, "</instanceTypeOfferingSet>");
-    if (n > from + most)
-        xml_add_number(out, "nextToken", (double)(from + most));
+    page_end(&page, out);
     return 0;
 }
 

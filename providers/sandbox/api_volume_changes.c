@@ -219,24 +219,23 @@ static bool modification_matches(cJSON *v, const char *filter, const char *value
 
 static int modifications(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
     static const char *const filters[] = {"volume-id", "modification-state", NULL};
-    int64_t most = 0, from = 0, n = 0;
+    struct page page;
     cJSON *ids = NULL;
     cJSON *v;
-    if (volume_page(form, &from, &most, e) < 0 || form_check_filters(form, filters, e) < 0 ||
+    if (volume_page(form, &page, e) < 0 || form_check_filters(form, filters, e) < 0 ||
         volumes_named(s, form, &ids, e) < 0)
         return -1;
     buf_adds(out, "<volumeModificationSet>");
     cJSON_ArrayForEach(v, world_list(s, "volumes")) {
         if (cJSON_GetObjectItem(v, "modification") == NULL || !volume_listed(ids, v) ||
-            !form_filter(form, v, modification_matches) || n++ < from || n > from + most)
+            !form_filter(form, v, modification_matches) || !page_has(&page))
             continue;
         buf_adds(out, "<item>");
         modification_xml(out, v);
         buf_adds(out, "</item>");
     }
     buf_adds(out, "</volumeModificationSet>");
-    if (n > from + most)
-        xml_add_number(out, "nextToken", (double)(from + most));
+    page_end(&page, out);
     cJSON_Delete(ids);
     return 0;
 }

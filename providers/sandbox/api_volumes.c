@@ -183,18 +183,11 @@ bool volume_listed(const cJSON *ids, const cJSON *volume) {
     return cJSON_GetArraySize(ids) == 0;
 }
 
-int volume_page(const cJSON *form, int64_t *ret_from, int64_t *ret_most, struct api_error *e) {
-    const char *limit = text_of(form, "MaxResults"), *token = text_of(form, "NextToken");
-    *ret_from = 0;
-    *ret_most = INT32_MAX;
-    if (limit[0] != '\0' && text_of(form, "VolumeId.1")[0] != '\0')
+int volume_page(const cJSON *form, struct page *ret, struct api_error *e) {
+    if (text_of(form, "MaxResults")[0] != '\0' && text_of(form, "VolumeId.1")[0] != '\0')
         return api_fail(e, "InvalidParameterCombination",
                         "The parameter volumeSet cannot be used with the parameter maxResults");
-    if (limit[0] != '\0' && !str_to_i64(str_of(limit), 5, 1000, ret_most))
-        return api_fail(e, "InvalidParameterValue", "MaxResults must be from 5 to 1000");
-    if (token[0] != '\0' && !str_to_i64(str_of(token), 1, INT32_MAX, ret_from))
-        return api_fail(e, "InvalidParameterValue", "Unable to parse pagination token");
-    return 0;
+    return form_page(form, 5, 1000, ret, e);
 }
 
 static const char *const filters[] = {"volume-id",
@@ -241,24 +234,22 @@ static bool matches(cJSON *v, const char *filter, const char *value) {
 }
 
 static int describe(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
-    int64_t most = 0, from = 0, n = 0;
+    struct page page;
     cJSON *ids = NULL;
     cJSON *v;
-    if (volume_page(form, &from, &most, e) < 0 || form_check_filters(form, filters, e) < 0 ||
+    if (volume_page(form, &page, e) < 0 || form_check_filters(form, filters, e) < 0 ||
         volumes_named(s, form, &ids, e) < 0)
         return -1;
     buf_adds(out, "<volumeSet>");
     cJSON_ArrayForEach(v, world_list(s, "volumes")) {
-        if (!volume_listed(ids, v) || !form_filter(form, v, matches) || n++ < from ||
-            n > from + most)
+        if (!volume_listed(ids, v) || !form_filter(form, v, matches) || !page_has(&page))
             continue;
         buf_adds(out, "<item>");
         volume_xml(out, v);
         buf_adds(out, "</item>");
     }
     buf_adds(out, "</volumeSet>");
-    if (n > from + most)
-        xml_add_number(out, "nextToken", (double)(from + most));
+    page_end(&page, out);
     cJSON_Delete(ids);
     return 0;
 }

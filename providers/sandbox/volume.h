@@ -5,6 +5,7 @@
 #include "providers/sandbox/internal.h"
 
 struct api_error;
+struct page;
 
 /* ---- As devices: nothing of one is in a guest before it is plugged in */
 
@@ -60,7 +61,8 @@ cJSON *volume_find(struct sandbox *s, const char *id, struct api_error *e);
 /* The volumes of VolumeId.N, which must all be there. */
 int volumes_named(struct sandbox *s, const cJSON *form, cJSON **ret, struct api_error *e);
 bool volume_listed(const cJSON *ids, const cJSON *volume); /* all are when none is named */
-int volume_page(const cJSON *form, int64_t *ret_from, int64_t *ret_most, struct api_error *e);
+/* As form_page(), but not of volumes that are named. */
+int volume_page(const cJSON *form, struct page *ret, struct api_error *e);
 /* What takes time goes on; true when something changed. */
 bool volumes_look_after(struct sandbox *s);
 /* An instance's: its root disk, as RunInstances asks for it; how it shows them; what becomes of
