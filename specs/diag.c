@@ -22,9 +22,10 @@ static void clean(char *text) {
     }
 }
 
-static void diag_vadd(struct diags *d, enum diag_level level, bool hidden, struct mark mark,
-                      const char *help, const char *fmt, va_list args) {
-    if (level == DIAG_ERROR)
+/* `item` without its texts. */
+static void diag_vadd(struct diags *d, struct diag item, const char *help, const char *fmt,
+                      va_list args) {
+    if (item.level == DIAG_ERROR)
         d->errors++;
     if (d->len == DIAG_MAX) {
         d->dropped++;
@@ -33,11 +34,8 @@ static void diag_vadd(struct diags *d, enum diag_level level, bool hidden, struc
     char text[512];
     vsnprintf(text, sizeof text, fmt, args);
     clean(text);
-    struct diag item = {.level = level,
-                        .hidden = hidden,
-                        .mark = mark,
-                        .msg = arena_dup(d->arena, text),
-                        .help = arena_dup(d->arena, help)};
+    item.msg = arena_dup(d->arena, text);
+    item.help = arena_dup(d->arena, help);
     if (item.msg == NULL)
         item.msg = "out of memory";
     d->items[d->len++] = item;
@@ -46,21 +44,31 @@ static void diag_vadd(struct diags *d, enum diag_level level, bool hidden, struc
 void diag_add(struct diags *d, struct mark mark, const char *help, const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);
-    diag_vadd(d, DIAG_ERROR, false, mark, help, fmt, args);
+    diag_vadd(d, (struct diag){.level = DIAG_ERROR, .mark = mark}, help, fmt, args);
     va_end(args);
 }
 
 void diag_add_hidden(struct diags *d, struct mark mark, const char *help, const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);
-    diag_vadd(d, DIAG_ERROR, true, mark, help, fmt, args);
+    diag_vadd(d, (struct diag){.level = DIAG_ERROR, .mark = mark, .hidden = true}, help, fmt, args);
+    va_end(args);
+}
+
+void diag_add_in(struct diags *d, const struct diag_source *source, struct mark mark, bool hidden,
+                 const char *help, const char *fmt, ...) {
+    const struct diag item = {
+        .level = DIAG_ERROR, .source = source, .mark = mark, .hidden = hidden};
+    va_list args;
+    va_start(args, fmt);
+    diag_vadd(d, item, help, fmt, args);
     va_end(args);
 }
 
 void diag_warn(struct diags *d, struct mark mark, const char *help, const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);
-    diag_vadd(d, DIAG_WARNING, false, mark, help, fmt, args);
+    diag_vadd(d, (struct diag){.level = DIAG_WARNING, .mark = mark}, help, fmt, args);
     va_end(args);
 }
 
@@ -116,19 +124,23 @@ static size_t count_columns(struct str line) {
 
 enum { INDENT = 4 };
 
-/* The column from which on a line is not shown, whatever is wrong in it; SIZE_MAX for none. */
-static size_t hidden_from(const struct diags *d, size_t line) {
+/* The column from which on an item's line is not shown, whatever is wrong in it; SIZE_MAX for none.
+ */
+static size_t hidden_from(const struct diags *d, const struct diag *item) {
     size_t from = SIZE_MAX;
-    for (size_t i = 0; i < d->len; i++)
-        if (d->items[i].hidden && d->items[i].mark.line == line && d->items[i].mark.col > 0 &&
-            d->items[i].mark.col - 1 < from)
-            from = d->items[i].mark.col - 1;
+    for (size_t i = 0; i < d->len; i++) {
+        const struct diag *other = &d->items[i];
+        if (other->hidden && other->source == item->source && other->mark.line == item->mark.line &&
+            other->mark.col > 0 && other->mark.col - 1 < from)
+            from = other->mark.col - 1;
+    }
     return from;
 }
 
 static void render_place(const struct diags *d, const struct diag *item, bool color, size_t width,
                          struct buf *out) {
-    struct str line = source_line(d->source, item->mark.line);
+    struct str text = item->source == NULL ? d->source : item->source->text;
+    struct str line = source_line(text, item->mark.line);
     size_t cols = count_columns(line);
     size_t caret = item->mark.col > 0 ? item->mark.col - 1 : 0;
     size_t room = width > 40 ? width - INDENT - 1 : 40;
@@ -136,7 +148,7 @@ static void render_place(const struct diags *d, const struct diag *item, bool co
     if (cols > room && caret > room * 2 / 3)
         from = caret - room * 2 / 3;
     size_t to = from + room < cols ? from + room : cols;
-    size_t hidden = hidden_from(d, item->mark.line);
+    size_t hidden = hidden_from(d, item);
     buf_addn(out, ' ', INDENT);
     add_columns(out, line, from, to < hidden ? to : hidden);
     buf_adds(out, to > hidden ? "…\n" : "\n");
@@ -172,7 +184,8 @@ static void render(const struct diags *d, const struct diag *item, bool color, s
     _Static_assert(sizeof words == sizeof colors &&
                        sizeof words / sizeof words[0] == DIAG_WARNING + 1,
                    "one word and one colour a level");
-    buf_adds(out, d->file == NULL ? "spec" : d->file);
+    const char *file = item->source == NULL ? d->file : item->source->file;
+    buf_adds(out, file == NULL ? "spec" : file);
     if (item->mark.line > 0)
         buf_addf(out, ":%zu:%zu", item->mark.line, item->mark.col);
     buf_addf(out, ": %s%s:%s %s\n", color ? colors[item->level] : "", words[item->level],
@@ -183,19 +196,29 @@ static void render(const struct diags *d, const struct diag *item, bool color, s
         render_help(str_of(item->help), width, out);
 }
 
+/* The spec is the first, then each as it came up. */
+static size_t source_rank(const struct diags *d, const struct diag *item) {
+    size_t i = 0;
+    while (item->source != NULL && d->items[i].source != item->source)
+        i++;
+    return item->source == NULL ? 0 : i + 1;
+}
+
+static bool is_in_order(const struct diags *d, const struct diag *a, const struct diag *b) {
+    size_t rank_a = source_rank(d, a), rank_b = source_rank(d, b);
+    if (rank_a != rank_b)
+        return rank_a < rank_b;
+    return a->mark.line < b->mark.line ||
+           (a->mark.line == b->mark.line && a->mark.col <= b->mark.col);
+}
+
 void diags_render(const struct diags *d, bool color, size_t width, struct buf *out) {
     /* A stable selection by place; the list is short. */
     size_t order[DIAG_MAX];
     for (size_t i = 0; i < d->len; i++) {
         size_t at = i;
-        while (at > 0) {
-            const struct mark *a = &d->items[order[at - 1]].mark;
-            const struct mark *b = &d->items[i].mark;
-            if (a->line < b->line || (a->line == b->line && a->col <= b->col))
-                break;
+        for (; at > 0 && !is_in_order(d, &d->items[order[at - 1]], &d->items[i]); at--)
             order[at] = order[at - 1];
-            at--;
-        }
         order[at] = i;
     }
     for (size_t i = 0; i < d->len; i++)

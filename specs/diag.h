@@ -20,8 +20,15 @@ struct mark {
 
 enum diag_level { DIAG_ERROR, DIAG_WARNING };
 
+/* A text besides the spec that the user wrote. Kept by pointer: it outlives the rendering. */
+struct diag_source {
+    const char *file; /* shown name */
+    struct str text;  /* not owned */
+};
+
 struct diag {
     enum diag_level level;
+    const struct diag_source *source; /* that the mark is in; NULL: the spec */
     struct mark mark;
     const char *msg;  /* what is wrong */
     const char *help; /* expected, nearest name, what to do; or NULL */
@@ -50,12 +57,18 @@ __attribute__((format(printf, 4, 5))) void diag_warn(struct diags *d, struct mar
 __attribute__((format(printf, 4, 5))) void diag_add_hidden(struct diags *d, struct mark mark,
                                                            const char *help, const char *fmt, ...);
 
+/* An error in another text than the spec; hidden as by diag_add_hidden. */
+__attribute__((format(printf, 6, 7))) void diag_add_in(struct diags *d,
+                                                       const struct diag_source *source,
+                                                       struct mark mark, bool hidden,
+                                                       const char *help, const char *fmt, ...);
+
 /* Help for a word that is none of `names` (ends with NULL): "did you mean `image`?", else "expected
  * one of image, type, …". Cut to `size`. */
 enum { DIAG_HELP_SIZE = 512 };
 void diag_suggest(struct str word, const char *const *names, char *ret, size_t size);
 
-/* Render in order of place, each as
+/* Render in order of place, those in the spec first, each as
  *     berth.yaml:7:9: error: unknown key `imgae` in `server`
  *         imgae: debian-12
  *         ^~~~~
