@@ -307,7 +307,6 @@ int session_desire(struct session *s, struct err *err) {
     if (s->spec == NULL || s->options.destroy)
         return 0;
     s->inputs.arena = &s->desired_arena;
-    int rc = compile_ask(kinds, s->spec, &s->inputs, err);
     const struct inputs_source source = {.spec_dir = s->spec_dir,
                                          .project_dir = s->project_dir,
                                          .instead = s->instead,
@@ -315,8 +314,7 @@ int session_desire(struct session *s, struct err *err) {
                                          .my_ip = provider_glue_my_ip,
                                          .my_ip_ctx = &s->glue,
                                          .now = get_time};
-    if (rc == 0)
-        rc = inputs_load(&s->inputs, &source, err);
+    int rc = inputs_gather(&s->inputs, kinds, s->spec, &source, err);
     if (rc < 0)
         return rc;
     rc = (power == NULL ? compile_nodes : compile_some)(kinds, s->spec, &s->inputs,

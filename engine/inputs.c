@@ -1,5 +1,6 @@
 #include "engine/inputs.h"
 
+#include "engine/compile.h"
 #include "specs/fs.h"
 #include "specs/hash.h"
 
@@ -276,10 +277,24 @@ static int load_one(struct inputs *inputs, struct input *in, const struct inputs
 }
 
 int inputs_load(struct inputs *inputs, const struct inputs_source *source, struct err *err) {
-    for (size_t i = 0; i < inputs->len; i++) {
-        int rc = load_one(inputs, &inputs->items[i], source, err);
+    for (; inputs->loaded < inputs->len; inputs->loaded++) {
+        int rc = load_one(inputs, &inputs->items[inputs->loaded], source, err);
         if (rc < 0)
             return rc;
     }
     return 0;
+}
+
+/* It ends: each round asks for more, and there is a most. */
+int inputs_gather(struct inputs *inputs, const struct kind *const *kinds, const struct spec *spec,
+                  const struct inputs_source *source, struct err *err) {
+    int rc;
+    size_t before;
+    do {
+        before = inputs->len;
+        rc = compile_ask(kinds, spec, inputs, err);
+        if (rc == 0)
+            rc = inputs_load(inputs, source, err);
+    } while (rc == 0 && inputs->len > before);
+    return rc;
 }

@@ -22,6 +22,10 @@ struct inputs_source {
     void *clock_ctx;
 };
 
-/* Absent files and variables are left not found (compile_nodes diagnoses the required ones);
- * unreadable or too large ones are errors. */
+/* Loads what is not loaded yet. Absent files and variables are left not found (compile_nodes
+ * diagnoses the required ones); unreadable or too large ones are errors. */
 int inputs_load(struct inputs *inputs, const struct inputs_source *source, struct err *err);
+/* Lets every kind ask, and loads, until nobody asks for more. `inputs->arena` is set by the caller.
+ * Errors as those of compile_ask and inputs_load. */
+int inputs_gather(struct inputs *inputs, const struct kind *const *kinds, const struct spec *spec,
+                  const struct inputs_source *source, struct err *err);

@@ -32,7 +32,7 @@ const struct input *inputs_get(const struct inputs *in, enum input_type type, co
 void inputs_free(struct inputs *in) {
     for (size_t i = 0; i < in->len; i++)
         secret_free(&in->items[i].content);
-    in->len = 0;
+    in->len = in->loaded = 0;
 }
 
 /* Arrays that grow by doubling inside an arena; the old copies stay until the arena goes. */

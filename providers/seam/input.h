@@ -44,6 +44,7 @@ struct inputs {
     struct arena *arena;
     struct input items[INPUT_MAX];
     size_t len;
+    size_t loaded; /* the first of them */
 };
 
 /* Ask for an input (once a type and name). 0, -ERRC_LIMIT or -ERRC_NOMEM. */

@@ -37,7 +37,8 @@ struct kind {
     const struct field *fields; /* at most 64 rows */
     size_t size;
 
-    /* Ask for what desire will need. May be NULL. Pure. */
+    /* Ask for what desire will need; called again when that is loaded, until nobody asks for more:
+     * a file may name others. May be NULL. Pure. */
     int (*ask)(const struct spec *spec, struct inputs *inputs);
     /* Declare the nodes of this kind that the spec wants. User mistakes that only show here go to
      * `diags`. Pure. */

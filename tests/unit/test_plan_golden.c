@@ -67,8 +67,7 @@ static void compile_spec(struct scene *s, struct str text) {
     assert_non_null(spec);
     const struct inputs_source source = {
         .spec_dir = examples, .project_dir = "/nonexistent", .env = env, .my_ip = my_ip};
-    assert_int_equal(compile_ask(s->kinds, spec, &s->inputs, &s->err), 0);
-    assert_int_equal(inputs_load(&s->inputs, &source, &s->err), 0);
+    assert_int_equal(inputs_gather(&s->inputs, s->kinds, spec, &source, &s->err), 0);
     assert_int_equal(compile_nodes(s->kinds, spec, &s->inputs, "lineage", &s->arena, &s->diags,
                                    &s->desired, &s->err),
                      0);
