@@ -22,6 +22,7 @@ struct planner {
     const struct live **lives;   /* by the index above */
     int (*random)(void *, size_t);
     const struct plan_options *options;
+    const char *resolved; /* the address that is worked out now */
 };
 
 static const struct change *change_of(const struct planner *p, const char *address) {
@@ -37,9 +38,20 @@ static bool moves(const struct change *c) {
     return false;
 }
 
-/* What a dep's record will be, when that is certain before apply. */
+static const struct live *observed_live(const struct planner *p, const char *address) {
+    size_t i = index_get(p->observed, address);
+    return i == SIZE_MAX ? NULL : p->lives[i];
+}
+
+/* What a dep's record will be, when that is certain before apply; of itself what there is. */
 static const void *stable_record(void *ctx, const char *address, const struct kind **ret_kind) {
     const struct planner *p = ctx;
+    if (cstr_eq(address, p->resolved)) {
+        const struct live *live = observed_live(p, address);
+        if (live != NULL && ret_kind != NULL)
+            *ret_kind = live->kind;
+        return live == NULL ? NULL : live->record;
+    }
     const struct change *c = change_of(p, address);
     if (c == NULL)
         return NULL;
@@ -74,11 +86,6 @@ static int add_change(struct planner *p, struct situation *s, struct err *err) {
     plan->changes[plan->len] = c;
     index_put(p->by_address, c.address, plan->len++);
     return 0;
-}
-
-static const struct live *observed_live(const struct planner *p, const char *address) {
-    size_t i = index_get(p->observed, address);
-    return i == SIZE_MAX ? NULL : p->lives[i];
 }
 
 static const struct recorded *recorded_of(const struct planner *p, const char *address) {
@@ -141,6 +148,7 @@ static int plan_node(struct planner *p, const struct node *node, struct err *err
         fill_kept(p, node, s.recorded, s.live, record) < 0)
         return err_no_memory(err);
     const struct lookup lookup = {stable_record, p};
+    p->resolved = node->address;
     int rc = node->kind->resolve == NULL
                  ? 0
                  : node->kind->resolve(node, &lookup, arena, record, &s.unknown);

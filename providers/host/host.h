@@ -57,7 +57,7 @@ struct host_python_packages_record {
     const char *index_url;
     struct strlist extra;    /* installed by hand, "scipy 1.11.4"; of an exact environment */
     const char *environment; /* the interpreter that they are installed for */
-    const char *lock;        /* hash of the project's uv.lock, as far as a plan goes */
+    const char *lock;        /* hash of the files that say what is wanted, as far as a plan goes */
 };
 
 struct host_kernel_record {
@@ -67,6 +67,7 @@ struct host_kernel_record {
     const char *spec;     /* text of its kernel.json */
     struct strlist extra; /* installed by hand, where that is to go */
     const char *python;   /* "3.11.2" */
+    const char *lock;     /* as in struct host_python_packages_record */
 };
 
 struct host_files_record {

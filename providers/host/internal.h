@@ -206,3 +206,5 @@ int health_wait(const struct run *run, struct host_connection *connection,
 
 /* Is `version` what `specifier` ("==1.5.*,>=1" or "any") asks for? PEP 440, enough of it. */
 bool pep440_matches(const char *version, const char *specifier);
+/* Is that a specifier, without white space, as PEP 440 has them? "" is one. */
+bool pep440_is_specifier(const char *specifier);

@@ -11,7 +11,7 @@
 #define RECORD struct host_kernel_record
 #define REGISTERED HOST_ENV "/share/jupyter/kernels/"
 
-enum { F_VERSION, F_PACKAGES, F_INDEX, F_SPEC, F_EXTRA, F_PYTHON };
+enum { F_VERSION, F_PACKAGES, F_INDEX, F_SPEC, F_EXTRA, F_PYTHON, F_LOCK };
 
 static const struct field fields[] = {
     [F_VERSION] = {.name = "version",
@@ -42,6 +42,11 @@ static const struct field fields[] = {
                   .type = FIELD_STR,
                   .flags = FIELD_COMPUTED,
                   .offset = offsetof(RECORD, python)},
+    [F_LOCK] = {.name = "lock",
+                .doc = "Hash of the files of requirements.",
+                .type = FIELD_STR,
+                .flags = FIELD_COMPUTED | FIELD_UNSTORED,
+                .offset = offsetof(RECORD, lock)},
     FIELD_END,
 };
 
@@ -90,7 +95,10 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
     r->version = f->item->python;
     r->index_url = f->want->index_url;
     r->spec = f->spec;
+    r->lock = f->want->project == NULL ? NULL : f->want->project->sha256;
     node->extra = f->want;
+    if (!env_is_known(f->want, NULL, NULL))
+        node->unknown |= 1u << F_PACKAGES;
     return env_packages(f->want, NULL, NULL, arena, &r->packages);
 }
 
@@ -100,12 +108,12 @@ static int make_want(const struct desire *in, const struct kernel_item *item, co
     want->env = arena_printf(arena, HOST_KERNELS "/%s", item->name);
     want->index_url = python->index_url;
     want->exact = python->exact;
-    int rc = env_add_file(in, item->requirements, field, &want->others, arena, diags);
-    for (size_t i = 0; rc == 0 && i < item->packages.len; i++)
-        rc = env_add_requirement(arena, &want->others, str_of(item->packages.items[i]));
-    if (rc == 0 && strmap_get(&want->others, "ipykernel") == NULL)
-        rc = strmap_set(arena, &want->others, "ipykernel", "any");
-    return want->env == NULL ? -ERRC_NOMEM : rc;
+    const struct env_wish wish = {.field = field,
+                                  .requirements = item->requirements,
+                                  .packages = item->packages,
+                                  .python = item->python,
+                                  .always = "ipykernel"};
+    return want->env == NULL ? -ERRC_NOMEM : env_want(in, &wish, arena, diags, want);
 }
 
 static void check_twice(const struct desire *in, const struct kernel_item *items, size_t i,
@@ -124,7 +132,7 @@ static int ask(const struct spec *spec, struct inputs *inputs) {
         snprintf(field, sizeof field, "jupyter.kernels[%zu].requirements", i);
         int rc = items[i].requirements == NULL
                      ? 0
-                     : inputs_ask(inputs, INPUT_FILE, items[i].requirements, field, true);
+                     : requirements_ask(inputs, items[i].requirements, field);
         if (rc < 0)
             return rc;
     }
@@ -143,7 +151,7 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
             return -ERRC_NOMEM;
         snprintf(field, sizeof field, "jupyter.kernels[%zu].name", i);
         check_twice(in, items, i, field, diags);
-        snprintf(field, sizeof field, "jupyter.kernels[%zu].requirements", i);
+        snprintf(field, sizeof field, "jupyter.kernels[%zu]", i);
         int rc = make_want(in, &items[i], field, out->arena, diags, want);
         struct filling filling = {&items[i], want,
                                   rc < 0 ? NULL : kernel_json(&items[i], want->env, out->arena)};
@@ -155,6 +163,27 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
             return rc;
     }
     return 0;
+}
+
+/* Its own Python decides, which is seen or was just made, on the server's machine. */
+static int resolve(const struct node *node, const struct lookup *lookup, struct arena *arena,
+                   void *record, uint64_t *unknown) {
+    RECORD *r = record;
+    const struct python_want *want = node->extra;
+    if (env_is_known(want, NULL, NULL))
+        return 0;
+    const char *address = arena_printf(arena, "%s.python", node->parent);
+    const struct host_python_record *main =
+        address == NULL ? NULL : lookup->record(lookup->ctx, address, NULL);
+    const RECORD *now = lookup->record(lookup->ctx, node->address, NULL);
+    const char *python = r->python != NULL ? r->python : now == NULL ? NULL : now->python;
+    if (address == NULL)
+        return -ERRC_NOMEM;
+    if (python == NULL || main == NULL || !env_is_version(python, r->version) ||
+        !env_is_known(want, python, main->machine))
+        return 0;
+    *unknown &= ~(UINT64_C(1) << F_PACKAGES);
+    return env_packages(want, python, main->machine, arena, &r->packages);
 }
 
 static int probe(const struct host_node *node, struct buf *script) {
@@ -172,9 +201,12 @@ static int probe(const struct host_node *node, struct buf *script) {
 
 static int find_by_hand(const struct host_node *node, const struct facts *facts,
                         struct strlist *ret) {
-    const RECORD *desired = node->desired, *recorded = node->recorded;
-    return env_read_by_hand(node, facts, &desired->packages,
-                            recorded == NULL ? NULL : &recorded->packages, ret);
+    const RECORD *recorded = node->recorded;
+    struct strmap wanted = {0};
+    int rc = env_read_wanted(node, node->address, facts, &wanted);
+    return rc < 0 ? rc
+                  : env_read_by_hand(node, facts, &wanted,
+                                     recorded == NULL ? NULL : &recorded->packages, ret);
 }
 
 static const char *remark(const struct host_node *node, const struct facts *facts) {
@@ -191,6 +223,7 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     const RECORD *desired = node->desired, *recorded = node->recorded;
     const char *python = facts_get(facts, node->address, "python");
     _cleanup_buf_ struct buf spec = BUF_INIT(BUF_MEDIUM);
+    struct strmap wanted = {0};
     *ret = env_presence(node, facts);
     if (python == NULL)
         return 0;
@@ -205,8 +238,10 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
         r->spec = arena_dup_str(node->arena, buf_str(&spec));
     int rc =
         recorded == NULL ? 0 : env_read_packages(node, facts, &recorded->packages, &r->packages);
-    if (rc == 0 && desired != NULL)
-        rc = env_read_packages(node, facts, &desired->packages, &r->packages);
+    if (rc == 0)
+        rc = env_read_wanted(node, node->address, facts, &wanted);
+    if (rc == 0)
+        rc = env_read_packages(node, facts, &wanted, &r->packages);
     if (rc == 0 && desired != NULL && env_is_exact(node))
         rc = find_by_hand(node, facts, &r->extra);
     strmap_sort(&r->packages);
@@ -236,9 +271,10 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
                  after->version == NULL ? "" : after->version, pythons == NULL ? "" : pythons);
         before = NULL;
     }
+    bool known = (s->change->after_unknown >> F_PACKAGES & 1) == 0;
     int rc = env_change(s->node->extra, before == NULL ? NULL : &before->packages,
-                        before == NULL ? NULL : &before->extra, &after->packages, s->node->arena,
-                        script);
+                        before == NULL ? NULL : &before->extra, known ? &after->packages : NULL,
+                        s->node->arena, script);
     buf_addf(script, "mkdir -p %s/kernelspec\n", env);
     const char *file = arena_printf(s->node->arena, "%s/kernelspec/kernel.json", env);
     if (rc < 0 || file == NULL)
@@ -264,6 +300,7 @@ const struct kind host_kernel_kind = {
     .size = sizeof(RECORD),
     .ask = ask,
     .desire = desire,
+    .resolve = resolve,
     .batch = host_batch,
 };
 

@@ -5,8 +5,7 @@
 #include <string.h>
 
 #define RECORD struct host_python_packages_record
-#define FIELD_PACKAGES "packages.python.packages"
-#define FIELD_REQUIREMENTS "packages.python.requirements"
+#define FIELD "packages.python"
 
 enum { F_PACKAGES, F_INDEX, F_ENVIRONMENT, F_EXTRA, F_LOCK };
 
@@ -30,9 +29,9 @@ static const struct field fields[] = {
                  .type = FIELD_LIST,
                  .flags = FIELD_SET,
                  .offset = offsetof(RECORD, extra)},
-    /* So that a plan that was written down is not good for another lock. */
+    /* So that a plan that was written down is not good for other hashes. */
     [F_LOCK] = {.name = "lock",
-                .doc = "Hash of the project's lock.",
+                .doc = "Hash of the project's lock, or of the files of requirements.",
                 .type = FIELD_STR,
                 .flags = FIELD_COMPUTED | FIELD_UNSTORED,
                 .offset = offsetof(RECORD, lock)},
@@ -41,52 +40,25 @@ static const struct field fields[] = {
 
 static int ask(const struct spec *spec, struct inputs *inputs) {
     const char *path = spec_packages(spec)->python.requirements;
-    int rc = path == NULL ? 0 : inputs_ask(inputs, INPUT_FILE, path, FIELD_REQUIREMENTS, true);
+    int rc = path == NULL ? 0 : requirements_ask(inputs, path, FIELD ".requirements");
     return rc < 0 ? rc : project_ask(spec, inputs);
 }
 
-/* A package that the project has too, wherever it may be installed, is wanted once; false, and
- * told, when they cannot both be met. */
-static bool is_others(const struct desire *in, const struct python_project *p,
-                      const struct strpair *wish, struct diags *diags) {
-    bool everywhere = false;
-    for (size_t i = 0; p != NULL && p->locked && i < p->len; i++) {
-        const struct project_need *need = &p->needs[i];
-        if (strcmp(need->key, wish->key) != 0)
-            continue;
-        if (cstr_eq(wish->value, need->value) || pep440_matches(need->value, wish->value)) {
-            everywhere |= project_is_needed_everywhere(p, need);
-            continue;
-        }
-        diag_add(diags, spec_mark(in->spec, FIELD_PACKAGES),
-                 "leave it out, or change it in the project: uv lock",
-                 "%s %s is asked for, and uv.lock has %s", wish->key, wish->value, need->value);
-        return false;
-    }
-    return !everywhere;
-}
-
-static int add_others(const struct desire *in, struct python_want *want, struct arena *arena,
+static int add_wishes(const struct desire *in, struct python_want *want, struct arena *arena,
                       struct diags *diags) {
     const struct python_section *python = &spec_packages(in->spec)->python;
-    struct strmap all = {0};
     const struct reclist *extensions = &spec_jupyter(in->spec)->extensions;
     const struct jupyter_extension *extension = extensions->items;
-    int rc = env_add_file(in, python->requirements, FIELD_REQUIREMENTS, &all, arena, diags);
+    struct env_wish wish = {
+        .field = FIELD, .requirements = python->requirements, .python = python->version};
+    int rc = 0;
     for (size_t i = 0; rc == 0 && i < extensions->len; i++)
-        rc = env_add_requirement(arena, &all, str_of(extension[i].name));
+        rc = strlist_add(arena, &wish.packages, extension[i].name);
     for (size_t i = 0; rc == 0 && i < python->packages.len; i++)
-        rc = env_add_requirement(arena, &all, str_of(python->packages.items[i]));
-    if (rc == 0 && spec_has(in->spec, &section_jupyter)) {
-        const char *interface = spec_jupyter(in->spec)->interface;
-        const char *name = cstr_eq(interface, "lab") ? "jupyterlab" : "notebook";
-        if (strmap_get(&all, name) == NULL)
-            rc = strmap_set(arena, &all, name, "any");
-    }
-    for (size_t i = 0; rc == 0 && i < all.len; i++)
-        if (is_others(in, want->project, &all.items[i], diags))
-            rc = strmap_set(arena, &want->others, all.items[i].key, all.items[i].value);
-    return rc;
+        rc = strlist_add(arena, &wish.packages, python->packages.items[i]);
+    if (spec_has(in->spec, &section_jupyter))
+        wish.always = cstr_eq(spec_jupyter(in->spec)->interface, "lab") ? "jupyterlab" : "notebook";
+    return rc < 0 ? rc : env_want(in, &wish, arena, diags, want);
 }
 
 static int fill(const struct desire *in, struct node *node, struct arena *arena, void *ctx) {
@@ -97,7 +69,7 @@ static int fill(const struct desire *in, struct node *node, struct arena *arena,
     r->lock = want->project == NULL ? NULL : want->project->sha256;
     node->extra = want;
     node->unknown = 1u << F_ENVIRONMENT;
-    if (want->project != NULL && !project_is_uniform(want->project))
+    if (!env_is_known(want, NULL, NULL))
         node->unknown |= 1u << F_PACKAGES;
     return env_packages(want, NULL, NULL, arena, &r->packages);
 }
@@ -115,7 +87,7 @@ static int desire(const struct desire *in, struct nodes *out, struct diags *diag
     want->exact = python->exact;
     int rc = project_read(in, out->arena, diags, &want->project);
     if (rc == 0)
-        rc = add_others(in, want, out->arena, diags);
+        rc = add_wishes(in, want, out->arena, diags);
     return rc < 0 ? rc
                   : host_desire_each(in, out, &host_python_packages_kind, "python.packages", deps,
                                      fill, want);
@@ -140,9 +112,7 @@ static int resolve(const struct node *node, const struct lookup *lookup, struct 
     r->environment = arena_dup(arena, python->python);
     *unknown &= ~(UINT64_C(1) << F_ENVIRONMENT);
     int rc = env_packages(want, python->python, python->machine, arena, &r->packages);
-    if (want->project == NULL || project_is_uniform(want->project) ||
-        (python->machine != NULL &&
-         project_place(want->project, python->python, python->machine) != SIZE_MAX))
+    if (env_is_known(want, python->python, python->machine))
         *unknown &= ~(UINT64_C(1) << F_PACKAGES);
     return r->environment == NULL ? -ERRC_NOMEM : rc;
 }
@@ -159,19 +129,13 @@ static int find_wanted(const struct host_node *node, const struct facts *facts,
     const char *dot = strrchr(node->address, '.');
     size_t len = dot == NULL ? 0 : (size_t)(dot - node->address);
     const char *python = arena_dup_str(node->arena, (struct str){node->address, len});
-    *ret = (struct strmap){0};
-    if (python == NULL)
-        return -ERRC_NOMEM;
-    return node->desired == NULL
-               ? 0
-               : env_packages(node->extra, facts_get(facts, python, "python"),
-                              facts_get(facts, python, "machine"), node->arena, ret);
+    return python == NULL ? -ERRC_NOMEM : env_read_wanted(node, python, facts, ret);
 }
 
 static int find_by_hand(const struct host_node *node, const struct facts *facts,
                         struct strlist *ret) {
     const RECORD *recorded = node->recorded;
-    struct strmap wanted;
+    struct strmap wanted = {0};
     int rc = find_wanted(node, facts, &wanted);
     return rc < 0 ? rc
                   : env_read_by_hand(node, facts, &wanted,
@@ -190,7 +154,7 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     (void)err;
     RECORD *r = record;
     const RECORD *recorded = node->recorded;
-    struct strmap wanted;
+    struct strmap wanted = {0};
     int rc = find_wanted(node, facts, &wanted);
     if (recorded != NULL) {
         r->index_url = recorded->index_url;

@@ -85,13 +85,17 @@ static void take_phase(const char **at, struct version *v) {
         v->dev = number;
 }
 
-static void parse(const char *text, struct version *v) {
+/* What is behind it, which is "" or a local version; NULL for no version at all. */
+static const char *parse(const char *text, struct version *v) {
     *v = (struct version){.phase = PHASE_FINAL};
     if (*text == 'v' || *text == 'V')
         text++;
     const char *bang = strchr(text, '!');
+    bool good = bang == NULL;
     if (bang != NULL) {
+        good = isdigit((unsigned char)*text) != 0;
         v->epoch = take_number(&text);
+        good = good && text == bang;
         text = bang + 1;
     }
     while (v->release_len < PARTS_MAX && isdigit((unsigned char)*text)) {
@@ -101,6 +105,7 @@ static void parse(const char *text, struct version *v) {
         text++;
     }
     take_phase(&text, v);
+    return good && v->release_len > 0 ? text : NULL;
 }
 
 static int compare_i64(int64_t a, int64_t b) { return a < b ? -1 : a > b; }
@@ -199,6 +204,53 @@ static bool matches_one(const char *raw, const struct version *v, struct str cla
     default: /* nor is its post-release above it */
         return c > 0 && !(same_release && v->phase == PHASE_POST && want.phase != PHASE_POST);
     }
+}
+
+/* "+cu118": letters and digits, in parts that "-", "_" or "." end. */
+static bool is_local(const char *text) {
+    do {
+        size_t len = 0;
+        while (isalnum((unsigned char)text[len + 1]))
+            len++;
+        if (len == 0)
+            return false;
+        text += len + 1;
+    } while (*text != '\0' && strchr("-_.", *text) != NULL);
+    return *text == '\0';
+}
+
+/* What each operator may have behind its version:
+ * https://packaging.python.org/en/latest/specifications/version-specifiers/#id5 */
+static bool is_clause(struct str clause) {
+    char text[128];
+    size_t op = 0;
+    while (op < OP_COUNT && !str_starts(clause, str_of(operators[op])))
+        op++;
+    size_t len = op == OP_COUNT ? 0 : strlen(operators[op]);
+    if (len == 0 || clause.len - len >= sizeof text || clause.len == len)
+        return false;
+    memcpy(text, clause.ptr + len, clause.len - len);
+    text[clause.len - len] = '\0';
+    bool equal = op == OP_EQUAL || op == OP_NOT, wild = str_ends(str_of(text), STR(".*"));
+    if (wild)
+        text[clause.len - len - 2] = '\0';
+    struct version v;
+    const char *rest = parse(text, &v);
+    if (op == OP_IDENTICAL)
+        return true;
+    if (rest == NULL ||
+        (wild && (!equal || v.phase == PHASE_DEV || v.dev != INT64_MAX || *rest != '\0')) ||
+        (op == OP_COMPATIBLE && v.release_len < 2))
+        return false;
+    return *rest == '\0' || (*rest == '+' && equal && is_local(rest));
+}
+
+bool pep440_is_specifier(const char *specifier) {
+    struct str rest = str_of(specifier), clause;
+    while (rest.len > 0 && str_split(&rest, ',', &clause))
+        if (!is_clause(clause))
+            return false;
+    return true;
 }
 
 bool pep440_matches(const char *version, const char *specifier) {

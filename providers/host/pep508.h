@@ -3,6 +3,7 @@
 #pragma once
 
 #include "specs/arena.h"
+#include "specs/buf.h"
 #include "specs/list.h"
 
 /* Where packages are to be installed: Linux with glibc, by CPython. */
@@ -33,3 +34,15 @@ const char *package_name(struct arena *arena, struct str name);
 /* Versions of Python with a patch level in the marker ("3.11.3"), added to `patches` once. 0 or
  * -ERRC_NOMEM. */
 int marker_patches(struct arena *arena, struct str marker, struct strlist *patches);
+/* "2.2.3" of "==2.2.3", which one version alone fits; any other specifier as it is; "any" of "". */
+const char *specifier_shown(const char *specifier);
+/* Is that a version, and not a specifier or "any"? */
+bool specifier_is_version(const char *shown);
+/* "pandas==2.2.3": as an installer reads a name and what is shown of its specifier. */
+void specifier_add(struct buf *out, const char *name, const char *shown);
+/* Is `version` one that fits what is shown? */
+bool specifier_allows(const char *shown, const char *version);
+/* Both hold, as ">=1,<2". NULL without memory. */
+const char *specifier_join(struct arena *arena, const char *shown, const char *other);
+/* The same; where one is a version that fits the other, that. */
+const char *specifier_both(struct arena *arena, const char *shown, const char *other);

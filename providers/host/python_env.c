@@ -1,73 +1,69 @@
 #include "providers/host/python_env.h"
 
-#include "specs/sections/check.h"
-
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- What is wanted */
 
-/* "==2.2.3", which one version alone fits, is shown as that. */
-static const char *shown_specifier(const char *specifier) {
-    bool one = strncmp(specifier, "==", 2) == 0 && isalnum((unsigned char)specifier[2]) != 0 &&
-               strpbrk(specifier, ",*;") == NULL;
-    return specifier[0] == '\0' ? "any" : specifier + (one ? 2 : 0);
-}
-
-/* As an installer reads it. */
-static void add_text(struct buf *out, const char *name, const char *value) {
-    bool one = isalnum((unsigned char)value[0]) != 0;
-    buf_addf(out, "%s%s%s", name, one ? "==" : "", value);
-}
-
-/* Named twice: both hold, and whoever installs says it when both cannot. */
-static const char *join(struct arena *arena, const char *before, const char *specifier) {
-    const char *value = shown_specifier(specifier);
-    if (before == NULL || strcmp(before, "any") == 0 || strcmp(before, value) == 0)
-        return value;
-    bool one = isalnum((unsigned char)before[0]) != 0;
-    return specifier[0] == '\0'
-               ? before
-               : arena_printf(arena, "%s%s,%s", one ? "==" : "", before, specifier);
+int env_add(struct arena *arena, struct strmap *map, const struct requirement *q) {
+    const char *name = arena_printf(arena, "%s%s", q->name, q->extras);
+    const char *before = name == NULL ? NULL : strmap_get(map, name);
+    const char *shown = specifier_shown(q->specifier);
+    /* Named twice: both hold, and whoever installs says it when both cannot. */
+    const char *value = before == NULL ? shown : specifier_join(arena, before, shown);
+    return name == NULL || value == NULL ? -ERRC_NOMEM : strmap_set(arena, map, name, value);
 }
 
 int env_add_requirement(struct arena *arena, struct strmap *map, struct str text) {
     struct requirement q;
     int rc = requirement_parse(arena, text, &q);
-    const char *name = rc < 0 ? NULL : arena_printf(arena, "%s%s", q.name, q.extras);
     if (rc == -ERRC_INVALID) /* which was checked before */
         return 0;
-    const char *value = name == NULL ? NULL : join(arena, strmap_get(map, name), q.specifier);
-    return value == NULL ? -ERRC_NOMEM : strmap_set(arena, map, name, value);
+    return rc < 0 ? rc : env_add(arena, map, &q);
 }
 
-int env_add_file(const struct desire *in, const char *path, const char *field, struct strmap *map,
-                 struct arena *arena, struct diags *diags) {
-    const struct input *file = path == NULL ? NULL : inputs_get(in->inputs, INPUT_FILE, path);
-    struct str rest = file == NULL ? (struct str){NULL, 0} : secret_reveal(&file->content);
-    struct str line;
-    for (size_t number = 1; str_split(&rest, '\n', &line); number++) {
-        if (map->len > REQUIREMENTS_MAX) {
-            diag_add(diags, spec_mark(in->spec, field),
-                     "expected those that you need: they bring others",
-                     "%s has more than %d packages", path, REQUIREMENTS_MAX);
-            break;
-        }
-        const char *comment = line.len == 0 ? NULL : memchr(line.ptr, '#', line.len);
-        if (comment != NULL)
-            line.len = (size_t)(comment - line.ptr);
-        line = str_trim(line);
-        if (line.len == 0)
+/* A package that the file has too, wherever it may be installed, is wanted once; false, and told,
+ * when they cannot both be met. */
+static bool is_other(const struct desire *in, const struct env_wish *wish,
+                     const struct python_project *p, const struct strpair *other,
+                     struct diags *diags) {
+    bool everywhere = false;
+    for (size_t i = 0; p != NULL && p->locked && i < p->len; i++) {
+        const struct project_need *need = &p->needs[i];
+        if (strcmp(need->key, other->key) != 0)
             continue;
-        if (check_requirement(line) != NULL)
-            diag_add(diags, spec_mark(in->spec, field),
-                     "expected a package with its versions, such as pandas==2.2.*",
-                     "line %zu of %s is not a plain requirement: %.*s", number, path,
-                     STR_FMT(line));
-        else if (env_add_requirement(arena, map, line) < 0)
-            return -ERRC_NOMEM;
+        if (specifier_allows(other->value, need->value)) {
+            everywhere |= project_is_needed_everywhere(p, need);
+            continue;
+        }
+        char field[96];
+        snprintf(field, sizeof field, "%s.packages", wish->field);
+        diag_add(diags, spec_mark(in->spec, field),
+                 p->closed ? "leave it out, or change it in the project: uv lock"
+                           : "leave it out, or change it in the file",
+                 "%s %s is asked for, and %s has %s", other->key, other->value, p->name,
+                 need->value);
+        return false;
     }
-    return 0;
+    return !everywhere;
+}
+
+int env_want(const struct desire *in, const struct env_wish *wish, struct arena *arena,
+             struct diags *diags, struct python_want *want) {
+    struct strmap all = {0};
+    int rc = wish->requirements == NULL
+                 ? 0
+                 : project_read_requirements(in, wish->requirements, wish->python, &all, arena,
+                                             diags, &want->project);
+    for (size_t i = 0; rc == 0 && i < wish->packages.len; i++)
+        rc = env_add_requirement(arena, &all, str_of(wish->packages.items[i]));
+    if (rc == 0 && wish->always != NULL && strmap_get(&all, wish->always) == NULL)
+        rc = strmap_set(arena, &all, wish->always, "any");
+    for (size_t i = 0; rc == 0 && i < all.len; i++)
+        if (is_other(in, wish, want->project, &all.items[i], diags))
+            rc = strmap_set(arena, &want->others, all.items[i].key, all.items[i].value);
+    return rc;
 }
 
 int env_packages(const struct python_want *want, const char *python, const char *machine,
@@ -83,6 +79,24 @@ int env_packages(const struct python_want *want, const char *python, const char 
     if (rc == 0)
         *ret = packages;
     return rc;
+}
+
+int env_read_wanted(const struct host_node *node, const char *python, const struct facts *facts,
+                    struct strmap *ret) {
+    struct strmap wanted = {0};
+    int rc = node->desired == NULL
+                 ? 0
+                 : env_packages(node->extra, facts_get(facts, python, "python"),
+                                facts_get(facts, python, "machine"), node->arena, &wanted);
+    if (rc == 0)
+        *ret = wanted;
+    return rc;
+}
+
+bool env_is_known(const struct python_want *want, const char *python, const char *machine) {
+    return want->project == NULL || project_is_uniform(want->project) ||
+           (python != NULL && machine != NULL &&
+            project_place(want->project, python, machine) != SIZE_MAX);
 }
 
 bool env_is_version(const char *python, const char *wish) {
@@ -156,13 +170,6 @@ static const char *installed(const struct host_node *node, const struct facts *f
     return NULL;
 }
 
-static bool fits(const char *version, const char *value, struct arena *arena) {
-    if (!isalnum((unsigned char)value[0]) || strcmp(value, "any") == 0)
-        return pep440_matches(version, value);
-    const char *clause = arena_printf(arena, "==%s", value);
-    return clause != NULL && pep440_matches(version, clause);
-}
-
 int env_read_packages(const struct host_node *node, const struct facts *facts,
                       const struct strmap *from, struct strmap *to) {
     for (size_t i = 0; i < from->len; i++) {
@@ -170,7 +177,7 @@ int env_read_packages(const struct host_node *node, const struct facts *facts,
         const char *version = installed(node, facts, p->key);
         if (version == NULL)
             continue;
-        const char *shown = fits(version, p->value, node->arena) ? p->value : version;
+        const char *shown = specifier_allows(p->value, version) ? p->value : version;
         if (strmap_set(node->arena, to, p->key, shown) < 0)
             return -ERRC_NOMEM;
     }
@@ -244,8 +251,8 @@ static void add_choice(const struct python_project *p, struct buf *script) {
                 next = place->patch;
         }
     }
-    buf_adds(script, "[ -n \"$n\" ] || { echo \"the project is not for Python $1 on $3\"; exit 1; "
-                     "}\n");
+    buf_adds(script, "[ -n \"$n\" ] || { echo \"what is to be installed is not for Python $1 on "
+                     "$3\"; exit 1; }\n");
 }
 
 /* Shell behind this runs only where the need is one. */
@@ -257,6 +264,13 @@ static void begin_if(const struct project_need *need, size_t places, struct buf 
     buf_adds(script, ") ");
 }
 
+/* NAME==VERSION as one word of the shell. */
+static void add_word(struct buf *script, const char *name, const char *shown) {
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
+    specifier_add(&text, name, shown);
+    shell_quote(script, buf_cstr(&text));
+}
+
 /* The locked ones into a file, with their hashes; and without into one of constraints. */
 static void add_lock_file(const struct python_project *p, struct buf *script) {
     for (size_t i = 0; i < p->len; i++) {
@@ -264,9 +278,22 @@ static void add_lock_file(const struct python_project *p, struct buf *script) {
         bool some = !project_is_needed_everywhere(p, need);
         if (some)
             begin_if(need, p->places_len, script);
-        buf_addf(script, "locked %s==%s", need->key, need->value);
+        buf_adds(script, "locked ");
+        add_word(script, need->key, need->value);
         for (size_t k = 0; p->hashed && k < need->hashes->len; k++)
             buf_addf(script, " --hash=%s", need->hashes->items[k]);
+        buf_adds(script, some ? ";; esac\n" : "\n");
+    }
+}
+
+static void add_limits(const struct python_project *p, struct buf *script) {
+    for (size_t i = 0; i < p->limits_len; i++) {
+        const struct project_need *limit = &p->limits[i];
+        bool some = !project_is_needed_everywhere(p, limit);
+        if (some)
+            begin_if(limit, p->places_len, script);
+        buf_adds(script, "limit ");
+        add_word(script, limit->key, limit->value);
         buf_adds(script, some ? ";; esac\n" : "\n");
     }
 }
@@ -279,34 +306,40 @@ static void add_index(const struct python_want *want, struct buf *script) {
 }
 
 static void add_argument(struct buf *script, const char *name, const char *value) {
-    _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
-    add_text(&text, name, strcmp(value, "any") == 0 ? "" : value);
     buf_adds(script, "set -- \"$@\" ");
-    shell_quote(script, buf_cstr(&text));
+    add_word(script, name, value);
 }
 
-/* Exactly what the lock has, without a look at what else these ask for; then the others, which may
- * move none of them. */
+/* Of a lock, without a look at what else these ask for: that is in it. */
+static void add_locked(const struct python_want *want, struct buf *script) {
+    const struct python_project *p = want->project;
+    /* Each version is in one of them, and which one its hash tells. */
+    if (p->indexes.len > 0)
+        buf_adds(script, "export UV_INDEX_STRATEGY=unsafe-best-match\n");
+    add_lock_file(p, script);
+    buf_addf(script, "pip_install%s%s -r \"$work/locked\"", p->closed ? " --no-deps" : "",
+             p->hashed ? " --require-hashes" : "");
+    add_index(want, script);
+    for (size_t i = 0; i < p->indexes.len; i++) {
+        buf_adds(script, " --extra-index-url ");
+        shell_quote(script, p->indexes.items[i]);
+    }
+    buf_adds(script, "\nunset UV_INDEX_STRATEGY\n");
+}
+
+/* Exactly what is locked; then the others, which may move none of it. */
 static int add_install(const struct python_want *want, struct buf *script) {
     const struct python_project *p = want->project;
     bool locked = p != NULL && p->locked && p->len > 0;
+    bool limited = locked || (p != NULL && p->limits_len > 0);
     if (p != NULL && !project_is_uniform(p))
         add_choice(p, script);
-    if (locked) {
+    if (limited)
         buf_adds(script, ": >\"$work/locked\"; : >\"$work/constraints\"\n");
-        /* Each version is in one of them, and which one its hash tells. */
-        if (p->indexes.len > 0)
-            buf_adds(script, "export UV_INDEX_STRATEGY=unsafe-best-match\n");
-        add_lock_file(p, script);
-        buf_addf(script, "pip_install --no-deps%s -r \"$work/locked\"",
-                 p->hashed ? " --require-hashes" : "");
-        add_index(want, script);
-        for (size_t i = 0; i < p->indexes.len; i++) {
-            buf_adds(script, " --extra-index-url ");
-            shell_quote(script, p->indexes.items[i]);
-        }
-        buf_adds(script, "\nunset UV_INDEX_STRATEGY\n");
-    }
+    if (limited)
+        add_limits(p, script);
+    if (locked)
+        add_locked(want, script);
     if (want->others.len == 0 && (p == NULL || p->locked || p->len == 0))
         return script->failed ? -ERRC_NOMEM : 0; /* an environment may be all that is wanted */
     buf_adds(script, "set --\n");
@@ -322,7 +355,7 @@ static int add_install(const struct python_want *want, struct buf *script) {
         buf_adds(script, some ? ";; esac\n" : "\n");
     }
     buf_adds(script, "[ $# = 0 ] || pip_install");
-    if (locked)
+    if (limited)
         buf_adds(script, " -c \"$work/constraints\"");
     add_index(want, script);
     buf_adds(script, " \"$@\"\n");

@@ -4,26 +4,43 @@
 
 #include "providers/host/internal.h"
 #include "providers/host/python_project.h"
+#include "providers/host/requirements.h"
 
 /* What a node wants of its environment and no plan compares (node->extra). */
 struct python_want {
     const char *env;                      /* its folder on the host */
     const char *index_url;                /* or NULL */
     struct strmap others;                 /* packages besides those of the project */
-    const struct python_project *project; /* or NULL */
+    const struct python_project *project; /* that, or what files of requirements say; or NULL */
     bool exact;                           /* what was installed by hand goes */
 };
 
 /* "Scikit_Learn[x] ==1.5.*" into the map: its name → its specifier; "2.2.3" for ==2.2.3, "any" for
  * none. 0 or -ERRC_NOMEM. */
 int env_add_requirement(struct arena *arena, struct strmap *map, struct str text);
-/* All of a requirements.txt that was asked for as an input; mistakes go to `diags`, at `field`. */
-int env_add_file(const struct desire *in, const char *path, const char *field, struct strmap *map,
-                 struct arena *arena, struct diags *diags);
+int env_add(struct arena *arena, struct strmap *map, const struct requirement *q);
+
+/* What a part of the spec asks for in an environment. */
+struct env_wish {
+    const char *field; /* that part, "packages.python": `requirements` and `packages` in it */
+    const char *requirements; /* path of a file, or NULL */
+    struct strlist packages;
+    const char *python; /* "3.12", or NULL */
+    const char *always; /* a package that is wanted in any case, or NULL */
+};
+/* Fills want->others, and want->project where there is a file of requirements that says more than
+ * these can; mistakes go to `diags`. 0 or -ERRC_NOMEM. */
+int env_want(const struct desire *in, const struct env_wish *wish, struct arena *arena,
+             struct diags *diags, struct python_want *want);
 /* What is wanted in the environment of that Python on that machine; without these what is wanted
  * whatever they are. 0 or -ERRC_NOMEM. */
 int env_packages(const struct python_want *want, const char *python, const char *machine,
                  struct arena *arena, struct strmap *ret);
+/* The same of what a node wants, for the Python that there is by the facts of the node `python`. */
+int env_read_wanted(const struct host_node *node, const char *python, const struct facts *facts,
+                    struct strmap *ret);
+/* Is what is wanted known with that Python on that machine (either may be NULL)? */
+bool env_is_known(const struct python_want *want, const char *python, const char *machine);
 /* Is it a Python of that wish ("3.12" stands for every 3.12.x, NULL for all)? */
 bool env_is_version(const char *python, const char *wish);
 

@@ -11,13 +11,6 @@
 
 #define FIELD_PATH "packages.python.project"
 
-enum { ANY_PATCH = 99 };
-
-/* Those that Jupyter Server runs on, the one to take first. */
-static const char *const pythons[] = {"3.12", "3.13", "3.11", "3.14", "3.10"};
-enum { ARM = 1 };
-static const char *const machines[] = {"x86_64", [ARM] = "aarch64"};
-
 struct reading {
     const struct desire *in;
     const struct python_section *python;
@@ -83,81 +76,21 @@ static const cJSON *member(const cJSON *table, const char *key) {
 
 /* ---- Where it may be installed */
 
-static bool allows(const char *requires, const char *minor, int patch, struct arena *arena) {
-    const char *version = arena_printf(arena, "%s.%d", minor, patch);
-    return requires == NULL || (version != NULL && pep440_matches(version, requires));
-}
-
-const char *project_pythons(const char *requires_python, struct arena *arena) {
-    _cleanup_buf_ struct buf out = BUF_INIT(BUF_SMALL);
-    static const int patches[] = {0, ANY_PATCH};
-    for (size_t k = 0; k < 2 && out.len == 0; k++)
-        for (size_t i = 0; i < sizeof pythons / sizeof pythons[0]; i++)
-            if (allows(requires_python, pythons[i], patches[k], arena))
-                buf_addf(&out, "%s%s", out.len == 0 ? "" : " ", pythons[i]);
-    return arena_dup_str(arena, buf_str(&out));
-}
-
-static void add_place(struct python_project *p, const char *minor, int64_t patch,
-                      const char *machine) {
-    for (size_t i = 0; i < p->places_len; i++)
-        if (strcmp(p->places[i].minor, minor) == 0 && p->places[i].patch == patch &&
-            strcmp(p->places[i].machine, machine) == 0)
-            return;
-    if (p->places_len < PROJECT_PLACES_MAX)
-        p->places[p->places_len++] = (struct project_place){minor, patch, machine};
-}
-
-/* Of each patch level that a marker names, and of the first, which "3.11" means: itself, and what
- * is after it. */
-static void add_places(struct reading *r, const char *minor) {
-    const char *type = spec_server(r->in->spec)->type; /* NULL: a server that is there */
-    for (size_t m = 0; m < sizeof machines / sizeof machines[0]; m++) {
-        if (type != NULL && instance_type_is_arm(type) != (m == ARM))
-            continue;
-        add_place(r->project, minor, 0, machines[m]);
-        add_place(r->project, minor, 1, machines[m]);
-        for (size_t i = 0; i < r->patches.len; i++) {
-            struct str patch = str_of(r->patches.items[i]);
-            size_t len = strlen(minor);
-            int64_t number;
-            if (!str_starts(patch, str_of(minor)) || patch.ptr[len] != '.' ||
-                !str_to_i64((struct str){patch.ptr + len + 1, patch.len - len - 1}, 0, 10000,
-                            &number))
-                continue;
-            add_place(r->project, minor, number, machines[m]);
-            add_place(r->project, minor, number + 1, machines[m]);
-        }
-    }
-}
-
 /* False when no Python will do, which is told. */
 static bool find_places(struct reading *r, const char *requires) {
     const char *wish = r->python->version;
-    if (wish != NULL && !allows(requires, wish, 0, r->arena) &&
-        !allows(requires, wish, ANY_PATCH, r->arena)) {
+    if (wish != NULL && !project_allows(requires, wish, r->arena)) {
         diag_add(r->diags, spec_mark(r->in->spec, "packages.python.version"),
                  "take another version here, or change requires-python",
                  "the project asks for Python %s", requires);
         return false;
     }
     const char *list = wish == NULL ? project_pythons(requires, r->arena) : wish;
-    struct str rest = str_of(list == NULL ? "" : list), minor;
-    while (rest.len > 0 && str_split(&rest, ' ', &minor)) {
-        const char *text = arena_dup_str(r->arena, minor);
-        if (text != NULL)
-            add_places(r, text);
-    }
+    project_add_places(r->project, r->in, list, &r->patches, r->arena);
     if (r->project->places_len == 0)
         diag_add(r->diags, mark_of(r), "Jupyter Server runs on Python 3.10 to 3.14",
                  "the project asks for Python %s", requires == NULL ? "" : requires);
     return r->project->places_len > 0;
-}
-
-static struct marker_env env_of(const struct reading *r, size_t place) {
-    const struct project_place *p = &r->project->places[place];
-    const char *python = arena_printf(r->arena, "%s.%lld", p->minor, (long long)p->patch);
-    return (struct marker_env){.python = python == NULL ? "3" : python, .machine = p->machine};
 }
 
 /* ---- With a lock */
@@ -208,7 +141,7 @@ static int select_locked(struct reading *r, const struct uv_lock *lock) {
     if (places == NULL)
         return -ERRC_NOMEM;
     for (size_t k = 0; k < r->project->places_len; k++) {
-        const struct marker_env env = env_of(r, k);
+        const struct marker_env env = project_env(r->project, k, r->arena);
         bool *selected = NULL;
         int rc = uv_lock_select(r->arena, lock, &r->python->extras, &r->python->groups, &env,
                                 &selected, &err);
@@ -240,7 +173,7 @@ static int read_locked(struct reading *r, const char *name, const char *requires
     if (differs != NULL)
         diag_warn(r->diags, mark_of(r), "uv lock",
                   "uv.lock is older than pyproject.toml: %s differs", differs);
-    r->project->locked = true;
+    r->project->locked = r->project->closed = true;
     r->patches = lock->patches;
     return find_places(r, requires) ? select_locked(r, lock) : 0;
 }
@@ -269,15 +202,10 @@ static int take_texts(struct reading *r, const struct strlist *texts) {
         struct requirement q;
         if (requirement_parse(r->arena, str_of(texts->items[i]), &q) < 0)
             return -ERRC_NOMEM;
-        for (size_t k = 0; k < p->places_len; k++) {
-            const struct marker_env env = env_of(r, k);
-            int holds = marker_holds(q.marker, &env);
-            if (holds < 0) {
-                diag_add(r->diags, mark_of(r), NULL, "pyproject.toml: `%s` has no good marker",
-                         texts->items[i]);
-                return 0;
-            }
-            need.places |= (uint64_t)holds << k;
+        if (project_where(p, q.marker, r->arena, &need.places) < 0) {
+            diag_add(r->diags, mark_of(r), NULL, "pyproject.toml: `%s` has no good marker",
+                     texts->items[i]);
+            return 0;
         }
         need.key = arena_printf(r->arena, "%s%s", q.name, q.extras);
         need.value = q.specifier[0] == '\0' ? "any" : q.specifier;
@@ -347,6 +275,7 @@ int project_read(const struct desire *in, struct arena *arena, struct diags *dia
     r.project = ARENA_NEW(arena, struct python_project);
     if (rc < 0 || r.project == NULL)
         return -ERRC_NOMEM;
+    r.project->name = lock == NULL ? "pyproject.toml" : "uv.lock";
     r.project->sha256 = lock == NULL ? pyproject->sha256 : lock->sha256;
     rc = load(&r, pyproject, &r.pyproject);
     if (rc == 0)

@@ -33,21 +33,47 @@ bool project_is_uniform(const struct python_project *p) {
     for (size_t i = 0; i < p->len; i++)
         if (!project_is_needed_everywhere(p, &p->needs[i]))
             return false;
+    for (size_t i = 0; i < p->limits_len; i++)
+        if (!project_is_needed_everywhere(p, &p->limits[i]))
+            return false;
     return true;
+}
+
+static bool is_here(const struct python_project *p, const struct project_need *need, size_t place) {
+    return place == SIZE_MAX ? need->places == all_places(p) : need->places >> place & 1;
+}
+
+/* A constraint holds for what is named, whatever its extras. */
+static int add_limit(const struct project_need *limit, struct arena *arena,
+                     struct strmap *packages) {
+    size_t len = strlen(limit->key);
+    for (size_t i = 0; i < packages->len; i++) {
+        struct strpair *p = &packages->items[i];
+        if (strncmp(p->key, limit->key, len) != 0 || (p->key[len] != '\0' && p->key[len] != '['))
+            continue;
+        const char *value = specifier_both(arena, p->value, limit->value);
+        if (value == NULL)
+            return -ERRC_NOMEM;
+        p->value = value;
+    }
+    return 0;
 }
 
 int project_packages(const struct python_project *p, size_t place, struct arena *arena,
                      struct strmap *packages) {
     for (size_t i = 0; i < p->len; i++) {
         const struct project_need *need = &p->needs[i];
-        bool here = place == SIZE_MAX ? need->places == all_places(p) : need->places >> place & 1;
         const char *before = p->locked ? NULL : strmap_get(packages, need->key);
         const char *value = need->value;
         if (before != NULL && strcmp(before, "any") != 0) /* both hold */
-            value =
-                strcmp(value, "any") == 0 ? before : arena_printf(arena, "%s,%s", before, value);
-        if (here && (value == NULL || strmap_set(arena, packages, need->key, value) < 0))
+            value = specifier_join(arena, before, value);
+        if (is_here(p, need, place) &&
+            (value == NULL || strmap_set(arena, packages, need->key, value) < 0))
             return -ERRC_NOMEM;
     }
-    return 0;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < p->limits_len; i++)
+        if (is_here(p, &p->limits[i], place))
+            rc = add_limit(&p->limits[i], arena, packages);
+    return rc;
 }

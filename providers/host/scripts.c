@@ -317,10 +317,11 @@ static const char python[] =
     "  [ ! -e \"$env/" HOST_OWN "\" ] || { pip_names | grep -xFf \"$env/" HOST_OWN
     "\" || :; } | pip_own\n"
     "}\n"
-    /* NAME==VERSION HASHES: a line of what is installed, and one of what it may not be moved from.
-     */
-    "locked() { printf '%s\\n' \"$*\" >>\"$work/locked\"; printf '%s\\n' \"$1\" "
-    ">>\"$work/constraints\"; }\n"
+    /* NAME==VERSION HASHES: a line of what is installed, and one of what it may not be moved from,
+     * which has no extras. */
+    "limit() { printf '%s\\n' \"$1\" >>\"$work/constraints\"; }\n"
+    "locked() { printf '%s\\n' \"$*\" >>\"$work/locked\"; l=${1%%=*}; "
+    "limit \"${l%%[[]*}${1#\"$l\"}\"; }\n"
     /* So that %pip works in a notebook. */
     "own_environment() { find \"$env\" ! -user \"$1\" -exec chown -h \"$1:\" {} +; }\n";
 

@@ -67,9 +67,7 @@ static int print_set(const char *path, const struct host_python_record *python, 
     struct diags diags = {.arena = arena, .file = path, .source = buf_str(&text)};
     const struct spec *spec = spec_compile(arena, &diags);
     struct desired desired = {0};
-    int rc = spec == NULL ? -ERRC_INVALID : compile_ask(kinds, spec, inputs, &err);
-    if (rc == 0)
-        rc = inputs_load(inputs, &source, &err);
+    int rc = spec == NULL ? -ERRC_INVALID : inputs_gather(inputs, kinds, spec, &source, &err);
     if (rc == 0)
         rc = compile_some(kinds, spec, inputs, "l", arena, &diags, &desired, &err);
     diags_render(&diags, false, 100, &out);

@@ -235,7 +235,7 @@ with tempfile.TemporaryDirectory(prefix="berth-project-") as place:
     (folder / "r.txt").write_text("six\n")
     refused(folder, ["berth.yaml:8:", "`requirements` and `project`"], more="    requirements: r.txt\n")
     (folder / "r.txt").write_text("".join(f"p{i}\n" for i in range(100000)))
-    refused(folder, ["berth.yaml:8:", "more than 5000 packages"], more="    requirements: r.txt\n")
+    refused(folder, ["r.txt:5001:1:", "more than 5000 packages"], more="    requirements: r.txt\n")
     got = ours(folder, "3.12.4", "x86_64", more='    packages: ["click>=7", toolz]\n')
     check(got["click"].startswith("8.") and got["toolz"] == "any", "others, once", got)
     lock = folder / "project/uv.lock"

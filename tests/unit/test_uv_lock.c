@@ -175,6 +175,7 @@ static void test_choice(void **state) {
     const struct python_project project = {
         .locked = true,
         .hashed = true,
+        .closed = true,
         .needs = needs,
         .len = 2,
         .places = {{"3.11", 0, "x86_64"}, {"3.11", 3, "x86_64"}, {"3.11", 0, "aarch64"}},
@@ -192,8 +193,8 @@ static void test_choice(void **state) {
     assert_null(strmap_get(&packages, "b"));
     assert_int_equal(env_change(&want, NULL, NULL, NULL, &arena, &script), 0);
     const char *text = buf_cstr(&script);
-    assert_non_null(strstr(text, "\nlocked a==1.0 --hash=sha256:0a\n"));
-    assert_non_null(strstr(text, "case $n in 0|2) locked b==2.0 --hash=sha256:0a;; esac\n"));
+    assert_non_null(strstr(text, "\nlocked 'a==1.0' --hash=sha256:0a\n"));
+    assert_non_null(strstr(text, "case $n in 0|2) locked 'b==2.0' --hash=sha256:0a;; esac\n"));
     assert_non_null(strstr(text, "--no-deps --require-hashes -r"));
     const char *later = strstr(text, "[ \"$1 $3\" != '3.11 x86_64' ] || [ \"$2\" -lt 3 ] || n=1\n");
     const char *first = strstr(text, "[ \"$1 $3\" != '3.11 x86_64' ] || [ \"$2\" -lt 0 ] || n=0\n");
