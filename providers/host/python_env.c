@@ -310,25 +310,37 @@ static void add_argument(struct buf *script, const char *name, const char *value
     add_word(script, name, value);
 }
 
-/* Of a lock, without a look at what else these ask for: that is in it. */
-static void add_locked(const struct python_want *want, struct buf *script) {
+static void add_locked_options(const struct python_want *want, struct buf *script) {
     const struct python_project *p = want->project;
-    /* Each version is in one of them, and which one its hash tells. */
-    if (p->indexes.len > 0)
-        buf_adds(script, "export UV_INDEX_STRATEGY=unsafe-best-match\n");
-    add_lock_file(p, script);
-    buf_addf(script, "pip_install%s%s -r \"$work/locked\"", p->closed ? " --no-deps" : "",
+    buf_addf(script, "%s%s -r \"$work/locked\"", p->closed ? " --no-deps" : "",
              p->hashed ? " --require-hashes" : "");
     add_index(want, script);
     for (size_t i = 0; i < p->indexes.len; i++) {
         buf_adds(script, " --extra-index-url ");
         shell_quote(script, p->indexes.items[i]);
     }
-    buf_adds(script, "\nunset UV_INDEX_STRATEGY\n");
+    buf_addc(script, '\n');
+}
+
+/* Of a lock, without a look at what else these ask for: that is in it. Of a file with hashes that
+ * is to be so, and what is there now, and is to go, must not hide that it is not. */
+static void add_locked(const struct python_want *want, bool removes, struct buf *script) {
+    const struct python_project *p = want->project;
+    /* Each version is in one of them, and which one its hash tells. */
+    if (p->indexes.len > 0)
+        buf_adds(script, "export UV_INDEX_STRATEGY=unsafe-best-match\n");
+    add_lock_file(p, script);
+    if (removes && p->hashed && !p->closed) {
+        buf_adds(script, "pip_rehearse");
+        add_locked_options(want, script);
+    }
+    buf_adds(script, "pip_install");
+    add_locked_options(want, script);
+    buf_adds(script, "unset UV_INDEX_STRATEGY\n");
 }
 
 /* Exactly what is locked; then the others, which may move none of it. */
-static int add_install(const struct python_want *want, struct buf *script) {
+static int add_install(const struct python_want *want, bool removes, struct buf *script) {
     const struct python_project *p = want->project;
     bool locked = p != NULL && p->locked && p->len > 0;
     bool limited = locked || (p != NULL && p->limits_len > 0);
@@ -339,7 +351,7 @@ static int add_install(const struct python_want *want, struct buf *script) {
     if (limited)
         add_limits(p, script);
     if (locked)
-        add_locked(want, script);
+        add_locked(want, removes, script);
     if (want->others.len == 0 && (p == NULL || p->locked || p->len == 0))
         return script->failed ? -ERRC_NOMEM : 0; /* an environment may be all that is wanted */
     buf_adds(script, "set --\n");
@@ -378,17 +390,22 @@ static void add_removal(struct buf *script, bool *any, const char *text, const c
 int env_change(const struct python_want *want, const struct strmap *before,
                const struct strlist *extra, const struct strmap *after, struct arena *arena,
                struct buf *script) {
-    bool any = false;
-    /* A wish that cannot be met fails before anything is taken away. */
-    int rc = add_install(want, script);
-    for (size_t i = 0; before != NULL && after != NULL && i < before->len; i++)
+    struct strlist gone = {0}; /* keys of `before` */
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && before != NULL && after != NULL && i < before->len; i++)
         if (strmap_get(after, before->items[i].key) == NULL)
-            add_removal(script, &any, before->items[i].key, "[", arena);
+            rc = strlist_add(arena, &gone, before->items[i].key);
+    bool removes = gone.len > 0 || (extra != NULL && extra->len > 0), any = false;
+    /* A wish that cannot be met fails before anything is taken away. */
+    if (rc == 0)
+        rc = add_install(want, removes, script);
+    for (size_t i = 0; i < gone.len; i++)
+        add_removal(script, &any, gone.items[i], "[", arena);
     for (size_t i = 0; extra != NULL && i < extra->len; i++)
         add_removal(script, &any, extra->items[i], " ", arena);
-    if (!any || rc < 0)
+    if (!removes || rc < 0)
         return script->failed ? -ERRC_NOMEM : rc;
     /* What others need of what went comes back. */
     buf_adds(script, "\nagain=; force=\n");
-    return add_install(want, script);
+    return add_install(want, false, script);
 }
