@@ -55,7 +55,8 @@ const struct verb verb_plan = {
     .summary = "say what differs between the spec and the world, and why",
     .details = "Reads the spec, the state and the live world, the servers included; changes\n"
                "nothing. Fields are marked (spec) when you changed them, (drift) when somebody\n"
-               "else did. What cannot be read is shown as unknown, never as unchanged.",
+               "else did. What cannot be read is shown as unknown, never as unchanged.\n"
+               "The keys of -json: docs/plan.md.",
     .options = {&option_file, &option_out, &option_detailed_exitcode, &option_target,
                 &option_replace, &option_destroy, &option_data, &option_json},
     .run = run,

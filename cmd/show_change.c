@@ -129,24 +129,10 @@ static void add_texts(const struct live_texts *texts, const struct look *look, s
     }
 }
 
-/* What the change does to something else that is there already and stays; NULL when there is none.
- */
-static const struct change *find_beside(const struct plan *plan, const struct change *c) {
-    bool acts = c->action == ACTION_CREATE || c->action == ACTION_RESUME ||
-                c->action == ACTION_DESTROY || c->fields_len > 0 ||
-                (c->action == ACTION_UPDATE && c->why != WHY_PARENT);
-    for (size_t i = 0; c->kind->besides != NULL && acts && i < plan->len; i++) {
-        const struct change *other = &plan->changes[i];
-        if (other->kind == c->kind->beside && cstr_eq(other->parent, c->parent))
-            return other->action == ACTION_CREATE || other->action == ACTION_DESTROY ? NULL : other;
-    }
-    return NULL;
-}
-
 static void add_beside(const struct plan *plan, const struct change *c, const struct look *look,
                        struct buf *out) {
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
-    const struct change *other = find_beside(plan, c);
+    const struct change *other = plan_beside(plan, c);
     if (other == NULL)
         return;
     buf_adds(&text, c->kind->besides);

@@ -61,9 +61,11 @@ bool plan_has_changes(const struct plan *plan);
 /* True for a no-op that still has news for the state: an address that moved, protect, a half-way
  * mark to take off. Carrying out the plan writes it. */
 bool plan_noop_moves_state(const struct change *change);
+/* What is there already and stays, to which the change does what its kind says (kind->besides): the
+ * service that restarts for it. NULL when there is none. */
+const struct change *plan_beside(const struct plan *plan, const struct change *change);
 const char *action_name(enum action action); /* "create", "stop-update-start" */
 const char *why_name(enum why why);
 
-/* As JSON, for -json and the plan file: format_version, changes with address, kind, action, case,
- * why, fields [{name, before, after, why, unknown}], counts, warnings, fingerprints. */
+/* As JSON, for -json and the plan file: docs/plan.md. */
 cJSON *plan_to_json(const struct plan *plan);

@@ -38,3 +38,15 @@ bool plan_noop_moves_state(const struct change *c) {
             return true;
     return false;
 }
+
+const struct change *plan_beside(const struct plan *plan, const struct change *c) {
+    bool acts = c->action == ACTION_CREATE || c->action == ACTION_RESUME ||
+                c->action == ACTION_DESTROY || c->fields_len > 0 ||
+                (c->action == ACTION_UPDATE && c->why != WHY_PARENT);
+    for (size_t i = 0; c->kind->besides != NULL && acts && i < plan->len; i++) {
+        const struct change *other = &plan->changes[i];
+        if (other->kind == c->kind->beside && cstr_eq(other->parent, c->parent))
+            return other->action == ACTION_CREATE || other->action == ACTION_DESTROY ? NULL : other;
+    }
+    return NULL;
+}

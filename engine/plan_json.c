@@ -30,7 +30,16 @@ static bool add_field(cJSON *list, const struct change *c, const struct field_ch
     return true;
 }
 
-static bool add_change(cJSON *list, const struct change *c) {
+static bool add_besides(cJSON *out, const struct plan *plan, const struct change *c) {
+    const struct change *other = plan_beside(plan, c);
+    cJSON *item = other == NULL ? NULL : cJSON_AddObjectToObject(out, "besides");
+    return other == NULL ||
+           (item != NULL && add_text(item, "address", other->address) &&
+            add_text(item, "text", c->kind->besides) &&
+            add_text(item, "at_stake", other->live == NULL ? NULL : other->live->at_stake));
+}
+
+static bool add_change(cJSON *list, const struct plan *plan, const struct change *c) {
     cJSON *item = cJSON_CreateObject();
     if (item == NULL || !cJSON_AddItemToArray(list, item)) {
         cJSON_Delete(item);
@@ -42,7 +51,8 @@ static bool add_change(cJSON *list, const struct change *c) {
                 cJSON_AddNumberToObject(item, "case", c->case_number) &&
                 add_text(item, "why", why_name(c->why)) && add_text(item, "loses", c->loses) &&
                 add_text(item, "note", c->note) && add_text(item, "token", c->token) &&
-                (!c->with_parent || cJSON_AddTrueToObject(item, "with_parent") != NULL);
+                (!c->with_parent || cJSON_AddTrueToObject(item, "with_parent") != NULL) &&
+                add_besides(item, plan, c);
     if (good && c->action == ACTION_UNKNOWN && c->live != NULL)
         good = add_text(item, "error", c->live->err.msg);
     cJSON *fields = good ? cJSON_AddArrayToObject(item, "fields") : NULL;
@@ -90,7 +100,7 @@ cJSON *plan_to_json(const struct plan *plan) {
     cJSON *changes = counts != NULL ? cJSON_AddArrayToObject(out, "changes") : NULL;
     good = changes != NULL;
     for (size_t i = 0; good && i < plan->len; i++)
-        good = add_change(changes, &plan->changes[i]);
+        good = add_change(changes, plan, &plan->changes[i]);
     good = good && add_warnings(out, "warnings", plan->warnings, plan->warnings_len) &&
            add_warnings(out, "blockers", plan->blockers, plan->blockers_len);
     if (!good) {

@@ -123,6 +123,10 @@ def change(project, name, text, restarts):
     check(("Jupyter restarts" in said) == restarts, f"{name}: what the plan says", said)
     words = f"({len(running)} running kernel" if running else "running kernel"
     check((words in said) == (restarts and bool(running)), f"{name}: what is lost", said)
+    besides = [c["besides"] for c in project.plan().values() if "besides" in c]
+    check([b["address"] for b in besides[:1]] == ["server[0].jupyter.service"] * restarts and
+          all("Jupyter restarts" in b["text"] for b in besides), f"{name}: and as JSON", besides)
+    check(all(("at_stake" in b) == bool(running) for b in besides), f"{name}: what is lost", besides)
     project.apply()
     check((started(project) != before) == restarts, f"{name}: restarted, or not")
     check(kernels(project) == ([] if restarts else running), f"{name}: kernels", kernels(project))
