@@ -10,31 +10,15 @@
 enum { F_PACKAGES, F_INDEX, F_ENVIRONMENT, F_EXTRA, F_LOCK };
 
 static const struct field fields[] = {
-    [F_PACKAGES] = {.name = "packages",
-                    .doc = "Packages and the versions asked for.",
-                    .type = FIELD_MAP,
-                    .offset = offsetof(RECORD, packages)},
-    [F_INDEX] = {.name = "index_url",
-                 .doc = "Package index.",
-                 .type = FIELD_STR,
-                 .flags = FIELD_UNREADABLE,
-                 .offset = offsetof(RECORD, index_url)},
+    [F_PACKAGES] = ENV_FIELD_PACKAGES(RECORD),
+    [F_INDEX] = ENV_FIELD_INDEX(RECORD),
     [F_ENVIRONMENT] = {.name = "environment",
                        .doc = "The Python that they are installed for.",
                        .type = FIELD_STR,
                        .flags = FIELD_UNREADABLE,
                        .offset = offsetof(RECORD, environment)},
-    [F_EXTRA] = {.name = "extra",
-                 .doc = "Installed by hand, which `exact` removes.",
-                 .type = FIELD_LIST,
-                 .flags = FIELD_SET,
-                 .offset = offsetof(RECORD, extra)},
-    /* So that a plan that was written down is not good for other hashes. */
-    [F_LOCK] = {.name = "lock",
-                .doc = "Hash of the project's lock, or of the files of requirements.",
-                .type = FIELD_STR,
-                .flags = FIELD_COMPUTED | FIELD_UNSTORED,
-                .offset = offsetof(RECORD, lock)},
+    [F_EXTRA] = ENV_FIELD_EXTRA(RECORD),
+    [F_LOCK] = ENV_FIELD_LOCK(RECORD),
     FIELD_END,
 };
 

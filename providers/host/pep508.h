@@ -34,6 +34,8 @@ const char *package_name(struct arena *arena, struct str name);
 /* Versions of Python with a patch level in the marker ("3.11.3"), added to `patches` once. 0 or
  * -ERRC_NOMEM. */
 int marker_patches(struct arena *arena, struct str marker, struct strlist *patches);
+/* ---- Specifiers as they are shown (specifier.c) */
+
 /* "2.2.3" of "==2.2.3", which one version alone fits; any other specifier as it is; "any" of "". */
 const char *specifier_shown(const char *specifier);
 /* Is that a version, and not a specifier or "any"? */

@@ -15,6 +15,30 @@ struct python_want {
     bool exact;                           /* what was installed by hand goes */
 };
 
+/* Rows of the kinds that have an environment: the same fields in each one's record. */
+#define ENV_FIELD_PACKAGES(record)                                                                 \
+    {                                                                                              \
+        .name = "packages", .doc = "Packages and the versions asked for.", .type = FIELD_MAP,      \
+        .offset = offsetof(record, packages)                                                       \
+    }
+#define ENV_FIELD_INDEX(record)                                                                    \
+    {                                                                                              \
+        .name = "index_url", .doc = "Package index.", .type = FIELD_STR,                           \
+        .flags = FIELD_UNREADABLE, .offset = offsetof(record, index_url)                           \
+    }
+#define ENV_FIELD_EXTRA(record)                                                                    \
+    {                                                                                              \
+        .name = "extra", .doc = "Installed by hand, which `exact` removes.", .type = FIELD_LIST,   \
+        .flags = FIELD_SET, .offset = offsetof(record, extra)                                      \
+    }
+/* So that a plan that was written down is not good for other hashes. */
+#define ENV_FIELD_LOCK(record)                                                                     \
+    {                                                                                              \
+        .name = "lock", .doc = "Hash of the project's lock, or of the files of requirements.",     \
+        .type = FIELD_STR, .flags = FIELD_COMPUTED | FIELD_UNSTORED,                               \
+        .offset = offsetof(record, lock)                                                           \
+    }
+
 /* "Scikit_Learn[x] ==1.5.*" into the map: its name → its specifier; "2.2.3" for ==2.2.3, "any" for
  * none. 0 or -ERRC_NOMEM. */
 int env_add_requirement(struct arena *arena, struct strmap *map, struct str text);

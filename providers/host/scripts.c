@@ -311,11 +311,12 @@ static const char python[] =
     "  rm -f \"$b\"\n"
     "  return \"$s\"\n"
     "}\n"
-    /* Could it be had, were nothing there? */
+    /* Could it be had, were nothing there? pip knows since 22.2. */
     "pip_rehearse() {\n"
     "  if [ -x " HOST_UV " ]; then " HOST_UV
     " pip install -q --dry-run --reinstall --python \"$env/bin/python\" \"$@\"\n"
-    "  else \"$env/bin/python\" -m pip install -q --dry-run --ignore-installed \"$@\"; fi\n"
+    "  elif \"$env/bin/python\" -m pip help install | grep -q -e --dry-run; then\n"
+    "    \"$env/bin/python\" -m pip install -q --dry-run --ignore-installed \"$@\"; fi\n"
     "}\n"
     "pip_uninstall() {\n"
     "  if [ -x " HOST_UV " ]; then " HOST_UV " pip uninstall --python \"$env/bin/python\" \"$@\"\n"

@@ -65,6 +65,7 @@ BAD = ["six=1.17.0", "six 1.17.0", "six==", "six>=1,,<2", "six[", "six[a", "-six
 REFUSED = [
     ("-e .\nsix\n", "r.txt:1:1: ", "`-e` cannot", "--no-emit-project"), ("six\n  --editable=./x\n", "r.txt:2:3: ", "cannot stand here"),
     ("six @ https://example.com/six.whl\n", "r.txt:1:1: ", "six is to come from elsewhere"), ("six\n./x\n", "r.txt:2:1: ", "a path or a URL"),
+    ("six @ file:///x/work\n", "r.txt:1:1: ", "pip list --format=freeze"),
     ("https://example.com/six-1.whl", "r.txt:1:1: ", "a path or a URL"), ("git+https://example.com/x#egg=six", "a path or a URL"),
     ("six-1-py3-none-any.whl", "a path or a URL"), ("--find-links /tmp\nsix\n", "r.txt:1:1: ", "/etc/pip.conf"), ("--pre\nsix", "name the version"),
     ("--trusted-host x\nsix", "certificate"), ("six --config-settings=a=b", "r.txt:1:5: ", "cannot stand here"),

@@ -268,10 +268,51 @@ static int remove_root(void **unused) {
     return 0;
 }
 
+/* A chain of files: each has the name of the next. */
+static int ask_chain(const struct spec *spec, struct inputs *inputs) {
+    (void)spec;
+    const char *name = "first";
+    for (;;) {
+        const struct input *in = inputs_get(inputs, INPUT_FILE, name);
+        if (in == NULL)
+            return inputs_ask(inputs, INPUT_FILE, name, "x", false);
+        if (!in->found)
+            return 0;
+        name = secret_reveal(&in->content).ptr;
+        if (strcmp(name, "first") == 0)
+            return 0;
+    }
+}
+
+static void test_files_that_name_others(void **unused) {
+    (void)unused;
+    static const struct world world = {.name = "w"};
+    static const struct kind kind = {.name = "k", .world = &world, .ask = ask_chain};
+    static const struct kind *const kinds[] = {&kind, NULL};
+    static const char *const ends[] = {"absent", "first"};
+    for (size_t i = 0; i < 2; i++) {
+        struct arena arena = {0};
+        struct inputs inputs = {.arena = &arena};
+        struct err err = {0};
+        const struct spec spec = {.provider = NULL};
+        const struct inputs_source source = {.spec_dir = root, .project_dir = root};
+        put("first", "second");
+        put("second", "third");
+        put("third", ends[i]);
+        assert_int_equal(inputs_gather(&inputs, kinds, &spec, &source, &err), 0);
+        assert_int_equal(inputs.len, i == 0 ? 4 : 3);
+        assert_int_equal(inputs.loaded, inputs.len);
+        assert_true(inputs.items[2].found);
+        inputs_free(&inputs);
+        arena_free(&arena);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_absent_is_not_found),
+        cmocka_unit_test(test_files_that_name_others),
         cmocka_unit_test(test_instead_of_a_file),
         cmocka_unit_test(test_environment_and_address),
         cmocka_unit_test(test_too_large_a_file),
