@@ -1,8 +1,6 @@
 #define _GNU_SOURCE /* F_SETPIPE_SZ */
 #include "cmd/copy.h"
 
-#include "cmd/text.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>

@@ -67,7 +67,6 @@ int copy_folder_up(struct copy *c, struct err *err);
 /* A file or a folder: the server says which. */
 int copy_down(struct copy *c, struct err *err);
 int copy_file_down(struct copy *c, const char *size_and_mode, struct err *err);
-int copy_folder_down(struct copy *c, struct err *err);
 /* The last part of a path: "c" of "a/b/c/". */
 const char *copy_base(struct arena *arena, const char *path);
 /* Where it goes here: into a folder that is there, else as that name. */

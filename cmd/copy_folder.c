@@ -300,7 +300,7 @@ int copy_folder_up(struct copy *c, struct err *err) {
     return rc;
 }
 
-int copy_folder_down(struct copy *c, struct err *err) {
+static int folder_down(struct copy *c, struct err *err) {
     struct copy_entries here = {0}, there = {0};
     _cleanup_buf_ struct buf names = BUF_INIT(LIST_BYTES);
     struct tar tar = {.pid = -1, .fd = -1};
@@ -350,6 +350,6 @@ int copy_down(struct copy *c, struct err *err) {
         rc = copy_read_to(c, '\n', &line, err);
     if (rc < 0)
         return rc;
-    return str_eqc(buf_str(&line), "dir") ? copy_folder_down(c, err)
+    return str_eqc(buf_str(&line), "dir") ? folder_down(c, err)
                                           : copy_file_down(c, buf_cstr(&line), err);
 }

@@ -2,8 +2,6 @@
 
 #include "engine/power.h"
 
-#include <string.h>
-
 /* Seconds without a connection until the world is asked, and from then on between two questions. */
 enum { FIRST_ASK_S = 10, NEXT_ASK_S = 60 };
 

@@ -11,7 +11,7 @@ static void add_padded(const char *text, size_t width, struct buf *out) {
     buf_addn(out, ' ', len < width ? width - len : 1);
 }
 
-void help_all(const struct verb *const *verbs, struct buf *out) {
+static void help_all(const struct verb *const *verbs, struct buf *out) {
     buf_adds(out, "berth makes one YAML spec true: a Jupyter server on EC2, and keeps it true.\n\n"
                   "usage: berth VERB [OPTIONS]\n\n");
     for (; *verbs != NULL; verbs++) {

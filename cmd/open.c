@@ -3,7 +3,6 @@
 #include "providers/host/host.h"
 #include "specs/sections/sections.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>

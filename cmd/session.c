@@ -139,7 +139,7 @@ int session_load_spec(struct session *s, const char *path, struct err *err) {
     return set_paths(s, used, s->spec->name, err);
 }
 
-int session_load_name(struct session *s, const char *name, struct err *err) {
+static int load_name(struct session *s, const char *name, struct err *err) {
     if (strchr(name, '/') != NULL || name[0] == '.')
         return err_set(err, ERRC_INVALID, "%s is no name of a spec", name);
     s->spec_dir = ".";
@@ -155,7 +155,7 @@ int session_load_name(struct session *s, const char *name, struct err *err) {
 
 int session_load(struct session *s, struct err *err) {
     const char *name = s->cmd->args.name;
-    return name != NULL ? session_load_name(s, name, err) : session_load_spec(s, NULL, err);
+    return name != NULL ? load_name(s, name, err) : session_load_spec(s, NULL, err);
 }
 
 int session_peek_state(struct session *s, struct err *err) {

@@ -54,9 +54,9 @@ void session_free(struct session *s);
 
 /* Read and compile `path` (NULL: -file, else berth.yaml). Diagnostics go to stderr. */
 int session_load_spec(struct session *s, const char *path, struct err *err);
-/* Instead of a spec: the project folder of -name below the working folder. */
-int session_load_name(struct session *s, const char *name, struct err *err);
-/* By -name when it is given, else by -file. */
+/* The same by -file; or by -name, without a spec: the project folder of it below the working
+ * folder.
+ */
 int session_load(struct session *s, struct err *err);
 /* Make the project folder (0700), take the lock when `lock`, read the state. */
 int session_open_state(struct session *s, bool lock, struct err *err);

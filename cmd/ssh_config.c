@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define HEAD "# Written by `berth ssh-config`"
 
@@ -47,8 +46,10 @@ static int add_entry(struct session *s, const struct server_view *v, bool only, 
     return 0;
 }
 
-int ssh_config_text(struct session *s, const struct server_list *list, struct buf *out,
-                    size_t *ret_left_out, struct err *err) {
+/* Appends one `Host` entry a server that has an address, and writes known_hosts for them; how many
+ * servers have none goes to *ret_left_out. -ERRC_NOTFOUND when no server has one. */
+static int config_text(struct session *s, const struct server_list *list, struct buf *out,
+                       size_t *ret_left_out, struct err *err) {
     size_t added = 0;
     buf_addf(out, HEAD " for the project %s: it may be written anew.\n", s->name);
     for (size_t i = 0; i < list->len; i++) {
@@ -104,7 +105,7 @@ int ssh_config_refresh(struct session *s, struct err *err) {
         return 0;
     int rc = servers_make(s, &list, err);
     if (rc == 0)
-        rc = ssh_config_text(s, &list, &text, &left_out, err);
+        rc = config_text(s, &list, &text, &left_out, err);
     return rc < 0 ? rc : write_ours(path, &text, err);
 }
 
@@ -191,7 +192,7 @@ static int run(struct cmd *cmd) {
     session_init(&s, cmd);
     int rc = servers_recorded(&s, &list, &err);
     if (rc == 0)
-        rc = ssh_config_text(&s, &list, &text, &left_out, &err);
+        rc = config_text(&s, &list, &text, &left_out, &err);
     const char *path = cmd->args.install ? installed_path(&s) : cmd->args.out;
     if (rc == 0 && path != NULL)
         rc = write_ours(path, &text, &err);

@@ -59,8 +59,7 @@ const struct verb *verbs_find(const struct verb *const *verbs, const char *name)
 /* The nearest name to a mistyped one, or NULL. */
 const char *verbs_nearest(const struct verb *const *verbs, const char *name);
 
-/* `berth help` and `berth VERB --help`, out of the tables. Pure. */
-void help_all(const struct verb *const *verbs, struct buf *out);
+/* `berth VERB --help`, out of the tables. Pure. */
 void help_verb(const struct verb *verb, struct buf *out);
 /* docs/commands.md. */
 void help_markdown(const struct verb *const *verbs, struct buf *out);

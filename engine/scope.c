@@ -5,9 +5,6 @@
 #include "engine/plan_notices.h"
 #include "specs/record.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 static bool is_any(const struct change *c) { return c != NULL; }
 static bool has_power(const struct change *c) { return scope_power_field(c->kind) != NULL; }
 

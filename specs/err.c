@@ -1,17 +1,13 @@
 #include "specs/err.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
-static const struct {
-    const char *name;
-    const char *text;
-} codes[ERRC_CODE_COUNT] = {[ERRC_NONE] = {"ERRC_NONE", "no error"},
-#define X(code, words) [code] = {#code, words},
-                            ERRC_CODES(X)
+static const char *const texts[ERRC_CODE_COUNT] = {[ERRC_NONE] = "no error",
+#define X(code, words) [code] = (words),
+                                                   ERRC_CODES(X)
 #undef X
 };
 
@@ -83,6 +79,4 @@ static int err_index(int code) {
     return code < ERRC_CODE_COUNT ? code : ERRC_INTERNAL;
 }
 
-const char *err_code_name(int code) { return codes[err_index(code)].name; }
-
-const char *err_code_text(int code) { return codes[err_index(code)].text; }
+const char *err_code_text(int code) { return texts[err_index(code)]; }

@@ -62,6 +62,5 @@ __attribute__((format(printf, 2, 3))) void err_hint(struct err *err, const char 
  * Returns -err->code. Once a layer. */
 __attribute__((format(printf, 2, 3))) int err_wrap(struct err *err, const char *fmt, ...);
 
-/* "ERRC_IO" and "input/output error"; never NULL. Codes may be given negative or positive. */
-const char *err_code_name(int code);
+/* "input/output error"; never NULL. Codes may be given negative or positive. */
 const char *err_code_text(int code);

@@ -1,6 +1,6 @@
 /* The compiled spec: one typed record a section, in the order of the section table. A section is
- * one file (sections/NAME.c), its record in sections/sections.h, and one row in sections.c. Pure:
- * memory in, memory out. */
+ * one file (specs/sections/NAME.c), its record in sections.h there, and one row in
+ * specs/sections.c. Pure: memory in, memory out. */
 #pragma once
 
 #include "specs/arena.h"

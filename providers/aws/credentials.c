@@ -5,7 +5,6 @@
 #include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- What the sources share */
@@ -28,7 +27,7 @@ const char *source_setting(struct chain *c, const char *profile, const char *key
                                                             : NULL;
 }
 
-bool source_has_keys(const struct aws_config *config, const char *profile) {
+static bool has_keys(const struct aws_config *config, const char *profile) {
     struct str ignored;
     return aws_profile_get(config, profile, "aws_access_key_id", &ignored) ||
            aws_profile_get(config, profile, "aws_secret_access_key", &ignored);
@@ -214,7 +213,7 @@ static int loop_found(const struct chain *c, const char *profile, struct err *er
 
 int source_profile(struct chain *c, const char *profile, struct aws_credentials *ret,
                    struct err *err) {
-    bool keys = source_has_keys(c->config, profile);
+    bool keys = has_keys(c->config, profile);
     bool again = false;
     for (size_t i = 0; i < c->visited_len; i++)
         again |= strcmp(c->visited[i], profile) == 0;

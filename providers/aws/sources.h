@@ -47,7 +47,6 @@ bool source_parse_time(const char *text, time_t *ret);
 
 /* A profile's setting in the chain's arena, or NULL. */
 const char *source_setting(struct chain *c, const char *profile, const char *key);
-bool source_has_keys(const struct aws_config *config, const char *profile);
 /* Sets chain->found, printf-like; 1 for a source's return. */
 int source_none(struct chain *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* From the JSON that containers, instances and programs give: AccessKeyId, SecretAccessKey,

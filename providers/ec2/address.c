@@ -5,7 +5,6 @@
 #include "specs/sections/sections.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define RECORD struct address_record
 

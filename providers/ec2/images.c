@@ -2,8 +2,6 @@
 #include "providers/ec2/internal.h"
 #include "specs/sections/sections.h"
 
-#include <string.h>
-
 /* Public parameters: https://docs.aws.amazon.com/systems-manager/latest/userguide/
  * parameter-store-public-parameters.html; Debian's: https://wiki.debian.org/Cloud/AmazonEC2Image */
 static const struct image images[] = {

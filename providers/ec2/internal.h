@@ -295,11 +295,8 @@ enum {
 /* "server[3]" is 3 for the kind "server"; -1 for any other address. */
 int64_t ec2_index_of(const char *address, const char *kind);
 int64_t server_address_index(const char *address);
-/* Gives it the elastic address of its node (address[3] of server[3]), whoever has that now. */
-int server_associate(struct ec2_session *s, const struct change *c, const char *id,
-                     const struct apply_ops *ops, struct arena *arena, struct err *err);
-/* The same for all of a launch whose records want one; `seen` is read anew. Failures are answered
- * for and marked. */
+/* Gives all of a launch whose records want one the elastic address of their node (address[3] of
+ * server[3]), whoever has that now; `seen` is read anew. Failures are answered for and marked. */
 int server_associate_all(struct ec2_session *s, struct change **changes, const char **ids,
                          size_t len, struct server_record *seen, bool *skip,
                          const struct apply_ops *ops, struct arena *arena, struct err *err);

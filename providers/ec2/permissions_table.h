@@ -3,9 +3,6 @@
 
 #include "specs/spec.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-
 enum need {
     NEED_ALWAYS = 1 << 0,
     NEED_SERVER = 1 << 1,
@@ -26,8 +23,7 @@ enum part {
     PART_MAKE,   /* what carries our tag from the first moment on */
     PART_CHANGE, /* what carries our tag */
     PART_PASS,   /* handing a role to an instance */
-    PART_SPOT,   /* the role of the spot market itself */
-    PART_COUNT
+    PART_SPOT    /* the role of the spot market itself */
 };
 
 struct permission_row {

@@ -5,7 +5,7 @@
 
 #define RECORD struct server_record
 
-int server_associate(struct ec2_session *s, const struct change *c, const char *id,
+static int associate(struct ec2_session *s, const struct change *c, const char *id,
                      const struct apply_ops *ops, struct arena *arena, struct err *err) {
     char name[32];
     struct query q;
@@ -30,7 +30,7 @@ int server_associate_all(struct ec2_session *s, struct change **changes, const c
         if (skip[i] || ((const RECORD *)changes[i]->after)->elastic_ip == NULL)
             continue;
         any = true;
-        if (server_associate(s, changes[i], ids[i], ops, arena, &why) == 0)
+        if (associate(s, changes[i], ids[i], ops, arena, &why) == 0)
             continue;
         skip[i] = true;
         ops->failed(ops->ctx, changes[i], &why);
@@ -65,11 +65,11 @@ static int await_dynamic(struct ec2_session *s, struct change *c, const char *id
 static int associate_running(struct ec2_session *s, struct change *c, const char *id,
                              const struct apply_ops *ops, struct arena *arena, struct err *err) {
     bool failed = false;
-    int rc = server_associate(s, c, id, ops, arena, err);
+    int rc = associate(s, c, id, ops, arena, err);
     if (rc == 0 || !ec2_is(err, "InvalidInstanceID"))
         return rc;
     rc = server_await(s, WAIT_RUNNING, &c, &id, 1, NULL, &failed, ops, arena, err);
-    return rc < 0 ? rc : failed ? 1 : server_associate(s, c, id, ops, arena, err);
+    return rc < 0 ? rc : failed ? 1 : associate(s, c, id, ops, arena, err);
 }
 
 int server_update_address(struct ec2_session *s, struct change *c, const char *id, RECORD *seen,

@@ -1,8 +1,6 @@
 /* Making, attaching, changing and deleting data volumes. */
 #include "providers/ec2/internal.h"
 
-#include <string.h>
-
 #define RECORD struct volume_record
 /* As on a machine of its own:
  * https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/device_naming.html

@@ -1,8 +1,6 @@
 /* The volume kind: what EC2 says of it. */
 #include "providers/ec2/internal.h"
 
-#include <string.h>
-
 #define RECORD struct volume_record
 
 enum { FILTER_VALUES_MAX = 200, /* EC2's own limit */ TRIES = 6, SIZE_GIB_MAX = 1 << 20 };

@@ -1,8 +1,6 @@
 /* Changing a volume in place, and waiting until it is as wanted. */
 #include "providers/ec2/internal.h"
 
-#include <string.h>
-
 enum { WAIT_MAX_S = 1800, SETTLE_MAX_S = 30 };
 
 /* The newest modification of the volume; NULL when EC2 knows of none (yet). */

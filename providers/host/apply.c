@@ -6,8 +6,6 @@
 #include "providers/host/world.h"
 #include "specs/record.h"
 
-#include <string.h>
-
 #define BOOT_S 240.0
 
 static bool is_removal(const struct change *c) { return c->action == ACTION_DESTROY; }

@@ -27,8 +27,10 @@ static struct me who_am_i(void) {
     return me;
 }
 
-const char *ssh_route_expand(const struct ssh_route *route, const char *alias, const char *text,
-                             bool file, struct arena *arena) {
+/* ~/x and the %-tokens of ssh_config(5) that files and commands may have; NULL for one that is not
+ * known, or when memory runs out. */
+static const char *expand(const struct ssh_route *route, const char *alias, const char *text,
+                          bool file, struct arena *arena) {
     _cleanup_buf_ struct buf out = BUF_INIT(BUF_SMALL);
     const struct me me = who_am_i();
     if (file && text[0] == '~' && (text[1] == '/' || text[1] == '\0')) {
@@ -220,7 +222,7 @@ static int jump_words(struct ssh_route *r, const char *jump, struct arena *arena
 
 static int command_words(struct ssh_route *r, const char *alias, const char *command,
                          struct arena *arena, struct err *err) {
-    const char *text = ssh_route_expand(r, alias, command, false, arena);
+    const char *text = expand(r, alias, command, false, arena);
     if (text == NULL) {
         err_set(err, ERRC_UNSUPPORTED, "berth does not know a %%-token of the ProxyCommand `%s`",
                 command);
@@ -242,8 +244,7 @@ static const char *agent_of(const struct ssh_route *r, const char *alias, const 
                                                                               : NULL;
     if (said != NULL && strcmp(said, "none") == 0)
         return NULL;
-    const char *path =
-        variable != NULL ? getenv(variable) : ssh_route_expand(r, alias, said, true, arena);
+    const char *path = variable != NULL ? getenv(variable) : expand(r, alias, said, true, arena);
     return path == NULL || path[0] == '\0' ? NULL : arena_dup(arena, path);
 }
 
@@ -255,7 +256,7 @@ static int add_keys(struct ssh_route *r, const struct given_login *login, const 
     }
     r->only_keys = cstr_eq(c->only_keys, "yes");
     for (size_t i = 0; i < c->identities.len; i++) {
-        const char *path = ssh_route_expand(r, alias, c->identities.items[i], true, arena);
+        const char *path = expand(r, alias, c->identities.items[i], true, arena);
         if (path != NULL && strlist_add(arena, &r->keys, path) < 0)
             return -ERRC_NOMEM;
     }
@@ -309,7 +310,7 @@ static int fill(struct ssh_route *r, const struct given_login *login, const stru
         return err_no_memory(err);
     r->agent = agent_of(r, alias, c->agent, arena);
     for (size_t i = 0; i < c->known_hosts.len; i++) {
-        const char *path = ssh_route_expand(r, alias, c->known_hosts.items[i], true, arena);
+        const char *path = expand(r, alias, c->known_hosts.items[i], true, arena);
         if (path != NULL && strlist_add(arena, &r->known_hosts, path) < 0)
             return err_no_memory(err);
     }

@@ -39,8 +39,3 @@ int ssh_route_known(const struct ssh_route *route, struct arena *arena, struct k
                     struct err *err);
 /* Adds lines of known_hosts. 0 or -ERRC_NOMEM. */
 int ssh_route_read_known(struct str text, struct arena *arena, struct known_keys *out);
-
-/* ~/x and the %-tokens of ssh_config(5) that files and commands may have; NULL for one that is not
- * known, or when memory runs out. */
-const char *ssh_route_expand(const struct ssh_route *route, const char *alias, const char *text,
-                             bool file, struct arena *arena);

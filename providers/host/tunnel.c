@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 enum {
     KEEPALIVE_S = 10,   /* an idle connection says something this often */

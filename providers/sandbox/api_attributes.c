@@ -5,7 +5,6 @@
 #include "providers/sandbox/internal.h"
 #include "providers/sandbox/types.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static int not_stopped(const cJSON *i, struct api_error *e) {

@@ -41,7 +41,7 @@ static cJSON *request_of(struct sandbox *s, const cJSON *instance) {
 
 /* ---- At a launch */
 
-bool spot_asked(const cJSON *form) {
+static bool is_asked(const cJSON *form) {
     return strcmp(text_of(form, "InstanceMarketOptions.MarketType"), "spot") == 0;
 }
 
@@ -82,7 +82,7 @@ int spot_check(const cJSON *form, const struct instance_type *type, const struct
 void spot_launch(struct sandbox *s, const cJSON *form, cJSON *instance) {
     cJSON *r = find_by(world_list(s, "spot_requests"), "id", text_of(form, AGAIN));
     char id[40], price[32];
-    if (!spot_asked(form))
+    if (!is_asked(form))
         return;
     if (r == NULL) {
         const char *kind = text_of(form, OPTIONS "SpotInstanceType");

@@ -2,8 +2,6 @@
 #include "providers/sandbox/api.h"
 #include "providers/sandbox/internal.h"
 
-#include <string.h>
-
 static int identity(struct sandbox *s, cJSON *form, struct buf *out, struct api_error *e) {
     (void)s, (void)form, (void)e;
     xml_add(out, "Arn", SANDBOX_USER_ARN);

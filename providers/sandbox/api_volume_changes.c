@@ -35,7 +35,7 @@ static int free_nvme(struct sandbox *s, const char *instance) {
     return 0;
 }
 
-void volume_attach(cJSON *volume, const char *instance, const char *device, int nvme) {
+static void attach_to(cJSON *volume, const char *instance, const char *device, int nvme) {
     set_text(volume, "instance", instance);
     set_text(volume, "device", device);
     set_text(volume, "attachment", "attaching");
@@ -90,7 +90,7 @@ static int attach(struct sandbox *s, cJSON *form, struct buf *out, struct api_er
     struct err err = {0};
     if (v == NULL || check_attach(s, v, form, &i, e) < 0)
         return -1;
-    volume_attach(v, text_of(i, "id"), text_of(form, "Device"), free_nvme(s, text_of(i, "id")));
+    attach_to(v, text_of(i, "id"), text_of(form, "Device"), free_nvme(s, text_of(i, "id")));
     if (guest_alive(i) && volume_plug(s, v, i, &err) < 0) {
         detached(v);
         api_fail(e, "InternalError", "%s", err.msg);
@@ -329,7 +329,7 @@ void volumes_launch(struct sandbox *s, const cJSON *form, const cJSON *instance,
     cJSON *v = volume_make(s, &here, form_tags(form, "volume"));
     set_text(v, "state", "available");
     set_text(v, "snapshot", image_of(instance)->snapshot);
-    volume_attach(v, text_of(instance, "id"), ROOT_DEVICE, 0);
+    attach_to(v, text_of(instance, "id"), ROOT_DEVICE, 0);
     cJSON_AddTrueToObject(v, "root");
     if (strcmp(text_of(form, "BlockDeviceMapping.1.Ebs.DeleteOnTermination"), "false") != 0)
         cJSON_AddTrueToObject(v, "delete");

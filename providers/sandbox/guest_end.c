@@ -6,7 +6,6 @@
 #include "specs/fs.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>

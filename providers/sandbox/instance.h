@@ -33,7 +33,6 @@ int instances_named(struct sandbox *s, const cJSON *form, bool required, cJSON *
 /* ---- Spot requests */
 
 double spot_price(const struct instance_type *type, const struct zone *zone); /* USD an hour */
-bool spot_asked(const cJSON *form);
 int spot_check(const cJSON *form, const struct instance_type *type, const struct zone *zone,
                struct api_error *e);
 /* Make the request of a new instance, or have an open one fulfilled by it. */

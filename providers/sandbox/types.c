@@ -4,7 +4,6 @@
 #include "providers/sandbox/types.h"
 #include "providers/sandbox/internal.h"
 
-#include <stdio.h>
 #include <string.h>
 
 const struct zone zones[] = {

@@ -55,7 +55,6 @@ int volume_read_wanted(const cJSON *form, const char *prefix, const char *size_n
 cJSON *volume_make(struct sandbox *s, const struct volume_wanted *wanted, cJSON *tags);
 bool volume_is(const cJSON *volume, const char *flag); /* "root", "delete", "encrypted" */
 void volume_date(double when, char ret[40]);
-void volume_attach(cJSON *volume, const char *instance, const char *device, int nvme);
 void volume_attachment_xml(struct buf *out, const cJSON *volume);
 cJSON *volume_find(struct sandbox *s, const char *id, struct api_error *e);
 /* The volumes of VolumeId.N, which must all be there. */

@@ -4,7 +4,6 @@
 
 #include "specs/cidr.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define DIGIT "0123456789"

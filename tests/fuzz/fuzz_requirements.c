@@ -3,7 +3,6 @@
 #include "providers/host/requirements.h"
 
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

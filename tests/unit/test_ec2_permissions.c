@@ -8,7 +8,6 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 /* ---- Every call of the code has a row */
 

@@ -9,7 +9,6 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define DAY ((time_t)24 * 3600)

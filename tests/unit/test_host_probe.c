@@ -2,10 +2,6 @@
 #include "providers/host/internal.h"
 #include "tests/unit/cm.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 static void test_facts(void **state) {
     (void)state;
     struct facts facts = {0};

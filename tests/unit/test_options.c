@@ -3,8 +3,6 @@
 #include "cmd/verbs.h"
 #include "tests/unit/cm.h"
 
-#include <string.h>
-
 static const struct option_row *const options[] = {&option_file, &option_json,
                                                    &option_detailed_exitcode, &option_target, NULL};
 
