@@ -131,7 +131,7 @@ static int set_owner(struct host_step *s, struct buf *script) {
     const char *to = arena_printf(s->node->arena, "%s:", after->owner);
     if (to == NULL)
         return -ERRC_NOMEM;
-    begin_paths(script, "chown", to);
+    begin_paths(script, "chown -h", to); /* whoever puts a link there gets the link */
     for (size_t i = 0; rc == 0 && i < after->entries.len; i++)
         rc = add_path(s, after->to, after->entries.items[i].key, script);
     buf_adds(script, "BERTH_END\n");

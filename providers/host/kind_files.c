@@ -153,6 +153,18 @@ static const char *entry_key(const RECORD *r, size_t i) { return r->entries.item
 
 static const char dashes[] = "----------------------------------------------------------------";
 
+/* find(1) takes patterns; a path means itself. */
+static void add_pattern(struct buf *script, const char *path) {
+    _cleanup_buf_ struct buf pattern = BUF_INIT(BUF_SMALL);
+    for (; *path != '\0'; path++) {
+        if (strchr("*?[]", *path) != NULL)
+            buf_addc(&pattern, '\\');
+        buf_addc(&pattern, *path);
+    }
+    script->failed = script->failed || pattern.failed;
+    shell_quote(script, buf_cstr(&pattern));
+}
+
 /* What else is in the folder of a mirror; Jupyter's own checkpoints are nobody's. */
 static int probe_extra(const struct host_node *node, const RECORD *r,
                        const struct files_extra *extra, struct buf *script) {
@@ -168,10 +180,10 @@ static int probe_extra(const struct host_node *node, const RECORD *r,
         if (path == NULL)
             return -ERRC_NOMEM;
         buf_adds(script, " -o -path ");
-        shell_quote(script, path);
+        add_pattern(script, path);
     }
     buf_adds(script, " \\) -prune -o ! -type d ! -name '*[[:cntrl:]\\\\]*' -printf '%P\\n' | "
-                     "while read -r p; do fact there \"$p\"; done; fi\n");
+                     "while IFS= read -r p; do fact there \"$p\"; done; fi\n");
     return 0;
 }
 

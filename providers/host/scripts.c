@@ -48,7 +48,7 @@ const char script_probe[] =
     "next }\n"
     "      { w = want[substr($0, 67)] } w ~ /^[0-9a-f]/ && w != substr($0, 1, 64) { print "
     "substr($0, 67) }' |\n"
-    "    head -n 20 | while read -r p; do\n"
+    "    head -n 20 | while IFS= read -r p; do\n"
     "      [ \"$(stat -L -c %s -- \"$p\")\" -gt 65536 ] || fact64 \"text:$p\" \"$p\"\n"
     "    done\n"
     "}\n";
@@ -125,9 +125,16 @@ static const char protocol[] =
     "value() { printf '\\001V\\t%s\\t%s\\n' \"$1\" \"$2\"; }\n"
     "need() { for n; do [ ! -e \"$work/failed.$n\" ] || return 1; done; }\n"
     /* STEP BYTES COMMAND...: an archive that comes behind the script goes to the command, whole;
-     * what a command does not take is passed by, and so is an archive that no step took. */
-    "take_archive() { : >\"$work/took.$1\"; head -c \"$2\" <&4 | { shift 2; s=0; \"$@\" || s=$?; "
-    "cat >/dev/null; exit \"$s\"; }; }\n"
+     * what a command does not take is passed by, and so is an archive that no step took. tar is
+     * content with one that ends early, between two files: so something stands behind its end. */
+    "take_archive() {\n"
+    "  : >\"$work/took.$1\"; s=0\n"
+    "  head -c $(($2 - 1)) <&4 | { shift 2; s=0; \"$@\" || s=$?; cat >/dev/null; exit \"$s\"; } "
+    "|| s=$?\n"
+    "  end=$(head -c 1 <&4)\n"
+    "  [ \"$s\" = 0 ] || return \"$s\"\n"
+    "  [ \"$end\" = . ] || { echo 'not all files came: the connection was cut'; return 1; }\n"
+    "}\n"
     "pass_archive() { [ -e \"$work/took.$1\" ] || head -c \"$2\" <&4 >/dev/null; }\n"
     /* The folder of a path, made by the user where the user may, else for the user. */
     "home_dirs() { d=${2%/*}; [ -d \"$d\" ] || runuser -u \"$1\" -- mkdir -p \"$d\" 2>/dev/null || "

@@ -50,7 +50,7 @@ int stream_add(struct host_stream *s, const struct stream_file *file, struct err
 int stream_end(struct host_stream *s, size_t step, struct err *err) {
     if (s->bytes[step] == 0)
         return 0;
-    s->bytes[step] += TAR_END_BYTES;
+    s->bytes[step] += TAR_END_BYTES + 1;
     return append(s, (struct stream_file){.step = step}, err);
 }
 
@@ -109,6 +109,7 @@ static int begin_item(struct host_stream *s) {
     s->between_sent = 0;
     if (f->path == NULL) {
         buf_addn(&s->between, '\0', TAR_END_BYTES);
+        buf_addc(&s->between, STREAM_END);
     } else {
         tar_add_header(&s->between, f->path, f->mode, f->size_bytes);
         open_file(s, f);

@@ -9,6 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Behind each archive, so that one that was cut between two files is told from a whole one; the
+ * host looks for it (take_archive). */
+enum { STREAM_END = '.' };
+
 struct stream_file {
     const char *path;       /* on the host, without the leading slash; NULL: the archive's end */
     const char *local_path; /* to read */

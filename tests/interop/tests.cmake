@@ -33,6 +33,9 @@ foreach(image debian-12 amazon-linux-2023)
   set_tests_properties(interop.given_life_${image} PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE}
     TIMEOUT 400)
 endforeach()
+add_test(NAME interop.files_peer COMMAND ${BERTH_TEST_PYTHON}
+  ${CMAKE_CURRENT_LIST_DIR}/files_peer_test.py $<TARGET_FILE:berth_fixed_host>)
+set_tests_properties(interop.files_peer PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)
 add_test(NAME interop.cut COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/cut_test.py
   $<TARGET_FILE:berth_fixed_host>)
 set_tests_properties(interop.cut PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 400)
