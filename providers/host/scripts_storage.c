@@ -1,5 +1,8 @@
 #include "providers/host/scripts.h"
 
+/* Label of a file system that not all has been copied to yet; at most 16 bytes: e2label(8). */
+#define UNFINISHED "berth-unfinished"
+
 /* Sizes are compared in whole GiB: a file system loses some blocks of its device to rounding. */
 const char script_storage_probe[] =
     /* By EBS's own name of it; where nothing makes those, by the name that it was attached as. */
@@ -23,15 +26,18 @@ const char script_storage_probe[] =
     "mounted_at() { findmnt -rno SOURCE -M \"$1\" 2>/dev/null | tail -n 1; }\n";
 
 const char script_storage[] =
-    /* What lies on it, into $type and $uuid; blank is only what two programs find nothing on. */
+    /* What lies on it, into $type, $uuid and $label; blank is only what two programs find nothing
+     * on.
+     */
     "storage_signature() {\n"
-    "  type= uuid= s=0\n"
+    "  type= uuid= label= s=0\n"
     "  head -c 4096 \"$1\" >/dev/null\n"
     "  found=$(blkid -p -o export \"$1\" 2>/dev/null) || s=$?\n"
     "  traces=$(wipefs -n \"$1\")\n"
     "  if [ \"$s\" = 2 ] && [ -z \"$found$traces\" ]; then type=blank; return; fi\n"
     "  type=$(printf '%s\\n' \"$found\" | sed -n 's/^TYPE=//p')\n"
     "  uuid=$(printf '%s\\n' \"$found\" | sed -n 's/^UUID=//p')\n"
+    "  label=$(printf '%s\\n' \"$found\" | sed -n 's/^LABEL=//p')\n"
     "}\n"
     /* PATTERN LINE: the lines with the pattern go, and the line comes. */
     "set_fstab() {\n"
@@ -90,27 +96,33 @@ const char script_storage[] =
     "fi\n"
     "  return 1\n"
     "}\n"
-    /* What lies in the folder already goes onto a volume that is new; it stays below it, too. */
-    "storage_fill() {\n"
-    "  [ -n \"$(ls -A \"$2\")\" ] || return 0\n"
-    "  echo \"copying what is in $2 onto the volume\"\n"
+    /* DEVICE MOUNT USER: a file system, with what lies in the folder already; that stays below it,
+     * too. Until all of it is there it has a label, and is not mounted where it belongs: what
+     * failed or was cut is made anew. */
+    "storage_make() {\n"
+    "  for t in $(findmnt -rno TARGET -S \"$1\" 2>/dev/null); do case $t in\n"
+    "  /run/berth-data.*) umount \"$t\"; rmdir \"$t\";; esac; done\n"
+    "  echo 'formatting'; mkfs.ext4 -q -m 1 -L " UNFINISHED " \"$1\"\n"
     "  t=$(mktemp -d /run/berth-data.XXXXXX)\n"
-    "  mount -t \"$type\" \"$1\" \"$t\"\n"
+    "  mount -t ext4 \"$1\" \"$t\"\n"
     "  s=0\n"
-    "  cp -a \"$2/.\" \"$t/\" || s=$?\n"
+    "  if [ -n \"$(ls -A \"$2\")\" ]; then\n"
+    "    echo \"copying what is in $2 onto the volume\"\n"
+    "    cp -a \"$2/.\" \"$t/\" || s=$?\n"
+    "  fi\n"
+    "  chown \"$3:\" \"$t\" || s=$?\n"
     "  umount \"$t\"\n"
     "  rmdir \"$t\"\n"
-    "  return \"$s\"\n"
+    "  [ \"$s\" = 0 ] || return \"$s\"\n"
+    "  e2label \"$1\" ''\n"
     "}\n"
     /* VOLUME GIB MOUNT USER HOME: HOME is where the user makes folders. */
     "storage_mount() {\n"
-    "  stopped= fresh=\n"
+    "  stopped=\n"
     "  storage_await \"$1\" \"$2\"\n"
     "  storage_signature \"$device\"\n"
     "  case $type in\n"
-    "  blank) echo 'formatting'; mkfs.ext4 -q -m 1 \"$device\"; fresh=yes\n"
-    "    storage_signature \"$device\";;\n"
-    "  ext[234]|xfs) ;;\n"
+    "  blank|ext[234]|xfs) ;;\n"
     "  *) echo \"on the volume is ${type:-something that is no file system}: berth mounts ext4 and "
     "xfs, and formats only what is blank\"\n"
     "    echo \"if nothing of it is needed: berth ssh, sudo wipefs -a $device, and apply again\"\n"
@@ -124,13 +136,16 @@ const char script_storage[] =
     "  fi\n"
     "  if [ -z \"$there\" ]; then\n"
     "    case $3 in \"$5\"/*) home_dirs \"$4\" \"$3/.\";; *) mkdir -p \"$3\";; esac\n"
-    "    if [ -n \"$fresh\" ]; then storage_fill \"$device\" \"$3\"\n"
-    "    elif [ -n \"$(ls -A \"$3\")\" ]; then echo \"what is in $3 on the root disk is hidden by "
-    "the volume\"; fi\n"
-    "  fi\n"
+    "    case $type:$label in\n"
+    "    blank:*|ext4:" UNFINISHED ") storage_make \"$device\" \"$3\" \"$4\"\n"
+    "      storage_signature \"$device\";;\n"
+    "    *) [ -z \"$(ls -A \"$3\")\" ] || echo \"what is in $3 on the root disk is hidden by the "
+    "volume\";;\n"
+    "    esac\n"
+    /* Mounted by hand, and so in use. */
+    "  elif [ \"$label\" = " UNFINISHED " ]; then e2label \"$device\" ''; fi\n"
     "  set_fstab x-berth.data \"UUID=$uuid $3 $type defaults,nofail,x-berth.data 0 2\"\n"
     /* By the device: of a UUID that it does not find (yet), nofail makes mount(8) say nothing. */
     "  if [ -z \"$there\" ]; then mount -t \"$type\" \"$device\" \"$3\"; fi\n"
-    "  if [ -n \"$fresh\" ]; then chown \"$4:\" \"$3\"; fi\n"
     "  storage_grow \"$device\" \"$3\" \"$type\"\n"
     "}\n";

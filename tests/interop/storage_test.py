@@ -184,6 +184,32 @@ def data(folder, root):
         disk.free()
 
 
+def cut_fill(folder, root):
+    """What lies in the folder is copied to a new volume: half of it is not taken for all."""
+    id, mount = "vol-0cut", "/data/cut"
+    disk = Disk(folder, "data-cut", 1)
+    root.node(disk.name)
+    root.volume(id, disk)
+    (root.path / mount[1:]).mkdir()
+    for name in "ab":
+        (root.path / mount[1:] / name).write_text("there before\n")
+    script = run(SCRIPT, "step", "data", "1", id, mount)
+    for how in "return 1", "kill -9 $$":
+        step(f"a copy to a new volume that ends in the middle ({how}) is made anew")
+        said = root.sh(f'cp() {{ command cp -a {mount}/a "$3"; {how}; }}\n{script}', good=False)
+        check("copying" in said, "it was begun", said)
+        check(root.sh(f"findmnt -rno SOURCE -M {mount} || :") == "", "it is not mounted there")
+    root.sh(script)
+    check(root.sh(f"cat {mount}/b; findmnt -rno SOURCE -M {mount}").split()[-1].endswith(disk.name), "now it is")
+    check(root.sh(f"cat {mount}/a {mount}/b") == "there before\n" * 2, "all of it is there")
+    check(root.sh("findmnt -rn | grep berth-data || :") == "", "no other mount is left")
+    root.sh(f"echo mine >{mount}/file; umount {mount}")
+    root.sh(script)
+    check(root.sh(f"cat {mount}/file") == "mine\n", "it is never made anew again")
+    root.sh(f"umount {mount}")
+    disk.free()
+
+
 def swap(root):
     step("a swap file: made, resized, removed; too large is refused before it fills the disk")
     check(root.facts("swap", 1) == {}, "none", root.facts("swap", 1))
@@ -208,6 +234,7 @@ def main():
         run("mkfs.ext4", "-q", plain.device)
         root = Root(folder / "root", plain.device)
         data(folder, root)
+        cut_fill(folder, root)
         swap(root)
         root.free()
         plain.free()
