@@ -35,8 +35,11 @@ void show_error_at(const char *address, const struct err *err, const struct look
         }
         buf_addc(out, '\n');
     }
-    if (err->hint[0] != '\0')
-        buf_addf(out, "  try: %s\n", err->hint);
+    if (err->hint[0] != '\0') {
+        buf_adds(out, "  try: ");
+        text_add_clean(str_of(err->hint), out);
+        buf_addc(out, '\n');
+    }
 }
 
 void show_error(const struct err *err, const struct look *look, struct buf *out) {

@@ -123,8 +123,10 @@ static int open_pipes(int to[2], int from[2], int *errors, struct err *err) {
 int ssh_child_start(struct session *s, const struct server_list *list, const struct server_view *v,
                     const char *command, struct ssh_child *ret, struct err *err) {
     static const char *const extra[] = {
-        "BatchMode=yes",          "Compression=no", "ClearAllForwardings=yes",
-        "ServerAliveInterval=15", ciphers,          NULL};
+        "BatchMode=yes", "Compression=no", "ClearAllForwardings=yes", "ServerAliveInterval=15",
+        ciphers,
+        /* What the user's configuration has for people: a terminal would change bytes. */
+        "RequestTTY=no", "RemoteCommand=none", NULL};
     const char *const rest[] = {command, NULL};
     const char **argv = NULL;
     int to[2] = {-1, -1}, from[2] = {-1, -1}, errors = -1;

@@ -177,7 +177,9 @@ static void show_countdown(const struct host_stop_record *r, struct buf *out) {
     add_time(r->stops_in_s, out);
     buf_adds(out, " (idle for ");
     add_time(r->idle_for_s, out);
-    buf_addf(out, ", since %s; berth keep puts it off)\n", r->last == NULL ? "then" : r->last);
+    buf_adds(out, ", since ");
+    text_add_clean(str_of(r->last == NULL ? "then" : r->last), out);
+    buf_adds(out, "; berth keep puts it off)\n");
 }
 
 static void show_server(struct session *s, const struct server_view *v, const struct look *look,

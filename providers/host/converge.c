@@ -27,6 +27,8 @@ static bool on_run(struct convergence *x, struct str word, struct str rest) {
             str_to_i64(rest, 1, INT32_MAX, &x->pid)) {
             snprintf(x->run, sizeof x->run, "%.*s", STR_FMT(name));
             memcpy(x->connection->last, x->run, sizeof x->run);
+            snprintf(x->stop, sizeof x->stop, "%s%s%s", host_as_root(&x->connection->endpoint),
+                     script_stop, x->run);
         }
         return true;
     }
@@ -192,8 +194,6 @@ static void on_silence(void *ctx, int silent_s) {
 
 static int listen(struct convergence *x, const char *command, struct str input, struct buf *errors,
                   const struct ssh_source *source, int *ret_status, struct err *err) {
-    char stop[256];
-    snprintf(stop, sizeof stop, "%s%s", host_as_root(&x->connection->endpoint), script_stop);
     const struct ssh_command c = {.command = command,
                                   .input = input,
                                   .source = source,
@@ -201,7 +201,7 @@ static int listen(struct convergence *x, const char *command, struct str input, 
                                   .ctx = x,
                                   .enough = &x->ended,
                                   .errors = errors,
-                                  .stop = stop,
+                                  .stop = x->stop,
                                   .on_silence = on_silence};
     return ssh_run_command(x->connection->ssh, &c, ret_status, err);
 }

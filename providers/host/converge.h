@@ -26,6 +26,7 @@ struct convergence {
     /* The run on the host, which goes on when the connection is lost. */
     char run[RUN_SIZE]; /* its name there; "" before it began */
     int64_t pid;
+    char stop[256];    /* the command that has it start no further step; "" before it began */
     size_t heard;      /* bytes of what it says */
     bool ended;        /* it said so */
     const char *moved; /* who changed the host after the plan was made, or NULL */

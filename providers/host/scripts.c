@@ -339,7 +339,6 @@ static const char python[] =
     /* So that %pip works in a notebook. */
     "own_environment() { find \"$env\" ! -user \"$1\" -exec chown -h \"$1:\" {} +; }\n";
 
-const char script_stop[] = "sh -c 'for d in " HOST_RUN "/??????; do "
-                           "[ ! -d \"$d\" ] || : >\"$d/gone\"; done'";
+const char script_stop[] = "sh -c '[ ! -d " HOST_RUN "/$0 ] || : >" HOST_RUN "/$0/gone' ";
 
 const char *const script_converge[] = {protocol, environment, packages, python, NULL};

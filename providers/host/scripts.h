@@ -14,7 +14,7 @@ extern const char script_storage_probe[], script_storage[];
 /* Append converge_extensions, of kind_extensions.c. */
 struct buf;
 void script_add_extensions(struct buf *script);
-/* A command of its own: the script that runs on the host starts no further step. */
+/* A command of its own, with the name of a run: that one starts no further step. */
 extern const char script_stop[];
 /* The program that stops an idle host (kind_stop.c). */
 extern const char script_watch[];

@@ -55,7 +55,8 @@ struct ssh_command {
     bool keep;
     struct buf *out;    /* `max` bounds it; or NULL */
     struct buf *errors; /* the last part of its stderr; or NULL */
-    /* A command that is run beside it at the first Ctrl-C, so that it ends early; or NULL. */
+    /* A command that is run beside it at the first Ctrl-C, so that it ends early, once it is not ""
+     * (on_line may set it); or NULL. */
     const char *stop;
     /* Nothing of the host's has come for that many seconds, not even that it has got what was sent;
      * told once, before the connection is taken for dead. NULL: nobody needs to know. */

@@ -245,7 +245,7 @@ static int run_channel(struct ssh *s, struct exchange *r, int *ret_status, struc
             return ssh_error(s, ERRC_NET, "the connection was lost", err);
         if (c->out != NULL && c->out->failed)
             return err_set(err, ERRC_LIMIT, "%s: the output is too long", s->where);
-        if (r->stop != NULL && r->input_ended && ssh_cancel_level(s) > 0) {
+        if (r->stop != NULL && r->stop[0] != '\0' && r->input_ended && ssh_cancel_level(s) > 0) {
             run_aside(s, r->stop);
             r->stop = NULL;
         }

@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import stat
+import subprocess
 import sys
 import tarfile
 
@@ -156,6 +157,23 @@ def check_files(peer):
         check(done.returncode == 1 and "error:" in done.stderr, f"{said!r} is refused", done.returncode, done.stderr)
 
 
+def check_config(peer):
+    step("what ~/.ssh/config has for people does not change bytes")
+    host, home = peer.host, peer.host.root / "home"
+    host.wrap(PLAIN)
+    peer.fresh()
+    (home / ".ssh").mkdir(parents=True, mode=0o700)
+    (home / ".ssh/config").write_text("Host *\n  RequestTTY force\n  RemoteCommand echo hello\n")
+    bytes = b"a\nb\r\n\3\4\0\xff"
+    (peer.here / "odd").write_bytes(bytes)
+    for words in (["here/odd", f":{peer.outside}/odd"], [f":{peer.outside}/odd", "here/back"]):
+        done = subprocess.run(["unshare", "-m", "sh", "-c", f'mount --bind {home} /root && exec "$@"', "sh",
+                               host.berth, "cp", *words], cwd=host.project, env=host.environment(),
+                              text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+        check(done.returncode == 0, "it is copied", done.stderr)
+    check((peer.here / "back").read_bytes() == bytes, "as it was")
+
+
 def check_many(peer):
     host = peer.host
     host.wrap(PLAIN)
@@ -188,6 +206,7 @@ def main():
         peer = Peer(host)
         check_folders(peer)
         check_files(peer)
+        check_config(peer)
         check_many(peer)
     finally:
         host.stop()

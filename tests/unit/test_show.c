@@ -12,7 +12,7 @@ static void test_error(void **state) {
     _cleanup_buf_ struct buf out = BUF_INIT(BUF_SMALL);
     struct err err = {0};
     err_set(&err, ERRC_AWS, "RunInstances: no \033[31mcapacity\nin this zone");
-    err_hint(&err, "another zone");
+    err_hint(&err, "another\a zone");
     snprintf(err.aws_code, sizeof err.aws_code, "InsufficientInstanceCapacity");
     snprintf(err.aws_request_id, sizeof err.aws_request_id, "abc-1");
     err.aws_http_status = 500;
@@ -20,7 +20,7 @@ static void test_error(void **state) {
     assert_string_equal(buf_cstr(&out),
                         "error: RunInstances: no ?[31mcapacity\n    in this zone\n"
                         "  AWS: InsufficientInstanceCapacity, HTTP 500 (request id abc-1)\n"
-                        "  try: another zone\n");
+                        "  try: another? zone\n");
     buf_reset(&out);
     err = (struct err){.code = ERRC_NOMEM};
     show_error_at("server[0]", &err, &(struct look){.width = 80, .color = true}, &out);
