@@ -22,6 +22,18 @@ static void clean(char *text) {
     }
 }
 
+/* The same of the same place: a file that the spec names twice is read twice. */
+static bool is_told(const struct diags *d, const struct diag *item, const char *msg) {
+    for (size_t i = 0; item->source != NULL && i < d->len; i++) {
+        const struct diag *other = &d->items[i];
+        if (other->source != NULL && cstr_eq(other->source->file, item->source->file) &&
+            other->mark.line == item->mark.line && other->mark.col == item->mark.col &&
+            cstr_eq(other->msg, msg))
+            return true;
+    }
+    return false;
+}
+
 /* `item` without its texts. */
 static void diag_vadd(struct diags *d, struct diag item, const char *help, const char *fmt,
                       va_list args) {
@@ -34,6 +46,8 @@ static void diag_vadd(struct diags *d, struct diag item, const char *help, const
     char text[512];
     vsnprintf(text, sizeof text, fmt, args);
     clean(text);
+    if (is_told(d, &item, text))
+        return;
     item.msg = arena_dup(d->arena, text);
     item.help = arena_dup(d->arena, help);
     if (item.msg == NULL)

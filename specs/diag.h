@@ -57,7 +57,7 @@ __attribute__((format(printf, 4, 5))) void diag_warn(struct diags *d, struct mar
 __attribute__((format(printf, 4, 5))) void diag_add_hidden(struct diags *d, struct mark mark,
                                                            const char *help, const char *fmt, ...);
 
-/* An error in another text than the spec; hidden as by diag_add_hidden. */
+/* An error in another text than the spec, listed once; hidden as by diag_add_hidden. */
 __attribute__((format(printf, 6, 7))) void diag_add_in(struct diags *d,
                                                        const struct diag_source *source,
                                                        struct mark mark, bool hidden,

@@ -203,11 +203,29 @@ static void test_mistakes(void **state) {
     done(s);
 }
 
+/* The main environment and a kernel may have the same file. */
+static void test_told_once(void **state) {
+    (void)state;
+    _cleanup_arena_ struct arena arena = {0};
+    struct diags d = {.arena = &arena, .file = "berth.yaml"};
+    const struct diag_source first = {"r.txt", STR("a\nb\n")}, again = first;
+    const struct diag_source other = {"s.txt", STR("a\n")};
+    diag_add_in(&d, &first, (struct mark){1, 1, 1}, false, NULL, "x");
+    diag_add_in(&d, &again, (struct mark){1, 1, 1}, false, NULL, "x");
+    assert_int_equal(d.len, 1);
+    assert_int_equal(d.errors, 2); /* who asks whether it went well is answered */
+    diag_add_in(&d, &again, (struct mark){2, 1, 1}, false, NULL, "x");
+    diag_add_in(&d, &again, (struct mark){2, 1, 1}, false, NULL, "y");
+    diag_add_in(&d, &other, (struct mark){1, 1, 1}, false, NULL, "x");
+    diag_add(&d, (struct mark){1, 1, 1}, NULL, "x");
+    assert_int_equal(d.len, 5);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain),    cmocka_unit_test(test_hashed),
         cmocka_unit_test(test_limits),   cmocka_unit_test(test_kernel),
-        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
