@@ -184,7 +184,8 @@ static bool parent_starts(const struct change *parent, struct arena *arena) {
     const void *record = parent->live == NULL ? NULL : parent->live->record;
     if (parent->action == ACTION_STOP_UPDATE_START)
         return true;
-    return parent->action == ACTION_UPDATE && record != NULL && parent->kind->endpoint != NULL &&
+    bool changes = parent->action == ACTION_UPDATE || parent->action == ACTION_ADOPT;
+    return changes && record != NULL && parent->kind->endpoint != NULL &&
            !runs(parent->kind, record, arena);
 }
 

@@ -86,15 +86,13 @@ static const char *root_volume_of(const struct xml *item, struct arena *arena) {
 
 int server_record_of(const struct xml *item, struct arena *arena, RECORD *r) {
     const char *state = xml_text(item, "instanceState/name");
-    const char *ip = xml_text(item, "ipAddress");
-    /* One that starts gets its public address some seconds later: until then nobody knows where to
-     * reach it, and its private address is no place to try. */
-    bool coming = cstr_eq(state, "pending") && (ip == NULL || ip[0] == '\0');
-    bool up = cstr_eq(state, "running") || cstr_eq(state, "pending");
+    /* One that starts takes no volume and no elastic address yet, and may have no public address
+     * to be reached at. */
+    bool coming = cstr_eq(state, "pending");
     r->type = text_or_null(arena, item, "instanceType");
     r->key_name = text_or_null(arena, item, "keyName");
     r->imds = text_or_null(arena, item, "metadataOptions/httpTokens");
-    r->power = coming ? "pending" : up ? "running" : "stopped";
+    r->power = coming ? "pending" : cstr_eq(state, "running") ? "running" : "stopped";
     r->instance_id = text_or_null(arena, item, "instanceId");
     r->ami = text_or_null(arena, item, "imageId");
     r->public_ip = text_or_null(arena, item, "ipAddress");

@@ -101,7 +101,7 @@ static void test_every_fate_of_a_parent(void **state) {
             assert_int_equal(decide(&s, &arena, &c, &err), 0);
             bool made = a == ACTION_CREATE || a == ACTION_RESUME || a == ACTION_REPLACE;
             bool goes = a == ACTION_DESTROY || a == ACTION_FORGET || a == ACTION_REPLACE;
-            bool starts = a == ACTION_UPDATE || a == ACTION_STOP_UPDATE_START;
+            bool starts = a == ACTION_UPDATE || a == ACTION_ADOPT || a == ACTION_STOP_UPDATE_START;
             if (d == 1)
                 assert_int_equal(c.action, made     ? ACTION_CREATE
                                            : starts ? ACTION_UPDATE
