@@ -59,10 +59,10 @@ static void check_bounds(const struct fill *x, const struct field *f, const stru
 
 static void fill_number(const struct fill *x, const struct field *f, const struct tree *t,
                         int64_t *ret) {
-    static const char *const words[] = {[FIELD_INT] = "a whole number",
-                                        [FIELD_SIZE] = "a size with its unit, such as 30 GiB",
-                                        [FIELD_DURATION] =
-                                            "a time with its unit, such as 60 min or 12 h"};
+    static const char *const words[] = {
+        [FIELD_INT] = "a whole number",
+        [FIELD_SIZE] = "a size in KiB, MiB, GiB or TiB, such as 30 GiB",
+        [FIELD_DURATION] = "a time in s, min, h or d, such as 60 min"};
     bool good = false;
     if (t->type == TREE_SCALAR) {
         if (f->type == FIELD_INT)

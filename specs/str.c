@@ -107,6 +107,10 @@ size_t str_distance(struct str a, struct str b, size_t cap) {
 }
 
 const char *str_nearest(struct str s, const char *const *candidates) {
+    enum { BEGUN_MIN = 3 };
+    for (size_t i = 0; s.len >= BEGUN_MIN && candidates[i] != NULL; i++)
+        if (strncmp(candidates[i], s.ptr, s.len) == 0)
+            return candidates[i]; /* it was only begun */
     size_t best_distance = s.len < 4 ? 2 : 3;
     const char *best = NULL;
     for (; *candidates != NULL; candidates++) {

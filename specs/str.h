@@ -34,5 +34,5 @@ bool str_to_i64(struct str s, int64_t min, int64_t max, int64_t *ret);
 size_t str_distance(struct str a, struct str b, size_t cap);
 
 /* The candidate nearest to `s` (distance ≤ 2, or 1 for names under 4 letters), or NULL.
- * `candidates` ends with NULL. */
+ * `candidates` ends with NULL. One that `s` (3 letters or more) only begins comes first. */
 const char *str_nearest(struct str s, const char *const *candidates);

@@ -125,9 +125,9 @@ bool ami_is_missing(const struct ec2_session *s, const struct observe_in *in, st
                 type);
         err_hint(&why, "choose another image or type, or write an ami-… id");
     } else if (why.code == 0) {
-        err_set(&why, ERRC_NOTFOUND, "no AMI is published for %s in %s", image->name,
-                s->config.region);
-        err_hint(&why, "choose another image, or write an ami-… id");
+        err_set(&why, ERRC_NOTFOUND, "no AMI is published for %s, for the processors of %s, in %s",
+                image->name, type, s->config.region);
+        err_hint(&why, "choose another image or type, or write an ami-… id");
     }
     *ret = why;
     return true;

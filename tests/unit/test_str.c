@@ -71,6 +71,7 @@ static void test_nearest(void **state) {
     assert_string_equal(str_nearest(STR("imgae"), names), "image");
     assert_string_equal(str_nearest(STR("typ"), names), "type");
     assert_string_equal(str_nearest(STR("counts"), names), "count");
+    assert_string_equal(str_nearest(STR("ima"), names), "image"); /* only begun */
     assert_null(str_nearest(STR("zebra"), names));
     assert_null(str_nearest(STR("sxy"), names)); /* short names: one edit only */
     assert_int_equal(str_distance(STR("kitten"), STR("sitting"), 10), 3);
