@@ -93,6 +93,11 @@ int login_write_known_hosts(struct session *s, const struct server_list *list, s
     const char *path = arena_printf(&s->arena, "%s/known_hosts", s->project_dir);
     if (path == NULL || text.failed)
         return err_no_memory(err);
+    /* A folder that cannot be written to is enough where nothing is new. */
+    _cleanup_buf_ struct buf now = BUF_INIT(BUF_MEDIUM);
+    struct err ignored = {0};
+    if (fs_read(path, &now, &ignored) == 0 && str_eq(buf_str(&now), buf_str(&text)))
+        return 0;
     return fs_write(path, buf_str(&text), 0600, err);
 }
 
@@ -179,6 +184,9 @@ static void add_given(struct options *o, const struct server_view *v) {
         add(o, "ProxyJump", route.proxy_jump);
     else if (route.proxy_command != NULL)
         add(o, "ProxyCommand", route.proxy_command);
+    /* Somebody may have to do something on the way, such as touch a key. */
+    if (route.connect_wait != NULL && (route.proxy.len > 0 || !cstr_eq(route.connect_wait, "none")))
+        add(o, "ConnectTimeout", route.connect_wait);
 }
 
 static void add_made(struct options *o, const struct server_view *v) {

@@ -14,6 +14,9 @@
 static const char ciphers[] = "Ciphers=aes128-gcm@openssh.com,aes256-gcm@openssh.com,"
                               "chacha20-poly1305@openssh.com,aes256-ctr,aes128-ctr";
 
+/* A server that is gone answers nothing, and the kernel waits more than two minutes for that. */
+#define CONNECT_WAIT "ConnectTimeout=15"
+
 enum { WORDS_MAX = 512, SAID_MAX = 2048 };
 
 struct words {
@@ -39,6 +42,10 @@ static int add_options(struct session *s, const struct server_view *v, const cha
         if (rc == 0)
             rc = add(w, arena_printf(&s->arena, "%s=%s", o->name, o->value), err);
     }
+    if (rc == 0) /* of two that are the same, OpenSSH takes the first */
+        rc = add(w, "-o", err);
+    if (rc == 0)
+        rc = add(w, CONNECT_WAIT, err);
     for (; rc == 0 && extra != NULL && *extra != NULL; extra++) {
         rc = add(w, "-o", err);
         if (rc == 0)
@@ -180,6 +187,20 @@ int ssh_child_end(struct ssh_child *child, int *ret_status, struct err *err) {
     return 0;
 }
 
+/* A shell says first which line of our script it was at: "berth-cp: 11: cannot create x". */
+static struct str skip_place(struct str line) {
+    static const char name[] = "berth-cp: ";
+    size_t at = sizeof name - 1;
+    if (line.len < at || memcmp(line.ptr, name, at) != 0)
+        return line;
+    if (line.len > at + 5 && memcmp(line.ptr + at, "line ", 5) == 0)
+        at += 5;
+    while (at < line.len && line.ptr[at] >= '0' && line.ptr[at] <= '9')
+        at++;
+    at += at + 1 < line.len && line.ptr[at] == ':' && line.ptr[at + 1] == ' ' ? 2 : 0;
+    return (struct str){line.ptr + at, line.len - at};
+}
+
 int ssh_child_failed(struct ssh_child *child, int status, const char *what, struct err *err) {
     char said[SAID_MAX];
     _cleanup_buf_ struct buf clean = BUF_INIT(BUF_SMALL);
@@ -188,7 +209,7 @@ int ssh_child_failed(struct ssh_child *child, int status, const char *what, stru
                       size > (off_t)sizeof said ? size - (off_t)sizeof said : 0);
     struct str rest = {said, n > 0 ? (size_t)n : 0}, line;
     while (rest.len > 0 && str_split(&rest, '\n', &line)) {
-        line = str_trim(line);
+        line = skip_place(str_trim(line));
         if (line.len == 0)
             continue;
         buf_adds(&clean, clean.len > 0 ? "; " : "");

@@ -83,7 +83,7 @@ const char *ssh_route_split(struct arena *arena, const char *host, const char **
 /* ---- What ssh -G says: lines "keyword value" */
 
 struct config {
-    const char *user, *hostname, *port, *agent, *alias, *jump, *command, *only_keys, *fdpass,
+    const char *user, *hostname, *port, *agent, *alias, *jump, *command, *only_keys, *fdpass, *wait,
         *revoked;
     struct strlist identities, known_hosts;
 };
@@ -97,6 +97,7 @@ static const struct word {
     {"hostname", offsetof(struct config, hostname), false, false},
     {"port", offsetof(struct config, port), false, false},
     {"identityagent", offsetof(struct config, agent), false, false},
+    {"connecttimeout", offsetof(struct config, wait), false, false},
     {"hostkeyalias", offsetof(struct config, alias), false, false},
     {"proxyjump", offsetof(struct config, jump), false, false},
     {"proxycommand", offsetof(struct config, command), false, false},
@@ -309,6 +310,7 @@ static int fill(struct ssh_route *r, const struct given_login *login, const stru
         add_keys(r, login, alias, c, arena) < 0)
         return err_no_memory(err);
     r->agent = agent_of(r, alias, c->agent, arena);
+    r->connect_wait = c->wait;
     for (size_t i = 0; i < c->known_hosts.len; i++) {
         const char *path = expand(r, alias, c->known_hosts.items[i], true, arena);
         if (path != NULL && strlist_add(arena, &r->known_hosts, path) < 0)

@@ -14,6 +14,7 @@ struct ssh_route {
     struct strlist proxy;       /* words of a program that is the connection; empty: TCP */
     const char *proxy_jump;     /* for OpenSSH's own use: what `proxy` was made from, or NULL */
     const char *proxy_command;  /* the same */
+    const char *connect_wait;   /* ConnectTimeout: seconds, or "none"; NULL: not told */
     struct strlist known_hosts; /* files */
     const char *known_as;       /* in these */
 };
