@@ -6,6 +6,7 @@
 #include "specs/sections/sections.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,13 +27,24 @@ static bool print_line(const struct cmd *cmd, struct str line) {
     return fwrite(buf_cstr(&text), 1, text.len, cmd->out) == text.len && fflush(cmd->out) == 0;
 }
 
-/* Whole lines as they come, until the end, Ctrl-C, or nobody takes them any more. */
-static void pass_on(struct session *s, const struct ssh_child *child) {
+/* What comes next, as read(2) has it. A pipe whose reader is gone would tell only at the next line,
+ * and there may be none for hours (`berth logs -f | head -3`): *ret_taken is false then. */
+static ssize_t read_next(const struct cmd *cmd, int from, char *bytes, size_t size,
+                         bool *ret_taken) {
+    struct pollfd fds[] = {{.fd = from, .events = POLLIN}, {.fd = fileno(cmd->out)}};
+    if (poll(fds, 2, -1) < 0)
+        return -1;
+    *ret_taken = (fds[1].revents & (POLLERR | POLLHUP)) == 0;
+    return *ret_taken ? read(from, bytes, size) : 0;
+}
+
+/* Whole lines as they come, until the end, Ctrl-C, or nobody takes them any more: then false. */
+static bool pass_on(struct session *s, const struct ssh_child *child) {
     _cleanup_buf_ struct buf line = BUF_INIT(BUF_MEDIUM);
     char chunk[16384];
     bool taken = true;
     while (taken && atomic_load(&s->cancel) == 0) {
-        ssize_t n = read(child->out, chunk, sizeof chunk);
+        ssize_t n = read_next(s->cmd, child->out, chunk, sizeof chunk, &taken);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -49,7 +61,8 @@ static void pass_on(struct session *s, const struct ssh_child *child) {
         buf_addstr(&line, rest);
     }
     if (taken && line.len > 0)
-        print_line(s->cmd, buf_str(&line));
+        taken = print_line(s->cmd, buf_str(&line));
+    return taken;
 }
 
 static int show(struct session *s, const struct server_list *list, const struct server_view *v,
@@ -63,12 +76,11 @@ static int show(struct session *s, const struct server_list *list, const struct 
     int rc = ssh_child_start(s, list, v, command, &child, err);
     if (rc == 0) {
         int status = 0;
-        pass_on(s, &child);
-        bool ended = atomic_load(&s->cancel) > 0;
+        bool ended = !pass_on(s, &child) || atomic_load(&s->cancel) > 0;
         rc = ssh_child_end(&child, &status, err);
         if (ended) /* as it was asked for */
             rc = 0;
-        else if (rc == 0 && status != 0 && !ferror(s->cmd->out))
+        else if (rc == 0 && status != 0)
             rc = ssh_child_failed(&child, status, v->address, err);
         ssh_child_free(&child);
     }

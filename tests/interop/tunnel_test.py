@@ -89,6 +89,10 @@ def check_logs(project):
             break
         time.sleep(0.1)
     check(left == "0", "and none does after Ctrl-C", left)
+    reader = Running(project, "logs", "-f", "-n", "1").process
+    check(b"ServerApp" in reader.stdout.readline(), "one line is read")
+    reader.stdout.close() # as by `head -1`; Jupyter says nothing more
+    check(reader.wait(timeout=60) == 0, "it ends with its reader", reader.stderr.read().decode())
     for words in (("-n", "many"), ("-n", "-1")):
         project.run("logs", *words, check_code=64)
     project.run("logs", "server[7]", check_code=1)
