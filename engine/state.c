@@ -111,10 +111,13 @@ static int parse_json(const struct kind *const *kinds, const cJSON *json, struct
         strlen(lineage) >= sizeof state->lineage || serial->valuedouble < 0 ||
         serial->valuedouble > 1e15)
         return err_set(err, ERRC_STATE, "it is not a berth state");
-    if (version->valuedouble > STATE_VERSION)
-        return err_set(err, ERRC_STATE,
-                       "it was written by a newer berth (version %.0f; this one reads %d)",
-                       version->valuedouble, STATE_VERSION);
+    if (version->valuedouble > STATE_VERSION) {
+        err_set(err, ERRC_STATE,
+                "it was written by a newer berth (version %.0f; this one reads %d)",
+                version->valuedouble, STATE_VERSION);
+        err_hint(err, "install that berth; nothing was overwritten");
+        return -ERRC_STATE;
+    }
     snprintf(state->lineage, sizeof state->lineage, "%s", lineage);
     state->serial = (int64_t)serial->valuedouble;
     state->name = arena_dup(&state->arena, text_of(json, "name"));
@@ -179,8 +182,10 @@ static int refuse(const char *path, struct err *err) {
     char backup[PATH_SIZE + sizeof ".backup"];
     snprintf(backup, sizeof backup, "%s.backup", path);
     err_wrap(err, "the state %s cannot be used", path);
+    if (err->hint[0] != '\0')
+        return -err->code;
     if (fs_exists(backup))
-        err_hint(err, "the last good copy is %s; nothing was overwritten", backup);
+        err_hint(err, "nothing was overwritten; the copy before it is %s: copy it there", backup);
     else
         err_hint(err, "nothing was overwritten; there is no backup beside it");
     return -err->code;
