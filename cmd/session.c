@@ -2,6 +2,7 @@
 
 #include "cmd/ask.h"
 #include "cmd/progress.h"
+#include "cmd/renamed.h"
 #include "cmd/verbs.h"
 
 #include "cmd/show_cost.h"
@@ -370,6 +371,8 @@ int session_run(struct session *s, bool lock, struct err *err) {
     int rc = session_open_state(s, lock, err);
     if (rc == 0)
         rc = session_open_worlds(s, err);
+    if (rc == 0 && s->spec != NULL && s->state.nodes.len == 0)
+        renamed_note(s);
     /* A saved plan names the state that it was made from: there must be one. */
     if (rc == 0 && s->cmd->args.out != NULL && !s->state.exists)
         rc = state_write(&s->state, err);
