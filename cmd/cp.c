@@ -46,17 +46,27 @@ static int copy_up(struct copy *c, struct err *err) {
                : err_set(err, ERRC_INVALID, "%s is neither a file nor a folder", c->local);
 }
 
+/* "3.0 MB", and "812 bytes" of what would be 0.0. */
+static const char *size_text(char ret[32], int64_t bytes) {
+    if (bytes < 100000)
+        snprintf(ret, 32, "%lld byte%s", (long long)bytes, bytes == 1 ? "" : "s");
+    else
+        snprintf(ret, 32, "%.1f MB", (double)bytes / 1e6);
+    return ret;
+}
+
 static void say_done(const struct copy *c, double took_s) {
     const struct cmd *cmd = c->s->cmd;
+    char sent[32], kept[32];
     if (cmd->err_look.tty && c->shown_s > 0)
         fputs("\r\033[K", cmd->err);
     if (c->total == 0 && c->kept > 0)
-        cmd_note(cmd, "all of it is there already: %.1f MB", (double)c->kept / 1e6);
+        cmd_note(cmd, "all of it is there already: %s", size_text(kept, c->kept));
     else if (c->kept > 0)
-        cmd_note(cmd, "copied %.1f MB in %.1f s; %.1f MB were there already",
-                 (double)c->total / 1e6, took_s, (double)c->kept / 1e6);
+        cmd_note(cmd, "copied %s in %.1f s; %s were there already", size_text(sent, c->total),
+                 took_s, size_text(kept, c->kept));
     else
-        cmd_note(cmd, "copied %.1f MB in %.1f s", (double)c->total / 1e6, took_s);
+        cmd_note(cmd, "copied %s in %.1f s", size_text(sent, c->total), took_s);
 }
 
 static int run(struct cmd *cmd) {

@@ -5,7 +5,8 @@
 
 static int run(struct cmd *cmd) {
     if (cmd->args.positional_len < 2)
-        return cmd_usage(cmd, "berth import ADDRESS ID");
+        return cmd_usage(cmd,
+                         "say what becomes what: berth import 'server[0]' i-0123456789abcdef0");
     struct err err = {0};
     struct session s;
     session_init(&s, cmd);

@@ -1,3 +1,4 @@
+#include "cmd/text.h"
 #include "cmd/verbs.h"
 #include "specs/fs.h"
 #include "specs/sections/check.h"
@@ -85,7 +86,13 @@ static int run(struct cmd *cmd) {
         return cmd_fail(cmd, &err);
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_SMALL);
     buf_addf(&text, "wrote %s%s\n", path, ignored ? " and .berth/ into .gitignore" : "");
-    buf_adds(&text, "next: edit it, then berth plan, then berth apply\n");
+    _cleanup_buf_ struct buf word = BUF_INIT(BUF_SMALL);
+    if (cmd->args.file != NULL && strcmp(path, "berth.yaml") != 0) {
+        buf_adds(&word, " -file ");
+        text_shell_word(str_of(path), &word);
+    }
+    buf_addf(&text, "next: edit it, then berth plan%s, then berth apply%s\n", buf_cstr(&word),
+             buf_cstr(&word));
     return cmd_print(cmd, &text);
 }
 

@@ -8,13 +8,8 @@
 
 enum { KEEP_MAX_S = 30 * 86400 };
 
-static int take_time(const char *text, int64_t *ret_s, struct err *err) {
-    if (!unit_parse_duration(str_of(text), ret_s) || *ret_s < 1 || *ret_s > KEEP_MAX_S) {
-        err_set(err, ERRC_INVALID, "%s is no time to keep a server for", text);
-        err_hint(err, "write it as 90min, 2h or 1d; at most 30 days");
-        return -ERRC_INVALID;
-    }
-    return 0;
+static bool take_time(const char *text, int64_t *ret_s) {
+    return unit_parse_duration(str_of(text), ret_s) && *ret_s >= 1 && *ret_s <= KEEP_MAX_S;
 }
 
 static int keep(struct session *s, const struct server_list *list, const struct server_view *v,
@@ -27,6 +22,7 @@ static int keep(struct session *s, const struct server_list *list, const struct 
     if (!spec_has_stop(s->spec)) {
         err_set(err, ERRC_INVALID, "nothing would stop %s: the spec has no server.stop",
                 v->address);
+        err_hint(err, "write `stop: { idle: 60 min }` below `server:`, then berth apply");
         return -ERRC_INVALID;
     }
     return ssh_exec(s, list, v, rest, err);
@@ -37,11 +33,13 @@ static int run(struct cmd *cmd) {
     struct session s;
     struct server_list list = {0};
     int64_t seconds = 0;
+    if (cmd->args.positional_len < 1)
+        return cmd_usage(cmd, "say for how long: berth keep 2h");
+    if (!take_time(cmd->args.positional[0], &seconds))
+        return cmd_usage(cmd, "%s is no time: say 90min, 2h or 1d, at most 30d",
+                         cmd->args.positional[0]);
     session_init(&s, cmd);
-    int rc = cmd->args.positional_len < 1
-                 ? err_set(&err, ERRC_INVALID, "say for how long: berth keep 2h")
-                 : take_time(cmd->args.positional[0], &seconds, &err);
-    const struct server_view *server = rc < 0 ? NULL : servers_asked(&s, 1, &list, &err);
+    const struct server_view *server = servers_asked(&s, 1, &list, &err);
     if (server != NULL)
         keep(&s, &list, server, seconds, &err);
     return session_fail(&s, &err);

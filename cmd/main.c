@@ -13,6 +13,11 @@ static int usage_error(const struct cmd *cmd, const struct err *err) {
     return cmd_usage(cmd, "%s", err->msg);
 }
 
+static bool is_spec(const char *word) {
+    const char *dot = strrchr(word, '.');
+    return dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
+}
+
 static int run_verb(struct cmd *cmd, int argc, char **argv) {
     struct err err = {0};
     if (options_parse(cmd->verb->options, argc, argv, &cmd->args, &err) < 0)
@@ -25,9 +30,12 @@ static int run_verb(struct cmd *cmd, int argc, char **argv) {
         help_verb(cmd->verb, &text);
         return cmd_print(cmd, &text);
     }
-    if (cmd->args.positional_len > cmd->verb->positional_max)
-        return cmd_usage(cmd, "berth %s does not take `%s`", cmd->verb->name,
-                         cmd->args.positional[cmd->verb->positional_max]);
+    if (cmd->args.positional_len > cmd->verb->positional_max) {
+        const char *word = cmd->args.positional[cmd->verb->positional_max];
+        return cmd_usage(cmd, "berth %s does not take `%s`%s%s", cmd->verb->name, word,
+                         is_spec(word) ? "; a spec is named by -file " : "",
+                         is_spec(word) ? word : "");
+    }
     if (cmd->args.rest != NULL && !cmd->verb->rest)
         return cmd_usage(cmd, "berth %s takes nothing after `--`", cmd->verb->name);
     return cmd->verb->run(cmd);
@@ -52,8 +60,10 @@ int main(int argc, char **argv) {
     cmd.verb = verbs_find(cmd.verbs, name);
     if (cmd.verb == NULL) {
         const char *nearest = verbs_nearest(cmd.verbs, name);
-        if (nearest != NULL)
+        if (nearest != NULL && name[0] != '-')
             return cmd_usage(&cmd, "there is no verb %s; did you mean berth %s?", name, nearest);
+        if (name[0] == '-')
+            return cmd_usage(&cmd, "options stand behind the verb: berth VERB %s", name);
         return cmd_usage(&cmd, "there is no verb %s", name);
     }
     return run_verb(&cmd, argc < 2 ? 0 : argc - 2, argv + (argc < 2 ? argc : 2));

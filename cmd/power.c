@@ -107,6 +107,13 @@ static int print_outputs(struct session *s, const char *power) {
     return cmd_print(s->cmd, &text);
 }
 
+static bool has_servers(const struct plan *plan) {
+    for (size_t i = 0; i < plan->len; i++)
+        if (is_power(&plan->changes[i]))
+            return true;
+    return false;
+}
+
 static int do_it(struct session *s, const char *power, const char *question) {
     struct cmd *cmd = s->cmd;
     struct err err = {0};
@@ -115,6 +122,8 @@ static int do_it(struct session *s, const char *power, const char *question) {
     if (plan_has_changes(&s->plan))
         show_cost(&s->cost, &cmd->out_look, &text);
     int code = cmd_print(cmd, &text);
+    if (code == EXIT_OK && strcmp(power, "running") == 0 && !has_servers(&s->plan))
+        return EXIT_FAILED; /* none of them is there to be started: it has been said */
     if (code == EXIT_OK)
         code = approve(s, question);
     if (code != EXIT_OK)

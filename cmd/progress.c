@@ -132,8 +132,11 @@ static void draw(struct progress_view *v, struct buf *out) {
         str_split(&note, '\n', &doing);
         buf_adds(&line, "  ");
         group_label(g, look, &line);
-        buf_addf(&line, ": %.*s, %.0f s%s%.*s", STR_FMT(doing), ages[i], note.len > 0 ? ": " : "",
-                 STR_FMT(note));
+        if (str_eqc(note, "waiting")) /* for the others of its run: nothing is done to it yet */
+            buf_adds(&line, ": waiting");
+        else
+            buf_addf(&line, ": %.*s, %.0f s%s%.*s", STR_FMT(doing), ages[i],
+                     note.len > 0 ? ": " : "", STR_FMT(note));
         add_cut(buf_str(&line), look->width > 1 ? look->width - 1 : 1, out);
         buf_addc(out, '\n');
         shown++;

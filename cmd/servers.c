@@ -123,7 +123,11 @@ const struct server_view *servers_find(const struct server_list *list, const cha
         if (strcmp(list->items[i].address, name) == 0 || strcmp(list->items[i].address, full) == 0)
             return &list->items[i];
     err_set(err, ERRC_NOTFOUND, "there is no server %s", name);
-    err_hint(err, "there are %s to %s", list->items[0].address, list->items[list->len - 1].address);
+    if (list->len == 1)
+        err_hint(err, "there is %s alone, which needs no name", list->items[0].address);
+    else
+        err_hint(err, "there are %s to %s", list->items[0].address,
+                 list->items[list->len - 1].address);
     return NULL;
 }
 

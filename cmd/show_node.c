@@ -3,9 +3,11 @@
 #include "cmd/show_value.h"
 #include "cmd/text.h"
 
+#include <string.h>
+
 void show_node(const struct recorded *r, const struct look *look, struct buf *out) {
     text_paint(look, PAINT_BOLD, r->address, out);
-    if (r->id != NULL)
+    if (r->id != NULL && strcmp(r->id, r->address) != 0)
         buf_addf(out, "  %s", r->id);
     if (r->status == RECORDED_PENDING)
         buf_adds(out, "  (being created when the run was interrupted)");

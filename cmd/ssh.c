@@ -1,12 +1,17 @@
 #include "cmd/ssh_child.h"
 #include "cmd/verbs.h"
 
+#include <string.h>
 static int run(struct cmd *cmd) {
     struct err err = {0};
     struct session s;
     struct server_list list = {0};
     session_init(&s, cmd);
+    const char *name = cmd->args.positional_len > 0 ? cmd->args.positional[0] : NULL;
     const struct server_view *server = servers_asked(&s, 0, &list, &err);
+    if (server == NULL && list.len > 0 && name != NULL && cmd->args.rest == NULL &&
+        strchr("0123456789", name[0]) == NULL && strncmp(name, "server", 6) != 0)
+        err_hint(&err, "a command stands behind two dashes: berth ssh -- %s", name);
     if (server != NULL)
         ssh_exec(&s, &list, server, (const char *const *)cmd->args.rest, &err);
     return session_fail(&s, &err);

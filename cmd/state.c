@@ -126,7 +126,7 @@ static int run_word(struct cmd *cmd, const struct word *word) {
     struct session s;
     size_t n = cmd->args.positional_len - 1;
     if (n < word->least || n > word->most)
-        return cmd_usage(cmd, "berth state %s%s", word->name, word->usage);
+        return cmd_usage(cmd, "it is used so: berth state %s%s", word->name, word->usage);
     session_init(&s, cmd);
     if (session_load(&s, &err) < 0)
         return session_fail(&s, &err);

@@ -194,9 +194,10 @@ static void show_server(struct session *s, const struct server_view *v, const st
     buf_adds(out, cstr_eq(power, "stopped") ? "  (berth start brings it back)\n" : "\n");
     if (v->live != NULL && v->live->err.msg[0] != '\0')
         text_line(look, str_of(v->live->err.msg), 2, out);
-    if (v->host != NULL)
+    bool there = !cstr_eq(power, "not there"); /* what is recorded of it is no more */
+    if (v->host != NULL && there)
         buf_addf(out, "  address  %s\n", v->host);
-    if (jupyter != NULL) {
+    if (jupyter != NULL && there) {
         buf_adds(out, "  Jupyter  ");
         text_paint(look, paint_of(jupyter), jupyter, out);
         if (v->url != NULL)

@@ -29,7 +29,7 @@ static int check_free(const struct import_in *in, const struct state *state, str
             continue;
         err_set(err, ERRC_CONFLICT, "%s is recorded already, as %s", r->address,
                 r->id == NULL ? "one that is being created" : r->id);
-        err_hint(err, "berth state rm %s forgets it, berth state mv gives it another number",
+        err_hint(err, "berth state rm '%s' forgets it, berth state mv gives it another number",
                  r->address);
         return -ERRC_CONFLICT;
     }

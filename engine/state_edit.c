@@ -84,7 +84,7 @@ static int check_move(const struct state *state, const char *from, const char *t
         return -err->code;
     if (r->parent != NULL) {
         err_set(err, ERRC_INVALID, "%s lives in %s, and moves with it", from, r->parent);
-        err_hint(err, "berth state mv %s …", r->parent);
+        err_hint(err, "berth state mv '%s' …", r->parent);
         return -ERRC_INVALID;
     }
     if (!same_sort(from, to)) {

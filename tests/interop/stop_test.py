@@ -92,7 +92,7 @@ with Project(berth, SPEC) as project:
     check(7000 < seen["stops_in_s"] <= 7200, "two hours", seen)
     text = project.run("status").stdout
     check("stops    in 1 h 59 min" in text or "stops    in 2 h" in text, "for people too", text)
-    check("90" in project.run("keep", "90", check_code=1).stderr, "a time without a unit is refused")
+    check("90" in project.run("keep", "90", check_code=64).stderr, "a time without a unit is refused")
     project.ssh("sudo rm /run/berth-stop.json")
 
     step("another token: shown first, then the old one is worth nothing")

@@ -145,3 +145,6 @@ endforeach()
 add_test(NAME interop.life_sandbox COMMAND ${BERTH_TEST_PYTHON}
   ${CMAKE_CURRENT_LIST_DIR}/life_test.py $<TARGET_FILE:berth> sandbox)
 set_tests_properties(interop.life_sandbox PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600)
+add_test(NAME interop.user COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/user_test.py
+  $<TARGET_FILE:berth>)
+set_tests_properties(interop.user PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)
