@@ -82,9 +82,11 @@ endforeach()
 add_test(NAME interop.fleet COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/fleet_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.fleet PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600)
-add_test(NAME interop.ec2_fields COMMAND ${BERTH_TEST_PYTHON}
-  ${CMAKE_CURRENT_LIST_DIR}/ec2_fields_test.py $<TARGET_FILE:berth>)
-set_tests_properties(interop.ec2_fields PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600)
+foreach(part ec2_fields ec2_address)
+  add_test(NAME interop.${part} COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/${part}_test.py
+    $<TARGET_FILE:berth>)
+  set_tests_properties(interop.${part} PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 600)
+endforeach()
 add_test(NAME interop.spot COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/spot_test.py
   $<TARGET_FILE:berth>)
 set_tests_properties(interop.spot PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)
