@@ -2,16 +2,11 @@
 
 #include "cmd/text.h"
 #include "specs/err.h"
+#include "specs/hash.h"
 
 #include <string.h>
 
 /* FNV-1a: cheap; equality is checked on the bytes. */
-static uint64_t hash_more(uint64_t hash, struct str s) {
-    for (size_t i = 0; i < s.len; i++)
-        hash = (hash ^ (unsigned char)s.ptr[i]) * UINT64_C(1099511628211);
-    return hash;
-}
-
 static void cut_address(const char *address, struct group *ret, int64_t *ret_index) {
     const char *open = strchr(address, '[');
     const char *close = open == NULL ? NULL : strchr(open, ']');
@@ -67,8 +62,7 @@ int groups_add_at(struct groups *groups, const char *address, int tag, struct st
     struct group g = {.tag = tag, .body = body};
     int64_t index = 0;
     cut_address(address, &g, &index);
-    g.hash =
-        hash_more(hash_more(hash_more(UINT64_C(14695981039346656037), g.prefix), g.suffix), g.body);
+    g.hash = hash_more(hash_more(hash_more(HASH_START, g.prefix), g.suffix), g.body);
     for (size_t i = 0; g.indexed && !groups->each && i < groups->len; i++) {
         if (!same_group(&groups->items[i], &g))
             continue;

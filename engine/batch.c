@@ -1,5 +1,7 @@
 #include "engine/batch.h"
 
+#include "engine/index.h"
+
 static bool is_removal(const struct change *c) {
     return c->action == ACTION_DESTROY || c->action == ACTION_FORGET;
 }

@@ -1,6 +1,7 @@
 #include "engine/execute.h"
 
 #include "engine/executor.h"
+#include "engine/index.h"
 
 /* Unknowns are errors: the rest was done, and they may hide differences (case 15). */
 static void settle_unknown(struct executor *x, const struct change *c) {

@@ -1,5 +1,5 @@
 /* Carries out a plan: by dependency, independent batches side by side, every create journalled
- * before its call (promises in docs/architecture.md). */
+ * before its call (the promises of docs/state.md). */
 #pragma once
 
 #include "engine/plan.h"

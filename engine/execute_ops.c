@@ -1,5 +1,6 @@
 /* What a world calls back while it applies a batch, and the applying of one batch. */
 #include "engine/executor.h"
+#include "engine/index.h"
 #include "specs/record.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "engine/observe.h"
 
-#include "engine/graph.h"
+#include "engine/index.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -3,17 +3,9 @@
  * another address, and dropped where it vanished. */
 #pragma once
 
+#include "engine/sessions.h"
 #include "engine/state.h"
 #include "providers/provider.h"
-
-/* The open sessions of a run, one a world that any kind uses. */
-struct sessions;
-enum { SESSIONS_MAX = 8 };
-int sessions_open(const struct kind *const *kinds, const struct run *run, struct sessions **ret,
-                  struct err *err);
-void sessions_close(struct sessions *sessions);
-void *sessions_get(struct sessions *sessions, const struct world *world);
-const struct world *sessions_world(const struct sessions *sessions, size_t i); /* or NULL */
 
 struct live_world {
     struct observed *worlds; /* one a world */

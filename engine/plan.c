@@ -4,6 +4,7 @@
 #include "engine/decide.h"
 #include "engine/fingerprint.h"
 #include "engine/graph.h"
+#include "engine/index.h"
 #include "engine/plan_notices.h"
 #include "engine/scope.h"
 #include "specs/record.h"

@@ -39,7 +39,7 @@ struct plan {
     size_t left_out; /* changes that a whole plan has more */
     struct plan_warning *warnings;
     size_t warnings_len;
-    /* Errors of cases 3, 14 and 17: the plan is shown, nothing may be applied. */
+    /* Errors of cases 3, 14, 17 and 19: the plan is shown, nothing may be applied. */
     struct plan_warning *blockers;
     size_t blockers_len;
     bool destroy;                       /* made for `destroy` */

@@ -1,7 +1,5 @@
 #include "engine/prices.h"
 
-#include "engine/graph.h"
-
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "engine/refresh.h"
 
-#include "engine/graph.h"
+#include "engine/index.h"
 #include "specs/record.h"
 
 static bool is_compared(const struct live *live, const struct field *fields, size_t i) {

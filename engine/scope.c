@@ -2,6 +2,7 @@
 
 #include "engine/address.h"
 #include "engine/graph.h"
+#include "engine/index.h"
 #include "engine/plan_notices.h"
 #include "specs/record.h"
 

@@ -1,5 +1,4 @@
-/* The open sessions of a run. */
-#include "engine/observe.h"
+#include "engine/sessions.h"
 
 #include <stdlib.h>
 

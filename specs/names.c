@@ -1,6 +1,7 @@
 #include "specs/names.h"
 
 #include "specs/err.h"
+#include "specs/hash.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,17 +18,9 @@ static bool is_at(const void *items, size_t i, size_t item_size, const char *nam
     return other != NULL && strcmp(other, name) == 0;
 }
 
-/* FNV-1a, 64 bits. */
-static size_t hash(const char *name) {
-    uint64_t h = 14695981039346656037u;
-    for (; *name != '\0'; name++)
-        h = (h ^ (unsigned char)*name) * 1099511628211u;
-    return (size_t)h;
-}
-
 /* The slot of a name, or the free one that it would take. */
 static struct name_slot *slot_of(const struct names *names, const char *name) {
-    size_t i = hash(name) & (names->cap - 1);
+    size_t i = (size_t)hash_more(HASH_START, str_of(name)) & (names->cap - 1);
     while (names->slots[i].name != NULL && strcmp(names->slots[i].name, name) != 0)
         i = (i + 1) & (names->cap - 1);
     return &names->slots[i];

@@ -1,5 +1,6 @@
 /* Order by dependency: correct, stable, and a cycle is named whole. */
 #include "engine/graph.h"
+#include "engine/index.h"
 #include "tests/scenario/sim.h"
 #include "tests/unit/cm.h"
 
