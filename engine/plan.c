@@ -228,7 +228,9 @@ static void reverse(struct change *changes, size_t len) {
 static int plan_removals(struct planner *p, struct err *err) {
     size_t first = p->plan->len;
     size_t *order = arena_calloc(&p->plan->arena, p->state->nodes.len + 1, sizeof *order);
-    int rc = order == NULL ? err_no_memory(err) : order_remembered(p, order, err);
+    if (order == NULL)
+        return err_no_memory(err);
+    int rc = order_remembered(p, order, err);
     for (size_t i = 0; rc == 0 && i < p->state->nodes.len; i++)
         rc = plan_remembered(p, &p->remembered[order[i]], err);
     for (size_t w = 0; rc == 0 && w < p->live->len; w++)

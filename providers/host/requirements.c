@@ -137,7 +137,8 @@ static int use_option(struct requirement_reader *r, struct requirement_text *t,
     bool bare = known->type == ALL_HASHED;
     if (o->broken || rest.len > 0 || (o->value.len == 0) != bare) {
         requirement_tell(r, t, t->line,
-                         bare ? "expected no more on the line" : "expected one value",
+                         bare ? "expected no more on the line"
+                              : "expected one value, and one option a line",
                          "`%.*s` is not written as it should be", STR_FMT(o->name));
         return 0;
     }

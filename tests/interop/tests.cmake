@@ -70,10 +70,10 @@ add_test(NAME interop.project COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_
 set_tests_properties(interop.project PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
 add_test(NAME interop.requirements COMMAND ${BERTH_TEST_PYTHON}
   ${CMAKE_CURRENT_LIST_DIR}/requirements_test.py $<TARGET_FILE:project_set>)
+set_tests_properties(interop.requirements PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
 add_test(NAME interop.requirements_install COMMAND ${BERTH_TEST_PYTHON}
   ${CMAKE_CURRENT_LIST_DIR}/requirements_install_test.py $<TARGET_FILE:berth>)
 set_tests_properties(interop.requirements_install PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 300)
-set_tests_properties(interop.requirements PROPERTIES SKIP_RETURN_CODE ${BERTH_SKIP_CODE} TIMEOUT 180)
 foreach(part moto moto_faults moto_keys)
   add_test(NAME interop.${part} COMMAND ${BERTH_TEST_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/${part}_test.py
     $<TARGET_FILE:berth>)

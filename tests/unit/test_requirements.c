@@ -3,6 +3,7 @@
 #include "engine/inputs.h"
 #include "providers/host/python_env.h"
 #include "tests/unit/cm.h"
+#include "tests/unit/fail_alloc.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -221,11 +222,45 @@ static void test_told_once(void **state) {
     assert_int_equal(d.len, 5);
 }
 
+/* Without memory it fails, or is refused, or is right. */
+static void test_no_memory(void **state) {
+    (void)state;
+    if (!fail_alloc_possible())
+        skip();
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_MEDIUM);
+    buf_adds(&text, "-r r2.txt\n-c r2.txt\n");
+    for (int i = 0; i < 400; i++)
+        buf_addf(&text, "p%d==1.%d ; python_version > '3' --hash=" HASH "\n", i, i);
+    struct scene *s = make(&host_python_packages_kind, SPEC,
+                           (const char *[]){"r.txt", buf_cstr(&text), "r2.txt", "", NULL});
+    assert_int_equal(packages(s)->len, 401);
+    long before = fail_alloc_live();
+    bool hit = true;
+    size_t n = 1;
+    for (; hit; n++) {
+        struct arena arena = {0};
+        struct diags diags = {.arena = &arena};
+        struct requirements all = {0};
+        fail_alloc_at(n);
+        int rc = requirements_read(&s->inputs, "r.txt", NULL, &arena, &diags, &all);
+        hit = fail_alloc_hit();
+        fail_alloc_at(0);
+        assert_true(rc == 0 || rc == -ERRC_NOMEM);
+        assert_true(rc < 0 || diags.errors > 0 || (all.wanted.len == 400 && all.hashed));
+        assert_true(rc == 0 || all.wanted.len == 0);
+        arena_free(&arena);
+        assert_int_equal(fail_alloc_live(), before);
+    }
+    assert_true(n > 10);
+    done(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),    cmocka_unit_test(test_hashed),
-        cmocka_unit_test(test_limits),   cmocka_unit_test(test_kernel),
-        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_told_once),
+        cmocka_unit_test(test_plain),     cmocka_unit_test(test_hashed),
+        cmocka_unit_test(test_limits),    cmocka_unit_test(test_kernel),
+        cmocka_unit_test(test_mistakes),  cmocka_unit_test(test_told_once),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
