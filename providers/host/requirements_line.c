@@ -86,6 +86,13 @@ static bool ends_like_archive(struct str text) {
     return false;
 }
 
+/* "numpy=1.26.4=py312_0" */
+static bool is_of_conda(struct str text) {
+    const char *first = memchr(text.ptr, '=', text.len);
+    size_t n = first == NULL ? text.len : (size_t)(first - text.ptr);
+    return n > 0 && n + 1 < text.len && first[1] != '=' && strchr("<>!~=", first[-1]) == NULL;
+}
+
 static void tell_bad(struct requirement_reader *r, struct requirement_text *t, struct str text) {
     bool path = *text.ptr == '.' || *text.ptr == '/' || ends_like_archive(text) ||
                 memchr(text.ptr, '/', text.len) != NULL;
@@ -93,7 +100,9 @@ static void tell_bad(struct requirement_reader *r, struct requirement_text *t, s
         r, t, text,
         path ? "only packages of an index can be installed; `files` brings a file or folder of "
                "yours"
-             : "expected a package with its versions, such as pandas==2.2.*",
+        : is_of_conda(text) ? "expected == before a version; of conda's packages, pip list "
+                              "--format=freeze writes those that pip has too"
+                            : "expected a package with its versions, such as pandas==2.2.*",
         path ? "a path or a URL is not installed" : "this is no requirement");
 }
 

@@ -33,7 +33,7 @@ jupyter:
     - { name: words, requirements: made/kernel.txt }
 """
 # redis needs async-timeout on Pythons before 3.11.3 alone, and Debian 12 has 3.11.2.
-LIST = "humanize==4.9.*\ntabulate\nredis>=5\ncolorama; sys_platform == 'win32'\n"
+LIST = "humanize==4.9.*\ntabulate\nredis>=5\nrequests[socks]\ncolorama; sys_platform == 'win32'\n"
 PYPROJECT = """\
 [project]
 name = "words"
@@ -55,7 +55,8 @@ def uv(project, *args):
 
 def compiled(project, text):
     (project.dir / "made/x.in").write_text(text)
-    return uv(project, "pip", "compile", "-q", "--universal", "--python-version", "3.10", "--generate-hashes", "x.in")
+    return uv(project, "pip", "compile", "-q", "--universal", "--no-strip-extras", "--python-version", "3.10",
+              "--generate-hashes", "x.in")
 
 
 def exported(project, text):
@@ -65,7 +66,7 @@ def exported(project, text):
 
 
 def named(text):
-    return dict(re.findall(r"^([a-z-]+)==([^ ]+)", text, re.M))
+    return dict(re.findall(r"^([a-z0-9-]+)(?:\[[a-z]*\])?==([^ ]+)", text, re.M))
 
 
 def installed(project, env):
@@ -88,7 +89,7 @@ with Project(berth, SPEC) as project:
     main, kernel = project.dir / "made/main.txt", project.dir / "made/kernel.txt"
     main.write_text(compiled(project, LIST))
     want = named(main.read_text())
-    check(want.pop("colorama", None) and "async-timeout" in want and "--hash=" in main.read_text(), "what uv makes", main.read_text())
+    check(want.pop("colorama", None) and "async-timeout" in want and "requests[socks]==" in main.read_text() and "--hash=" in main.read_text(), "what uv makes", main.read_text())
 
     step("before there is a server: which Python it has decides")
     check("packages: (known after apply)" in words(project), "so it is said", project.run("plan").stdout)

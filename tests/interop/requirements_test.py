@@ -196,6 +196,7 @@ with tempfile.TemporaryDirectory(prefix="berth-requirements-") as place:
         except (InstallationError, RequirementsFileParseError, ValueError, SystemExit):
             pass
         says(folder, ["r.txt:", "error:"], text)
+    says(put(root, "six\nnumpy=1.26.4=py312_0\n"), ["r.txt:2:1: ", "pip list --format=freeze"], "a list by conda")
 
     step("what pip takes and berth does not, at its place")
     for files, *words in REFUSED:
