@@ -7,6 +7,7 @@ import pathlib
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,13 @@ def check(condition, text, *details):
         for detail in details:
             print(detail if isinstance(detail, str) else json.dumps(detail, indent=2), flush=True)
         raise SystemExit(1)
+
+
+def free_port():
+    """A port of 127.0.0.1 that nobody listened at just now."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 def wait_until(condition, text, seconds=30):

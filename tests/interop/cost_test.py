@@ -6,8 +6,8 @@ import os
 import re
 import sys
 
-from berthlib import Project, check, step
-from motolib import Moto, free_port
+from berthlib import Project, check, free_port, step
+from motolib import Moto
 from pricinglib import Pricing
 
 SPEC = """berth: 1

@@ -8,8 +8,8 @@ import signal
 import socket
 import subprocess
 
-from berthlib import check, step
-from givenlib import BARE, User, at_hand, can_log_in, fingerprint, free_port, keygen, life
+from berthlib import check, free_port, step
+from givenlib import BARE, User, at_hand, can_log_in, fingerprint, keygen, life
 
 
 def run(user, server):

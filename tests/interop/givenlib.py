@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-from berthlib import check, need_program, need_root, skip, step
+from berthlib import check, free_port, need_program, need_root, skip, step
 
 SPEC = """berth: 1
 name: mine
@@ -25,12 +25,6 @@ files: [{ from: from, to: ~/to }]
 # No name of AWS, no home but root's: berth must need neither.
 BARE = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root",
         "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def keygen(path, *options, passphrase=""):

@@ -4,22 +4,19 @@ the real JupyterLab, the browser a real Chromium. Usage: jupyter_test.py BERTH""
 
 import base64
 import hashlib
-import io
 import json
 import os
 import pty
-import socket
 import ssl
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-import zipfile
 
 import berthlib
 import boto3
-from berthlib import Project, Running, changes_of, check, step
+from berthlib import Project, Running, changes_of, check, free_port, step
 
 berth = sys.argv[1]
 berthlib.need_root()
@@ -28,6 +25,8 @@ try:
     from browser import Browser
 except ImportError as error:
     berthlib.skip(f"python module missing: {error}")
+from authority import Authority, openssl
+from wheels import lab_part, server_part, wheel
 
 NAME = "jupyter.example.org"
 SPEC = """\
@@ -39,42 +38,6 @@ jupyter:
   root_dir: ~/work
 """
 OWN = "  tls: { cert: tls/chain.pem, key: tls/key.pem }\n"
-
-
-def openssl(folder, *args):
-    answer = subprocess.run(["openssl", *args], cwd=folder, capture_output=True, text=True)
-    check(answer.returncode == 0, f"openssl {' '.join(args)}", answer.stderr)
-    return answer.stdout
-
-
-class Authority:
-    """One that is not berth's, as a company has it: a root, and an intermediate that signs."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        folder.mkdir()
-        for name, issuer, more in (("root", None, "CA:TRUE"), ("middle", "root", "CA:TRUE,pathlen:0")):
-            self.sign(name, issuer, f"basicConstraints=critical,{more}\nkeyUsage=keyCertSign")
-
-    def sign(self, name, issuer, extensions, days="90"):
-        f = self.folder
-        (f / "ext").write_text(extensions + "\n")
-        openssl(f, "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out",
-                f"{name}.key")
-        openssl(f, "req", "-new", "-key", f"{name}.key", "-subj", f"/CN={name}", "-out", "csr")
-        by = ["-signkey", f"{name}.key"] if issuer is None else [
-            "-CA", f"{issuer}.pem", "-CAkey", f"{issuer}.key", "-CAcreateserial"]
-        openssl(f, "x509", "-req", "-in", "csr", *by, "-days", days, "-extfile", "ext", "-out",
-                f"{name}.pem")
-
-    def issue(self, to, names, days="90"):
-        """chain.pem and key.pem into that folder."""
-        to.mkdir(exist_ok=True)
-        alt = ",".join(f"DNS:{n}" for n in names)
-        self.sign("leaf", "middle", f"subjectAltName={alt}\nextendedKeyUsage=serverAuth", days)
-        (to / "chain.pem").write_text((self.folder / "leaf.pem").read_text() +
-                                      (self.folder / "middle.pem").read_text())
-        (to / "key.pem").write_bytes((self.folder / "leaf.key").read_bytes())
 
 
 def fingerprint(address, port=8888):
@@ -176,39 +139,6 @@ def check_restarts(project):
 
 # ---- Extensions
 
-def wheel(folder, name, version, files):
-    """A package made of these files ({path in the wheel: text}) into that folder."""
-    module, records, data = name.replace("-", "_"), [], io.BytesIO()
-    info = f"{module}-{version}.dist-info"
-    files = dict(files)
-    files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-    files[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    with zipfile.ZipFile(data, "w") as archive:
-        for path, text in files.items():
-            archive.writestr(path, text)
-            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
-            records.append(f"{path},sha256={digest.decode()},{len(text)}")
-        archive.writestr(f"{info}/RECORD", "\n".join(records + [f"{info}/RECORD,,"]) + "\n")
-    return folder / f"{module}-{version}-py3-none-any.whl", data.getvalue()
-
-
-def server_part(name, version, body):
-    module = name.replace("-", "_")
-    config = {"ServerApp": {"jpserver_extensions": {module: True}}}
-    return {f"{module}/__init__.py": body,
-            f"{module}-{version}.data/data/etc/jupyter/jupyter_server_config.d/{module}.json":
-                json.dumps(config)}
-
-
-def lab_part(name, version, needs):
-    package = {"name": name, "version": version, "dependencies": {"@jupyterlab/application": needs},
-               "jupyterlab": {"extension": True, "_build": {"load": "static/r.js",
-                                                            "extension": "./extension"}}}
-    place = f"{name.replace('-', '_')}-{version}.data/data/share/jupyter/labextensions/{name}"
-    return {f"{place}/package.json": json.dumps(package), f"{place}/static/r.js": "",
-            f"{place}/install.json": json.dumps({"packageManager": "python", "packageName": name})}
-
-
 GOOD = ("def _jupyter_server_extension_points():\n    return [{'module': __name__}]\n"
         "def _load_jupyter_server_extension(app):\n    app.log.info('berth was here')\n")
 
@@ -289,11 +219,6 @@ def check_extensions(project):
 
 
 # ---- Another address
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
-
 
 def check_address(project):
     step("stopped and started: another address, and all that has it in it follows")

@@ -4,8 +4,8 @@ import json
 import re
 import sys
 
-from berthlib import Project, changes_of, check, step
-from motolib import SPEC, Moto, actions, free_port, memory_of, rules_of
+from berthlib import Project, changes_of, check, free_port, step
+from motolib import SPEC, Moto, actions, memory_of, rules_of
 
 from aws_proxy import Proxy, at, once, refusal
 

@@ -10,8 +10,8 @@ import sys
 import tempfile
 import time
 
-from berthlib import Project, changes_of, check, step
-from motolib import SPEC, Moto, actions, free_port, memory_of, public_half, rules_of, tags
+from berthlib import Project, changes_of, check, free_port, step
+from motolib import SPEC, Moto, actions, memory_of, public_half, rules_of, tags
 
 import botocore.exceptions
 from aws_proxy import Proxy, at, once, refusal

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from berthlib import check, skip
+from berthlib import check, free_port, skip
 
 moto_server = pathlib.Path(sys.executable).parent / "moto_server"
 if not moto_server.exists():
@@ -29,12 +29,6 @@ server:
 access: { ssh: [203.0.113.7/32, "2001:DB8:0::/64"] }
 """
 SETUP_CALLS = 4  # before moto checks signatures: those that make the user whose keys we take
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Moto:

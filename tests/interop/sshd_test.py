@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 
-from berthlib import check, need_program, need_root, step
+from berthlib import check, free_port, need_program, need_root, step
 
 SPEC = """berth: 1
 name: sshd
@@ -28,12 +28,6 @@ files: [{ from: from, to: TO }]
 
 # $SSH_ORIGINAL_COMMAND is what berth asked for.
 PLAIN = 'exec sh -c "$SSH_ORIGINAL_COMMAND"'
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Host:
