@@ -13,9 +13,9 @@ struct follow {
     void *say_ctx;
     struct endpoint endpoint; /* as known last; strings in `arena`, or in the session's at first */
     struct arena arena;
-    double lost_s,
-        asked_s; /* of the monotonic clock: since when it is not reached, last question */
-    bool told;   /* that it does not run */
+    /* Of the monotonic clock: since when it is not reached, and the last question. */
+    double lost_s, asked_s;
+    bool told; /* that it does not run */
     /* The question that is out. */
     pthread_t thread;
     bool asking;

@@ -112,8 +112,8 @@ struct host_service_record {
 struct host_health_record {
     bool answering;
     const char *url;
-    const char
-        *via; /* an address to connect to whatever DNS says, or "ssh"; NULL: as the URL says */
+    /* An address to connect to whatever DNS says, or "ssh"; NULL: as the URL says. */
+    const char *via;
     const char *certificate; /* SHA-256 of the one that is to be shown; NULL: by the project CA */
 };
 

@@ -106,8 +106,8 @@ struct host_kind {
     /* Jupyter reads this at its start only: the last change of such a kind restarts it, and is done
      * when it answers again. */
     bool restarts_jupyter;
-    bool
-        restarts_when_removed; /* also then, where Jupyter stays: nothing else may change with it */
+    /* Also when it is removed and Jupyter stays: nothing else may change with it. */
+    bool restarts_when_removed;
     /* Append shell that begins slow work before the first step, to run beside the steps. May be
      * NULL. */
     void (*begin_early)(const struct host_node *node, struct buf *script);
@@ -126,8 +126,6 @@ struct host_kind {
     int (*step)(struct host_step *step, struct buf *script, struct err *err);
     /* What is lost when it restarts now ("2 running kernels"), or NULL. May be NULL itself. */
     const char *(*at_stake)(const struct host_node *node, const struct facts *facts);
-    /* What to know about what was read, for the user; or NULL. May be NULL itself. */
-    const char *(*note)(const void *record, struct arena *arena);
     /* A line that the step printed by `value KEY VALUE`. May be NULL. */
     int (*value)(struct host_step *step, const char *key, const char *value);
     /* Instead of a step: done from here, after the steps before it (host key, health). */

@@ -71,9 +71,8 @@ static int read(const struct host_node *node, const struct facts *facts, void *r
     return 0;
 }
 
-static const char *note(const void *record, struct arena *arena) {
-    const RECORD *r = record;
-    return r->refused == NULL ? NULL : arena_printf(arena, "there is no swap: %s", r->refused);
+static const char *remark(const struct host_node *node, const struct facts *facts) {
+    return facts_get(facts, node->address, "refused") == NULL ? NULL : "there is no swap: " REFUSED;
 }
 
 static int step(struct host_step *s, struct buf *script, struct err *err) {
@@ -131,7 +130,7 @@ const struct host_kind host_swap_host = {
     .kind = &host_swap_kind,
     .probe = probe,
     .read = read,
-    .note = note,
+    .remark = remark,
     .step = step,
     .value = take_value,
 };

@@ -104,10 +104,7 @@ static int add_live(struct target *t, size_t i, enum presence presence, void *re
     struct live *live = observed_add(&t->part, t->kinds[i], t->nodes[i].address, presence);
     if (live == NULL)
         return -ERRC_NOMEM;
-    const struct host_kind *kind = host_kind_of(t->kinds[i]);
     live->record = presence == LIVE_OURS ? record : NULL;
-    if (live->record != NULL && kind->note != NULL)
-        live->note = kind->note(record, &t->part.arena);
     live->id = recorded == NULL ? t->nodes[i].address : recorded->id;
     if (live->id == NULL)
         live->id = t->nodes[i].address;
