@@ -88,9 +88,10 @@ static bool ends_like_archive(struct str text) {
 
 /* "numpy=1.26.4=py312_0" */
 static bool is_of_conda(struct str text) {
-    const char *first = memchr(text.ptr, '=', text.len);
-    size_t n = first == NULL ? text.len : (size_t)(first - text.ptr);
-    return n > 0 && n + 1 < text.len && first[1] != '=' && strchr("<>!~=", first[-1]) == NULL;
+    for (size_t i = 1; i + 1 < text.len; i++)
+        if (text.ptr[i] == '=')
+            return text.ptr[i + 1] != '=' && strchr("<>!~=", text.ptr[i - 1]) == NULL;
+    return false;
 }
 
 static void tell_bad(struct requirement_reader *r, struct requirement_text *t, struct str text) {
