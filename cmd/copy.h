@@ -35,7 +35,8 @@ struct copy {
     double started_s, shown_s;
 };
 
-/* Starts `script` on the server with these arguments (ends with NULL). */
+/* Starts `script` on the server with these arguments (ends with NULL). It is one line: a login
+ * shell such as tcsh takes no more between quotes. */
 int copy_start(struct copy *c, const char *script, const char *const *args, struct err *err);
 /* The session's end: its status, or what the server said as an error. */
 int copy_end(struct copy *c, struct err *err);

@@ -12,20 +12,20 @@
 /* $1 where to, $2 its name here, $3 mode, $4 size. It says: size and hash of the part, of the file
  * (only if that is as large); it is told from where on. */
 static const char script_up[] =
-    "fail() { echo \"$*\" >&2; exit 3; }; sum() { sha256sum | cut -d\" \" -f1; }\n"
-    "d=$1; case $d in */) mkdir -p \"$d\";; esac; umask 077\n"
-    "if [ -d \"$d\" ]; then t=${d%/}/$2; else t=$d; fi\n"
-    "[ ! -d \"$t\" ] || fail \"$t is a folder there\"\n"
-    "f=${t##*/}; case $t in */*) p=${t%/*}/.$f" COPY_PART ";; *) p=.$f" COPY_PART ";; esac\n"
-    "n=0 h=- m=-1 g=-\n"
-    "if [ -f \"$p\" ]; then n=$(stat -c %s \"$p\"); h=$(sum <\"$p\"); fi\n"
-    "if [ -f \"$t\" ]; then m=$(stat -c %s \"$t\"); [ \"$m\" != \"$4\" ] || g=$(sum <\"$t\"); fi\n"
-    "echo \"$n $h $m $g\"; read -r from || exit 3\n"
-    "if [ \"$from\" = same ]; then chmod \"$3\" \"$t\"; rm -f \"$p\"; exit; fi\n"
-    "[ \"$from\" != 0 ] || : >\"$p\" || exit 3\n"
-    "cat >>\"$p\" || exit 3\n"
-    "[ \"$(stat -c %s \"$p\")\" = \"$4\" ] || fail \"the copy of $t is not whole yet\"\n"
-    "chmod \"$3\" \"$p\" && mv -f \"$p\" \"$t\"\n";
+    "fail() { echo \"$*\" >&2; exit 3; }; sum() { sha256sum | cut -d\" \" -f1; }; "
+    "d=$1; case $d in */) mkdir -p \"$d\";; esac; umask 077; "
+    "if [ -d \"$d\" ]; then t=${d%/}/$2; else t=$d; fi; "
+    "[ ! -d \"$t\" ] || fail \"$t is a folder there\"; "
+    "f=${t##*/}; case $t in */*) p=${t%/*}/.$f" COPY_PART ";; *) p=.$f" COPY_PART ";; esac; "
+    "n=0 h=- m=-1 g=-; "
+    "if [ -f \"$p\" ]; then n=$(stat -c %s \"$p\"); h=$(sum <\"$p\"); fi; "
+    "if [ -f \"$t\" ]; then m=$(stat -c %s \"$t\"); [ \"$m\" != \"$4\" ] || g=$(sum <\"$t\"); fi; "
+    "echo \"$n $h $m $g\"; read -r from || exit 3; "
+    "if [ \"$from\" = same ]; then chmod \"$3\" \"$t\"; rm -f \"$p\"; exit; fi; "
+    "[ \"$from\" != 0 ] || : >\"$p\" || exit 3; "
+    "cat >>\"$p\" || exit 3; "
+    "[ \"$(stat -c %s \"$p\")\" = \"$4\" ] || fail \"the copy of $t is not whole yet\"; "
+    "chmod \"$3\" \"$p\" && mv -f \"$p\" \"$t\"";
 
 /* Of "SIZE HASH": are these our first bytes? */
 static bool is_ours(int fd, int64_t size, struct str theirs, struct str hash) {

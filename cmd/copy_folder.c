@@ -14,27 +14,27 @@
 
 enum { DEPTH_MAX = 64, LIST_BYTES = 256 * 1024 * 1024 };
 
-#define FIND "find . -mindepth 1 -printf \"%y %s %P\\0\"; printf \"e -1 \\0\"\n"
-#define SUMS "read -r n || exit 3; head -c \"$n\" | xargs -0 -r sha256sum -- || exit 3; echo end\n"
+#define FIND "find . -mindepth 1 -printf \"%y %s %P\\0\"; printf \"e -1 \\0\"; "
+#define SUMS "read -r n || exit 3; head -c \"$n\" | xargs -0 -r sha256sum -- || exit 3; echo end; "
 
 /* $1 where to, $2 its name here. */
 static const char script_up[] =
-    "d=$1; case $d in */) mkdir -p \"$d\";; esac\n"
-    "if [ -d \"$d\" ]; then t=${d%/}/$2; else t=$d; fi\n"
-    "if [ -e \"$t\" ] && [ ! -d \"$t\" ]; then echo \"$t is no folder there\" >&2; exit 3; fi\n"
-    "mkdir -p \"$t\" && cd \"$t\" || exit 3\n" FIND SUMS "exec tar -x -p --no-same-owner -f -\n";
+    "d=$1; case $d in */) mkdir -p \"$d\";; esac; "
+    "if [ -d \"$d\" ]; then t=${d%/}/$2; else t=$d; fi; "
+    "if [ -e \"$t\" ] && [ ! -d \"$t\" ]; then echo \"$t is no folder there\" >&2; exit 3; fi; "
+    "mkdir -p \"$t\" && cd \"$t\" || exit 3; " FIND SUMS "exec tar -x -p --no-same-owner -f -";
 
 /* $1 from where. Of a file: its size and mode; "hash N" is answered, "from N" streams. */
 static const char script_down[] =
-    "if [ -d \"$1\" ]; then cd \"$1\" || exit 3; echo dir\n" FIND SUMS
-    "exec tar -c --format=gnu --null --no-recursion -T - -f -; fi\n"
-    "[ -f \"$1\" ] || { echo \"there is no $1\" >&2; exit 3; }\n"
-    "[ -r \"$1\" ] || { echo \"$1 cannot be read\" >&2; exit 3; }\n"
-    "stat -L -c \"%s %a\" \"$1\"\n"
-    "while read -r w n; do case $w in\n"
-    "hash) head -c \"$n\" \"$1\" | sha256sum | cut -d\" \" -f1;;\n"
-    "from) [ \"$n\" != 0 ] || exec cat \"$1\"; exec tail -c \"+$((n + 1))\" \"$1\";;\n"
-    "esac; done\n";
+    "if [ -d \"$1\" ]; then cd \"$1\" || exit 3; echo dir; " FIND SUMS
+    "exec tar -c --format=gnu --null --no-recursion -T - -f -; fi; "
+    "[ -f \"$1\" ] || { echo \"there is no $1\" >&2; exit 3; }; "
+    "[ -r \"$1\" ] || { echo \"$1 cannot be read\" >&2; exit 3; }; "
+    "stat -L -c \"%s %a\" \"$1\"; "
+    "while read -r w n; do case $w in "
+    "hash) head -c \"$n\" \"$1\" | sha256sum | cut -d\" \" -f1;; "
+    "from) [ \"$n\" != 0 ] || exec cat \"$1\"; exec tail -c \"+$((n + 1))\" \"$1\";; "
+    "esac; done";
 
 static int walk(const char *root, const char *relative, int depth, struct copy_entries *out,
                 struct err *err) {

@@ -17,7 +17,7 @@ enum { LINES_MAX = 1000000 };
 /* A journalctl that follows does not notice that nobody reads: it is ended when our end of its
  * input is closed, however that comes about. */
 #define FOLLOW                                                                                     \
-    "exec %ssh -c 'exec 3<&0; " JOURNAL "%lld -f </dev/null & p=$!; "                              \
+    "exec %ssh -c 'exec 3<&0; " JOURNAL "%lld -f </dev/null & p=$! ; "                             \
     "{ cat <&3 >/dev/null; kill $p; } 2>/dev/null >/dev/null & wait $p'"
 
 static bool print_line(const struct cmd *cmd, struct str line) {

@@ -167,7 +167,7 @@ struct hearing {
     struct target *target;
     struct buf *out;
     bool busy; /* somebody is at work, and it is not waited for */
-    bool kept; /* all is read, and the shell waits for what is to be done */
+    bool kept; /* all is read, and the shell waits for what is to be done; or it says too much */
 };
 
 /* "berth<tab>busy<tab>WHO" comes at once, all else when that has ended. */
@@ -180,6 +180,7 @@ static void on_line(void *ctx, struct str line) {
         return;
     buf_addstr(h->out, line);
     buf_addc(h->out, '\n');
+    h->kept = h->out->failed;
     if (!str_starts(line, STR(mark)))
         return;
     h->busy = !run->waits;

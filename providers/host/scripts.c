@@ -74,16 +74,17 @@ const char script_probe_lock[] =
     "last=none; [ ! -e " HOST_RUN "/last ] || read -r last l <" HOST_RUN "/last || :\n"
     "printf 'berth\\tlast\\t%s\\n' \"$last\"\n";
 
-/* The steps must not end, nor stand still, with the connection: the whole script is taken first,
+/* A login shell such as tcsh takes one line between quotes.
+ * The steps must not end, nor stand still, with the connection: the whole script is taken first,
  * runs in a session of its own, and writes to a file, which is what the connection hears of it.
  * What comes on the connection behind the script (files) is its input. */
 #define START                                                                                      \
-    "umask 077; mkdir -p " HOST_RUN " && w=$(mktemp -d " HOST_RUN "/XXXXXX) || exit 1\n"           \
-    "head -c \"$1\" >\"$w/script\"\n"                                                              \
-    "[ \"$(wc -c <\"$w/script\")\" -eq \"$1\" ] || { rm -rf \"$w\"; exit 1; }\n"                   \
-    ": >\"$w/log\"\n"                                                                              \
-    "exec 3<&0\n"                                                                                  \
-    "setsid sh \"$w/script\" \"$w\" <&3 >>\"$w/log\" 2>&1 3<&- &\n"                                \
+    "umask 077; mkdir -p " HOST_RUN " && w=$(mktemp -d " HOST_RUN "/XXXXXX) || exit 1; "           \
+    "head -c \"$1\" >\"$w/script\"; "                                                              \
+    "[ \"$(wc -c <\"$w/script\")\" -eq \"$1\" ] || { rm -rf \"$w\"; exit 1; }; "                   \
+    ": >\"$w/log\"; "                                                                              \
+    "exec 3<&0; "                                                                                  \
+    "setsid sh \"$w/script\" \"$w\" <&3 >>\"$w/log\" 2>&1 3<&- & "                                 \
     "exec tail -c +1 -s 0.1 --pid=$! -f \"$w/log\" 3<&-"
 
 const char script_start[] = "sh -c '" START "' sh ";
@@ -93,7 +94,7 @@ const char script_start[] = "sh -c '" START "' sh ";
 const char script_keep[] = "{ printf '" SCRIPT_KEPT "\\n'; "
                            "exec sh -c 'read -r n || exit 0; set -- \"$n\"\n" START "' 9<&-; }\n";
 
-const char script_rejoin[] = "sh -c 'w=" HOST_RUN "/$0; [ -e \"$w/log\" ] || exit 1\n"
+const char script_rejoin[] = "sh -c 'w=" HOST_RUN "/$0; [ -e \"$w/log\" ] || exit 1; "
                              "exec tail -c +\"$2\" -s 0.1 --pid=\"$1\" -f \"$w/log\"' ";
 
 /* Steps run one after another; what fails holds back only what needs it. Lines that start with

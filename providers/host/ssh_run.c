@@ -38,11 +38,12 @@ static void take_output(struct exchange *r, const char *bytes, size_t len) {
         return;
     }
     for (size_t i = 0; i < len; i++) {
-        if (bytes[i] != '\n') {
-            if (r->line.len < r->line.max)
-                buf_addc(&r->line, bytes[i]);
+        bool full = r->line.len == r->line.max; /* it may have no end: it is handed on in parts */
+        if (bytes[i] != '\n' && !full) {
+            buf_addc(&r->line, bytes[i]);
             continue;
         }
+        i -= full;
         c->on_line(c->ctx, buf_str(&r->line));
         buf_reset(&r->line);
     }

@@ -24,10 +24,15 @@ static bool is_ended(const struct tunnel_in *in) {
     return in->ssh.cancel != NULL && atomic_load(in->ssh.cancel) > 1;
 }
 
-static void accept_all(const struct tunnel_in *in, struct flows *flows) {
+/* False when this process has no room for another: then those that wait are not looked at for a
+ * while. */
+static bool accept_all(const struct tunnel_in *in, struct flows *flows) {
     for (size_t i = 0; i < in->ports_len; i++) {
         while (flows->len < FLOWS_MAX) { /* the others wait in the kernel's queue */
             int fd = accept(in->ports[i].listener, NULL, NULL);
+            if (fd < 0 &&
+                (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+                return false;
             if (fd < 0)
                 break;
             const int on = 1;
@@ -36,6 +41,7 @@ static void accept_all(const struct tunnel_in *in, struct flows *flows) {
             flows_add(flows, fd, in->ports[i].port);
         }
     }
+    return true;
 }
 
 static int open_idle(struct flows *flows) {
@@ -59,7 +65,7 @@ static void serve(const struct tunnel_in *in, struct flows *flows) {
     struct pollfd fds[1 + FLOWS_MAX + PORTS_MAX];
     while (!is_ended(in)) {
         int next_s = KEEPALIVE_S;
-        accept_all(in, flows);
+        bool room = accept_all(in, flows);
         int moved = flows_step(flows);
         if (moved < 0)
             return;
@@ -69,7 +75,8 @@ static void serve(const struct tunnel_in *in, struct flows *flows) {
         if (flows->list == NULL && libssh2_keepalive_send(flows->ssh->session, &next_s) < 0)
             return;
         size_t n = flows_poll(flows, fds, 1 + FLOWS_MAX);
-        for (size_t i = 0; i < in->ports_len && flows->len < FLOWS_MAX && flows->stuck == NULL; i++)
+        room = room && flows->len < FLOWS_MAX && flows->stuck == NULL;
+        for (size_t i = 0; room && i < in->ports_len; i++)
             fds[n++] = (struct pollfd){.fd = in->ports[i].listener, .events = POLLIN};
         if (poll(fds, (nfds_t)n, 1000) < 0 && errno != EINTR)
             return;
