@@ -57,6 +57,11 @@ int cost_of_plan(const struct plan *plan, struct cost *ret, struct err *err) {
             rc = cost_of_record(c->kind, c->address, after_of(c), before_of(c), c->after_unknown,
                                 &cost.arena, &cost.lines[COST_AFTER]);
     }
+    for (size_t i = 0; rc == 0 && i < COST_WHENS * plan->others_len; i++) {
+        const struct change *c = &plan->changes[plan->len + i / COST_WHENS]; /* left as it is */
+        rc = cost_of_record(c->kind, c->address, before_of(c), NULL, 0, &cost.arena,
+                            &cost.lines[i % COST_WHENS]);
+    }
     if (rc < 0) {
         cost_free(&cost);
         return err_set(err, (enum err_code) - rc, "cannot list what it costs");

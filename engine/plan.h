@@ -33,6 +33,7 @@ struct plan {
     struct arena arena;
     struct change *changes; /* dependency order: creates by deps, destroys in reverse, after them */
     size_t len;
+    size_t others_len; /* behind them: those that targets, or a stop or start, leave alone */
     size_t counts[ACTION_COUNT];
     size_t drifted;  /* changes whose why is drift (or both) */
     bool partial;    /* by targets */

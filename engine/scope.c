@@ -6,6 +6,8 @@
 #include "engine/plan_notices.h"
 #include "specs/record.h"
 
+#include <string.h>
+
 static bool is_any(const struct change *c) { return c != NULL; }
 static bool has_power(const struct change *c) { return scope_power_field(c->kind) != NULL; }
 
@@ -120,16 +122,25 @@ static int check_goes_alone(const struct scope *s, struct err *err) {
     return 0;
 }
 
-static void leave_out(struct plan *plan, const bool *kept) {
-    size_t len = 0;
+/* They are behind the others then: what is there of them goes on to cost. */
+static int leave_out(struct plan *plan, const bool *kept) {
+    size_t len = 0, out = 0;
+    struct change *others = arena_calloc(&plan->arena, plan->len + 1, sizeof *others);
+    if (others == NULL)
+        return -ERRC_NOMEM;
     for (size_t i = 0; i < plan->len; i++) {
         const struct change *c = &plan->changes[i];
-        if (kept[i])
+        if (kept[i]) {
             plan->changes[len++] = *c;
-        else
-            plan->left_out += c->action != ACTION_NOOP && c->action != ACTION_KEEP;
+            continue;
+        }
+        plan->left_out += c->action != ACTION_NOOP && c->action != ACTION_KEEP;
+        others[out++] = *c;
     }
+    memcpy(plan->changes + len, others, out * sizeof *others);
     plan->len = len;
+    plan->others_len = out;
+    return 0;
 }
 
 int scope_targets(struct plan *plan, const struct strlist *targets, struct err *err) {
@@ -154,8 +165,7 @@ int scope_targets(struct plan *plan, const struct strlist *targets, struct err *
     if (rc < 0)
         return rc;
     plan->partial = true;
-    leave_out(plan, s.kept);
-    return 0;
+    return leave_out(plan, s.kept) < 0 ? err_no_memory(err) : 0;
 }
 
 /* ---- Power */
@@ -228,7 +238,8 @@ int scope_power(struct plan *plan, const struct strlist *servers, struct err *er
     rc = check_named(plan, servers, has_power, false, err);
     if (rc < 0)
         return rc;
-    leave_out(plan, kept);
+    if (leave_out(plan, kept) < 0)
+        return err_no_memory(err);
     plan->left_out = 0; /* it is no partial plan: nothing else was to be done */
     return 0;
 }

@@ -62,6 +62,23 @@ static void test_items(void **state) {
     cost_free(&cost);
 }
 
+/* What a target, or a stop, leaves alone goes on to cost. */
+static void test_left_alone(void **state) {
+    (void)state;
+    struct change both[] = {CHANGE(ACTION_DESTROY, .before = &small),
+                            CHANGE(ACTION_DESTROY, .before = &small)};
+    struct plan plan = {.changes = both, .len = 1, .others_len = 1};
+    struct cost cost = {0};
+    struct err err = {0};
+    assert_int_equal(cost_of_plan(&plan, &cost, &err), 0);
+    fill(&cost);
+    struct cost_sum before = cost_sum(&cost.lines[COST_BEFORE]);
+    struct cost_sum after = cost_sum(&cost.lines[COST_AFTER]);
+    assert_near(before.hour_running.usd, 2 * ALL_HOURS);
+    assert_near(after.hour_running.usd, ALL_HOURS);
+    cost_free(&cost);
+}
+
 /* Stopped: the disk alone costs; the rest would again if it ran. */
 static void test_stopped(void **state) {
     (void)state;
@@ -277,11 +294,11 @@ static void test_json(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_items),   cmocka_unit_test(test_stopped),
-        cmocka_unit_test(test_private), cmocka_unit_test(test_actions),
-        cmocka_unit_test(test_elastic), cmocka_unit_test(test_cap),
-        cmocka_unit_test(test_words),   cmocka_unit_test(test_table),
-        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_items),   cmocka_unit_test(test_left_alone),
+        cmocka_unit_test(test_stopped), cmocka_unit_test(test_private),
+        cmocka_unit_test(test_actions), cmocka_unit_test(test_elastic),
+        cmocka_unit_test(test_cap),     cmocka_unit_test(test_words),
+        cmocka_unit_test(test_table),   cmocka_unit_test(test_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
