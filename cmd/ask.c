@@ -12,7 +12,7 @@ int ask_person(const struct cmd *cmd, const char *question, const char *const *y
                struct err *err) {
     if (!isatty(STDIN_FILENO)) {
         err_set(err, ERRC_INVALID, "there is no terminal to ask at; nothing was changed");
-        err_hint(err, "look at the plan, then run berth %s -auto-approve", cmd->verb->name);
+        err_hint(err, "look at what it shows, then run the same command with -auto-approve");
         return -ERRC_INVALID;
     }
     fflush(cmd->out);

@@ -203,16 +203,9 @@ int login_options(struct session *s, const struct server_view *v,
     struct err why = {0};
     struct options o = {.s = s, .items = ret, .err = &why};
     bool given = v->endpoint.given.host != NULL;
-    if (v->recorded != NULL && v->recorded->id != NULL && !v->endpoint.running) {
-        err_set(err, ERRC_NOTFOUND, "%s was stopped when it was last recorded", v->address);
-        err_hint(err, "berth start brings it back");
-        return -ERRC_NOTFOUND;
-    }
-    if (v->host == NULL || (v->endpoint.key_path == NULL && !given)) {
-        err_set(err, ERRC_NOTFOUND, "%s has no address now", v->address);
-        err_hint(err, "berth status says how it is");
-        return -ERRC_NOTFOUND;
-    }
+    int rc = servers_check_way(v, err);
+    if (rc < 0)
+        return rc;
     if (given)
         add_given(&o, v);
     else

@@ -139,6 +139,20 @@ const struct server_view *servers_asked(struct session *s, size_t at, struct ser
     return servers_find(ret, args->positional_len > at ? args->positional[at] : NULL, err);
 }
 
+int servers_check_way(const struct server_view *v, struct err *err) {
+    if (v->recorded != NULL && v->recorded->id != NULL && !v->endpoint.running) {
+        err_set(err, ERRC_NOTFOUND, "%s was stopped when it was last recorded", v->address);
+        err_hint(err, "berth start brings it back");
+        return -ERRC_NOTFOUND;
+    }
+    if (v->host == NULL || (v->endpoint.key_path == NULL && v->endpoint.given.host == NULL)) {
+        err_set(err, ERRC_NOTFOUND, "%s has no address now", v->address);
+        err_hint(err, "berth status says how it is");
+        return -ERRC_NOTFOUND;
+    }
+    return 0;
+}
+
 int servers_token(const struct session *s, struct buf *out, struct err *err) {
     _cleanup_buf_ struct buf path = BUF_INIT(BUF_SMALL);
     buf_addf(&path, "%s/token", s->project_dir);
@@ -159,17 +173,19 @@ int servers_token(const struct session *s, struct buf *out, struct err *err) {
 
 int servers_login_url(const struct session *s, const struct server_view *server, struct buf *out,
                       struct err *err) {
-    if (server->url == NULL) {
-        bool jupyter = s->spec != NULL && spec_has(s->spec, &section_jupyter);
-        err_set(err, ERRC_NOTFOUND,
-                jupyter ? "%s has no address now" : "%s has no Jupyter: the spec has no `jupyter`",
+    if (s->spec == NULL || !spec_has(s->spec, &section_jupyter)) {
+        err_set(err, ERRC_NOTFOUND, "%s has no Jupyter: the spec has no `jupyter`",
                 server->address);
-        err_hint(err, jupyter ? "berth status says how it is"
-                              : "add a `jupyter:` section, then berth apply");
+        err_hint(err, "add a `jupyter:` section, then berth apply");
         return -ERRC_NOTFOUND;
     }
+    int rc = server->url != NULL ? 0 : servers_check_way(server, err);
+    if (rc < 0)
+        return rc;
+    if (server->url == NULL)
+        return err_set(err, ERRC_NOTFOUND, "%s has no address now", server->address);
     _cleanup_buf_ struct buf token = BUF_INIT(BUF_SMALL);
-    int rc = servers_token(s, &token, err);
+    rc = servers_token(s, &token, err);
     if (rc < 0)
         return rc;
     buf_addf(out, "%s?token=%s", server->url, buf_cstr(&token));

@@ -203,14 +203,14 @@ static void add_nothing(const struct plan *plan, const char *spec_name, const st
 
 /* Said loudly: what follows from the spec is not all that is done. */
 static void add_partial(const struct plan *plan, const struct look *look, struct buf *out) {
-    if (!plan->partial)
+    if (!plan->partial || plan->left_out == 0)
         return;
     _cleanup_buf_ struct buf line = BUF_INIT(BUF_SMALL);
-    buf_adds(&line, "this is only a part of the plan (-target)");
-    if (plan->left_out > 0)
-        buf_addf(&line, "; %zu other change%s left out, and berth plan shows %s", plan->left_out,
-                 plan->left_out == 1 ? " is" : "s are", plan->left_out == 1 ? "it" : "them");
-    buf_adds(&line, ".");
+    buf_addf(&line,
+             "this is only a part of the plan; %zu other change%s left out, and berth plan shows "
+             "%s.",
+             plan->left_out, plan->left_out == 1 ? " is" : "s are",
+             plan->left_out == 1 ? "it" : "them");
     buf_addc(out, '\n');
     text_paint(look, PAINT_YELLOW, "partial:", out);
     buf_addc(out, ' ');

@@ -104,12 +104,9 @@ int tunnel_forward(struct session *s, const struct server_view *v, const struct 
     struct known_keys known = {0};
     struct endpoint endpoint = v->endpoint;
     bool given = v->endpoint.given.host != NULL;
-    if (v->host == NULL || (v->endpoint.key_path == NULL && !given)) {
-        err_set(err, ERRC_NOTFOUND, "%s has no address now", v->address);
-        err_hint(err, "berth status says how it is");
-        return -ERRC_NOTFOUND;
-    }
-    int rc = login_host_keys(s, v, &keys, err);
+    int rc = servers_check_way(v, err);
+    if (rc == 0)
+        rc = login_host_keys(s, v, &keys, err);
     if (rc == 0 && given)
         rc = ssh_route_find(&v->endpoint.given, &s->arena, &route, err);
     if (rc == 0 && given)
