@@ -1,6 +1,7 @@
 #include "cmd/show_plan.h"
 
 #include "cmd/show_change.h"
+#include "cmd/show_echo.h"
 #include "cmd/show_group.h"
 #include "cmd/text.h"
 
@@ -32,13 +33,19 @@ static bool is_shown(const struct change *c) { return c->action != ACTION_NOOP &
 static int add_changes(const struct plan *plan, const struct look *look, struct buf *out) {
     struct groups groups = {.each = look->each};
     _cleanup_buf_ struct buf body = BUF_INIT(BUF_MEDIUM);
-    int rc = 0;
+    struct echoes echoes;
+    int rc = echoes_find(plan, &groups.arena, &echoes);
     for (size_t i = 0; rc == 0 && i < plan->len; i++) {
         const struct change *c = &plan->changes[i];
-        if (!is_shown(c))
+        if (!is_shown(c) || (echoes.is_echo[i] && !look->each))
             continue;
         buf_reset(&body); /* equal bodies of like nodes are shown once */
         show_change_body(plan, c, look, &body);
+        if (echoes.others[i] > 0 && !look->each) {
+            buf_addn(&body, ' ', INDENT + 4);
+            echoes_add(&echoes, i, &body);
+            buf_addc(&body, '\n');
+        }
         rc = body.failed ? -ERRC_NOMEM
                          : groups_add(&groups, c->address, (int)c->action, buf_str(&body));
     }

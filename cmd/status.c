@@ -1,5 +1,6 @@
 #include "cmd/servers.h"
 #include "cmd/show_cost.h"
+#include "cmd/show_echo.h"
 #include "cmd/show_group.h"
 #include "cmd/show_plan.h"
 #include "cmd/text.h"
@@ -265,15 +266,24 @@ static void show_parts(const struct plan *plan, const struct look *look, struct 
         buf_addf(out, ", %zu of them asleep", asleep);
     buf_adds(out, good == plan->len ? ".\n" : ":\n");
     struct groups groups = {.each = look->each};
+    struct echoes echoes;
+    if (echoes_find(plan, &groups.arena, &echoes) < 0) {
+        out->failed = true;
+        return;
+    }
     for (size_t i = 0; i < plan->len; i++) {
         const struct change *c = &plan->changes[i];
         _cleanup_buf_ struct buf body = BUF_INIT(BUF_SMALL);
-        if (c->action == ACTION_NOOP)
+        if (c->action == ACTION_NOOP || (echoes.is_echo[i] && !look->each))
             continue;
         text_paint(look, paint_of(standing(c)), standing(c), &body);
         const char *why = c->note != NULL ? c->note : c->live != NULL ? c->live->err.msg : "";
         if (c->action == ACTION_UNKNOWN && why[0] != '\0')
             buf_addf(&body, ": %s", why);
+        if (echoes.others[i] > 0 && !look->each) {
+            buf_adds(&body, "; ");
+            echoes_add(&echoes, i, &body);
+        }
         if (body.failed || groups_add(&groups, c->address, 0, buf_str(&body)) < 0)
             out->failed = true;
     }

@@ -353,9 +353,10 @@ static void *read_target(void *arg) {
         if (live == NULL)
             continue;
         live->err = err;
-        if (i > 0) /* once is enough */
-            err_set(&live->err, (enum err_code)err.code, "for the same reason as %s",
-                    t->nodes[0].address);
+        if (i == 0) /* once is enough */
+            continue;
+        live->same_as = t->nodes[0].address;
+        err_set(&live->err, (enum err_code)err.code, "for the same reason as %s", live->same_as);
     }
     return NULL;
 }

@@ -104,7 +104,8 @@ struct live {
     /* What a change that is made `beside` it costs now ("2 running kernels"); or NULL. */
     const char *at_stake;
     struct live_texts texts;
-    struct err err; /* LIVE_UNREADABLE, LIVE_FOREIGN (what it is) */
+    struct err err;      /* LIVE_UNREADABLE, LIVE_FOREIGN (what it is) */
+    const char *same_as; /* LIVE_UNREADABLE: the node that could not be read for the same reason */
 };
 
 struct observed {

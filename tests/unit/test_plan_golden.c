@@ -129,6 +129,7 @@ static void read_live(struct scene *s, const cJSON *item) {
     live->id = arena_dup(&s->world.arena, text_of(item, "id"));
     live->token = arena_dup(&s->world.arena, text_of(item, "token"));
     live->note = arena_dup(&s->world.arena, text_of(item, "note"));
+    live->same_as = arena_dup(&s->world.arena, text_of(item, "same_as"));
     if (error != NULL)
         err_set(&live->err, ERRC_HOST, "%s", error);
     if (p == LIVE_OURS) {
