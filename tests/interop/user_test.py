@@ -4,6 +4,7 @@ folder that cannot be written to. In the sandbox. Usage: user_test.py BERTH"""
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -87,6 +88,20 @@ def by_ssh(p):
     check(p.ssh("echo here").stdout == "here\n", "what is not, is")
 
 
+def stopped(p):
+    step("stopped: what it costs then, volume and elastic address too, and how it starts")
+    cost = re.compile(r"(\S+) an hour as it stands")
+    said = cost.search(p.run("stop", "-auto-approve").stdout).group(1)
+    check(cost.search(p.run("status").stdout).group(1) == said, "stop and status agree", said)
+    check("partial:" not in p.run("plan", "-target", "key_pair").stdout, "nothing is left out")
+    for words in (("ssh",), ("tunnel", "22")):
+        said = p.run(*words, check_code=1).stderr
+        check("berth start brings it back" in said, words[0], said)
+    result = p.run("destroy", check_code=1)
+    check("the same command with -auto-approve" in result.stderr, "nobody is asked", result.stderr)
+    p.run("start")
+
+
 def copies(p):
     step("berth cp of little says how little, and what the server said without our script's name")
     (p.dir / "few").write_text("few")
@@ -132,6 +147,7 @@ def main():
         w.start()
         killed_while_pending(p, w)
         by_ssh(p)
+        stopped(p)
         copies(p)
         renamed(p)
         newer_state(p)
