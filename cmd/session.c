@@ -3,9 +3,8 @@
 #include "cmd/ask.h"
 #include "cmd/progress.h"
 #include "cmd/renamed.h"
-#include "cmd/verbs.h"
-
 #include "cmd/show_cost.h"
+#include "cmd/verbs.h"
 #include "engine/power.h"
 #include "specs/fs.h"
 #include "specs/sections/sections.h"

@@ -27,16 +27,10 @@ static bool same_group(const struct group *a, const struct group *b) {
 }
 
 static int add_index(struct groups *groups, struct group *g, int64_t index) {
-    if (g->len == g->cap) {
-        size_t cap = g->cap == 0 ? 4 : g->cap * 2;
-        int64_t *grown = arena_calloc(&groups->arena, cap, sizeof *grown);
-        if (grown == NULL)
-            return -ERRC_NOMEM;
-        if (g->len > 0)
-            memcpy(grown, g->indexes, g->len * sizeof *grown);
-        g->indexes = grown;
-        g->cap = cap;
-    }
+    int64_t *grown = arena_grow(&groups->arena, g->indexes, g->len, sizeof *grown, &g->cap);
+    if (grown == NULL)
+        return -ERRC_NOMEM;
+    g->indexes = grown;
     size_t at = g->len++;
     while (at > 0 && g->indexes[at - 1] > index) {
         g->indexes[at] = g->indexes[at - 1];
@@ -69,16 +63,11 @@ int groups_add_at(struct groups *groups, const char *address, int tag, struct st
         *ret_at = i;
         return add_index(groups, &groups->items[i], index);
     }
-    if (groups->len == groups->cap) {
-        size_t cap = groups->cap == 0 ? 16 : groups->cap * 2;
-        struct group *grown = arena_calloc(&groups->arena, cap, sizeof *grown);
-        if (grown == NULL)
-            return -ERRC_NOMEM;
-        if (groups->len > 0)
-            memcpy(grown, groups->items, groups->len * sizeof *grown);
-        groups->items = grown;
-        groups->cap = cap;
-    }
+    struct group *grown =
+        arena_grow(&groups->arena, groups->items, groups->len, sizeof *grown, &groups->cap);
+    if (grown == NULL)
+        return -ERRC_NOMEM;
+    groups->items = grown;
     if (!copy_text(groups, &g.prefix) || !copy_text(groups, &g.body) ||
         (g.indexed && !copy_text(groups, &g.suffix)))
         return -ERRC_NOMEM;

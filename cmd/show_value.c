@@ -39,18 +39,12 @@ struct items {
 };
 
 static void items_add(struct items *to, const char *key, const char *value) {
-    if (to->len == to->cap) {
-        size_t cap = to->cap == 0 ? 32 : to->cap * 2;
-        struct item *grown = arena_calloc(&to->arena, cap, sizeof *grown);
-        if (grown == NULL) {
-            to->failed = true;
-            return;
-        }
-        if (to->len > 0)
-            memcpy(grown, to->items, to->len * sizeof *grown);
-        to->items = grown;
-        to->cap = cap;
+    struct item *grown = arena_grow(&to->arena, to->items, to->len, sizeof *grown, &to->cap);
+    if (grown == NULL) {
+        to->failed = true;
+        return;
     }
+    to->items = grown;
     struct item item = {arena_dup(&to->arena, key), arena_dup(&to->arena, value)};
     if (item.key == NULL || item.value == NULL)
         to->failed = true;

@@ -1,18 +1,11 @@
 #include "engine/cost.h"
 
-#include <string.h>
-
 static int add_line(struct arena *arena, struct cost_lines *lines, const struct cost_line *line) {
-    if (lines->len == lines->cap) {
-        size_t cap = lines->cap == 0 ? 8 : lines->cap * 2;
-        struct cost_line *grown = arena_calloc(arena, cap, sizeof *grown);
-        if (grown == NULL)
-            return -ERRC_NOMEM;
-        if (lines->len > 0)
-            memcpy(grown, lines->items, lines->len * sizeof *grown);
-        lines->items = grown;
-        lines->cap = cap;
-    }
+    struct cost_line *grown =
+        arena_grow(arena, lines->items, lines->len, sizeof *grown, &lines->cap);
+    if (grown == NULL)
+        return -ERRC_NOMEM;
+    lines->items = grown;
     lines->items[lines->len++] = *line;
     return 0;
 }

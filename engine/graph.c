@@ -3,19 +3,12 @@
 #include "engine/index.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 int edges_add(struct arena *arena, struct edges *edges, size_t to) {
-    if (edges->len == edges->cap) {
-        size_t cap = edges->cap == 0 ? 4 : edges->cap * 2;
-        size_t *items = arena_calloc(arena, cap, sizeof *items);
-        if (items == NULL)
-            return -ERRC_NOMEM;
-        if (edges->len > 0)
-            memcpy(items, edges->items, edges->len * sizeof *items);
-        edges->items = items;
-        edges->cap = cap;
-    }
+    size_t *items = arena_grow(arena, edges->items, edges->len, sizeof *items, &edges->cap);
+    if (items == NULL)
+        return -ERRC_NOMEM;
+    edges->items = items;
     edges->items[edges->len++] = to;
     return 0;
 }

@@ -73,16 +73,11 @@ struct walk {
 
 static int add_entry(struct walk *w, struct input_entry entry, struct err *err) {
     struct input *in = w->in;
-    if (in->entries_len == w->cap) {
-        size_t cap = w->cap == 0 ? 16 : w->cap * 2;
-        struct input_entry *items = arena_calloc(w->arena, cap, sizeof *items);
-        if (items == NULL)
-            return err_no_memory(err);
-        if (in->entries_len > 0)
-            memcpy(items, in->entries, in->entries_len * sizeof *items);
-        in->entries = items;
-        w->cap = cap;
-    }
+    struct input_entry *items =
+        arena_grow(w->arena, in->entries, in->entries_len, sizeof *items, &w->cap);
+    if (items == NULL)
+        return err_no_memory(err);
+    in->entries = items;
     if (entry.path == NULL || entry.sha256 == NULL || entry.local_path == NULL)
         return err_no_memory(err);
     in->entries[in->entries_len++] = entry;

@@ -2,8 +2,6 @@
 
 #include "specs/record.h"
 
-#include <string.h>
-
 int inputs_ask(struct inputs *in, enum input_type type, const char *name, const char *spec_path,
                bool required) {
     if (inputs_get(in, type, name) != NULL)
@@ -35,26 +33,12 @@ void inputs_free(struct inputs *in) {
     in->len = in->loaded = 0;
 }
 
-/* Arrays that grow by doubling inside an arena; the old copies stay until the arena goes. */
-static void *arena_grow(struct arena *arena, void *items, size_t len, size_t size, size_t *cap) {
-    size_t want = *cap == 0 ? 16 : *cap * 2;
-    void *grown = arena_calloc(arena, want, size);
-    if (grown == NULL)
-        return NULL;
-    if (len > 0)
-        memcpy(grown, items, len * size);
-    *cap = want;
-    return grown;
-}
-
 struct node *nodes_add(struct nodes *out, const struct kind *kind, const char *address,
                        const char *parent) {
-    if (out->len == out->cap) {
-        struct node *items = arena_grow(out->arena, out->items, out->len, sizeof *items, &out->cap);
-        if (items == NULL)
-            return NULL;
-        out->items = items;
-    }
+    struct node *items = arena_grow(out->arena, out->items, out->len, sizeof *items, &out->cap);
+    if (items == NULL)
+        return NULL;
+    out->items = items;
     struct node node = {
         .kind = kind,
         .address = arena_dup(out->arena, address),
@@ -82,13 +66,10 @@ const struct recorded *recorded_find(const struct recorded_list *list, const cha
 
 struct live *observed_add(struct observed *out, const struct kind *kind, const char *address,
                           enum presence presence) {
-    if (out->len == out->cap) {
-        struct live *items =
-            arena_grow(&out->arena, out->items, out->len, sizeof *items, &out->cap);
-        if (items == NULL)
-            return NULL;
-        out->items = items;
-    }
+    struct live *items = arena_grow(&out->arena, out->items, out->len, sizeof *items, &out->cap);
+    if (items == NULL)
+        return NULL;
+    out->items = items;
     const char *copy = arena_dup(&out->arena, address);
     if (copy == NULL)
         return NULL;

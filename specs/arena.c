@@ -46,6 +46,20 @@ void *arena_calloc(struct arena *a, size_t count, size_t size) {
     return arena_alloc(a, count * size);
 }
 
+void *arena_grow(struct arena *a, void *items, size_t len, size_t size, size_t *cap) {
+    enum { LEAST = 8 };
+    if (len < *cap)
+        return items;
+    size_t want = len < LEAST ? (size_t)LEAST : len * 2;
+    void *grown = arena_calloc(a, want, size);
+    if (grown == NULL)
+        return NULL;
+    if (len > 0)
+        memcpy(grown, items, len * size);
+    *cap = want;
+    return grown;
+}
+
 const char *arena_dup(struct arena *a, const char *cstr) {
     return cstr == NULL ? NULL : arena_dup_str(a, str_of(cstr));
 }

@@ -18,6 +18,9 @@ enum { ARENA_MAX_DEFAULT = 256 * 1024 * 1024 };
 /* Zeroed, aligned for any type; NULL when memory or the maximum runs out. Not thread-safe. */
 void *arena_alloc(struct arena *a, size_t size);
 void *arena_calloc(struct arena *a, size_t count, size_t size); /* checks the multiplication */
+/* The array with room for one more: itself, or where it is full (len == *cap) a copy of twice its
+ * length; the old one stays until the arena goes. NULL on failure; then *cap is as it was. */
+void *arena_grow(struct arena *a, void *items, size_t len, size_t size, size_t *cap);
 /* NUL-terminated copies; NULL on failure. arena_dup(NULL) is NULL. */
 const char *arena_dup(struct arena *a, const char *cstr);
 const char *arena_dup_str(struct arena *a, struct str s);

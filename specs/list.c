@@ -7,25 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Doubling in an arena leaves the old copies behind; lists here are short. */
-static void *grown(struct arena *a, const void *items, size_t len, size_t size, size_t *cap) {
-    size_t want = *cap == 0 ? 8 : *cap * 2;
-    void *out = arena_calloc(a, want, size);
-    if (out == NULL)
-        return NULL;
-    if (len > 0)
-        memcpy(out, items, len * size);
-    *cap = want;
-    return out;
-}
-
 int strlist_add(struct arena *a, struct strlist *l, const char *item) {
-    if (l->len == l->cap) {
-        const char **items = grown(a, l->items, l->len, sizeof *items, &l->cap);
-        if (items == NULL)
-            return -ERRC_NOMEM;
-        l->items = items;
-    }
+    const char **items = arena_grow(a, l->items, l->len, sizeof *items, &l->cap);
+    if (items == NULL)
+        return -ERRC_NOMEM;
+    l->items = items;
     const char *copy = arena_dup(a, item);
     if (copy == NULL)
         return -ERRC_NOMEM;
@@ -103,12 +89,10 @@ int strmap_set(struct arena *a, struct strmap *m, const char *key, const char *v
         known->value = copy;
         return 0;
     }
-    if (m->len == m->cap) {
-        struct strpair *items = grown(a, m->items, m->len, sizeof *items, &m->cap);
-        if (items == NULL)
-            return -ERRC_NOMEM;
-        m->items = items;
-    }
+    struct strpair *items = arena_grow(a, m->items, m->len, sizeof *items, &m->cap);
+    if (items == NULL)
+        return -ERRC_NOMEM;
+    m->items = items;
     const char *key_copy = arena_dup(a, key);
     if (key_copy == NULL)
         return -ERRC_NOMEM;

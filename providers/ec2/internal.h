@@ -98,8 +98,8 @@ enum ec2_read_id {
 /* One row of reads.c's table. */
 struct ec2_read {
     const char *action;
-    const char *set,
-        *inner; /* where an answer has its items; `inner`: sets within those of `set` */
+    /* Where an answer has its items; `inner`: sets within those of `set`. */
+    const char *set, *inner;
     /* Is it worth a call? NULL: always. */
     bool (*needed)(const struct observe_in *in);
     void (*ask)(struct ec2_session *s, struct query *q); /* of the first page */

@@ -70,16 +70,11 @@ bool ec2_has(const struct ec2_answers *answers, enum ec2_read_id read) {
 
 static int add_item(struct ec2_answers *answers, struct ec2_answer *answer,
                     const struct xml *item) {
-    if (answer->len == answer->cap) {
-        size_t cap = answer->cap == 0 ? 16 : answer->cap * 2;
-        const struct xml **items = arena_calloc(answers->arena, cap, sizeof *items);
-        if (items == NULL)
-            return -ERRC_NOMEM;
-        if (answer->len > 0)
-            memcpy(items, answer->items, answer->len * sizeof *items);
-        answer->items = items;
-        answer->cap = cap;
-    }
+    const struct xml **items =
+        arena_grow(answers->arena, answer->items, answer->len, sizeof *items, &answer->cap);
+    if (items == NULL)
+        return -ERRC_NOMEM;
+    answer->items = items;
     answer->items[answer->len++] = item;
     return 0;
 }

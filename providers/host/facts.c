@@ -4,16 +4,10 @@
 #include <string.h>
 
 static int add(struct facts *f, struct str node, struct str key, struct str value) {
-    if (f->len == f->cap) {
-        size_t cap = f->cap == 0 ? 64 : f->cap * 2;
-        struct fact *items = arena_calloc(&f->arena, cap, sizeof *items);
-        if (items == NULL)
-            return -ERRC_NOMEM;
-        if (f->len > 0)
-            memcpy(items, f->items, f->len * sizeof *items);
-        f->items = items;
-        f->cap = cap;
-    }
+    struct fact *items = arena_grow(&f->arena, f->items, f->len, sizeof *items, &f->cap);
+    if (items == NULL)
+        return -ERRC_NOMEM;
+    f->items = items;
     struct fact fact = {arena_dup_str(&f->arena, node), arena_dup_str(&f->arena, key),
                         arena_dup_str(&f->arena, value)};
     if (fact.node == NULL || fact.key == NULL || fact.value == NULL)

@@ -21,16 +21,11 @@ static const cJSON *member(const cJSON *table, const char *key) {
 }
 
 static struct asked *add(struct askeds *list) {
-    if (list->len == list->cap) {
-        size_t cap = list->cap * 2 + 16;
-        struct asked *items = arena_calloc(list->arena, cap, sizeof *items);
-        if (items == NULL)
-            return NULL;
-        if (list->len > 0)
-            memcpy(items, list->items, list->len * sizeof *items);
-        list->items = items;
-        list->cap = cap;
-    }
+    struct asked *items =
+        arena_grow(list->arena, list->items, list->len, sizeof *items, &list->cap);
+    if (items == NULL)
+        return NULL;
+    list->items = items;
     return &list->items[list->len++];
 }
 
