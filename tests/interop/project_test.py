@@ -5,23 +5,20 @@ project_test.py PROJECT_SET"""
 import json
 import math
 import pathlib
-import subprocess
 import sys
 import tempfile
 import tomllib
 
 from berthlib import check, skip, step
+from uvlib import UV, run
 
 PROJECT_SET = str(pathlib.Path(sys.argv[1]).resolve())
-UV = pathlib.Path(sys.executable).parent / "uv"
 try:
     from packaging.markers import Marker, default_environment
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 except ImportError as error:
     skip(f"python module missing: {error}")
-if not UV.exists():
-    skip("uv is not in the tests' environment")
 
 HEAD = """\
 berth: 1
@@ -32,13 +29,6 @@ packages:
   python:
     project: project
 """
-
-
-def run(*args, cwd, good=True):
-    result = subprocess.run([str(a) for a in args], cwd=cwd, text=True, capture_output=True,
-                            timeout=120, stdin=subprocess.DEVNULL)
-    check(not good or result.returncode == 0, f"{args}", result.stdout[-2000:], result.stderr[-2000:])
-    return result
 
 
 # ---- TOML

@@ -2,20 +2,16 @@
 main environment and in a kernel's; what does not match its hash is not; constraints hold; by uv and
 by pip alone. Usage: requirements_install_test.py BERTH"""
 
-import pathlib
 import re
-import subprocess
 import sys
 
 import berthlib
-from berthlib import Project, check, skip, step
+from berthlib import Project, check, step
+from uvlib import uv
 
 berth = sys.argv[1]
 berthlib.need_root()
 berthlib.need_program("mmdebstrap", "ssh")
-UV = pathlib.Path(sys.executable).parent / "uv"
-if not UV.exists():
-    skip("uv is not in the tests' environment")
 
 SPEC = """\
 berth: 1
@@ -45,24 +41,18 @@ MAIN, WORDS = "/opt/berth/env", "/opt/berth/kernels/words"
 PLACE = "server[0].kernels[words]"
 
 
-def uv(project, *args):
-    result = subprocess.run([str(UV), *args], cwd=project.dir / "made", text=True, capture_output=True)
-    if result.returncode != 0 and "fetch" in result.stderr:
-        skip("the package index cannot be reached")
-    check(result.returncode == 0, f"uv {args}", result.stderr)
-    return result.stdout
-
-
 def compiled(project, text):
-    (project.dir / "made/x.in").write_text(text)
-    return uv(project, "pip", "compile", "-q", "--universal", "--no-strip-extras", "--python-version", "3.10",
+    folder = project.dir / "made"
+    (folder / "x.in").write_text(text)
+    return uv(folder, "pip", "compile", "-q", "--universal", "--no-strip-extras", "--python-version", "3.10",
               "--generate-hashes", "x.in")
 
 
 def exported(project, text):
-    (project.dir / "made/pyproject.toml").write_text(text)
-    uv(project, "lock", "-q")
-    return uv(project, "export", "-q", "--format", "requirements-txt", "--no-emit-project")
+    folder = project.dir / "made"
+    (folder / "pyproject.toml").write_text(text)
+    uv(folder, "lock", "-q")
+    return uv(folder, "export", "-q", "--format", "requirements-txt", "--no-emit-project")
 
 
 def named(text):

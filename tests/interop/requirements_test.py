@@ -3,14 +3,13 @@ install, wherever; what berth refuses is named at its place. Usage: requirements
 
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
 
 from berthlib import check, skip, step
+from uvlib import UV, run
 
 PROJECT_SET = str(pathlib.Path(sys.argv[1]).resolve())
-UV = pathlib.Path(sys.executable).parent / "uv"
 try:
     from packaging.markers import default_environment
     from packaging.requirements import Requirement
@@ -22,8 +21,6 @@ try:
     from pip._internal.req.req_file import parse_requirements
 except ImportError as error:
     skip(f"python module missing: {error}")
-if not UV.exists():
-    skip("uv is not in the tests' environment")
 
 SPEC = """\
 berth: 1
@@ -86,13 +83,6 @@ REFUSED = [
     ("sïx é==1 # é\nidna-é", "r.txt:2:1: ", "    ^~~~~~"), ("".join(f"p{i}\n" for i in range(5001)), "r.txt:5001:1: ", "more than 5000"),
 ]
 BYTES = [("six\n".encode("utf-16"), "r.txt: error: the file is not UTF-8"), (b"# \xff\nsix==1\n", "not UTF-8"), (b"six\n# \xc3", "not UTF-8")]
-
-
-def run(*args, cwd, good=True):
-    result = subprocess.run([str(a) for a in args], cwd=cwd, text=True, capture_output=True, timeout=300,
-                            stdin=subprocess.DEVNULL)
-    check(not good or result.returncode == 0, f"{args}", result.stdout[-2000:], result.stderr[-2000:])
-    return result
 
 
 def put(root, files):
