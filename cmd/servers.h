@@ -43,8 +43,8 @@ bool servers_trusts_ca(const struct session *s);
 /* Append the URL with the login token behind it; the token is read from the project folder. */
 int servers_login_url(const struct session *s, const struct server_view *server, struct buf *out,
                       struct err *err);
-/* Whether there is a way to log in, as recorded: it runs, has an address, and its key file is known.
- * -ERRC_NOTFOUND with what brings it back. */
+/* Whether there is a way to log in, as recorded: it runs, has an address, and its key file is
+ * known. -ERRC_NOTFOUND with what brings it back. */
 int servers_check_way(const struct server_view *v, struct err *err);
 /* Append the token of the project. -ERRC_NOTFOUND when there is none. */
 int servers_token(const struct session *s, struct buf *out, struct err *err);
