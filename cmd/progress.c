@@ -155,12 +155,12 @@ static void flush(struct progress_view *v, const struct buf *out) {
 static void add_joined_line(const struct joined *j, const struct look *look, const char *address,
                             struct buf *out) {
     buf_addf(out, "%s: ", address);
-    if (j->event == PROGRESS_DONE || j->event == PROGRESS_FAILED)
+    if (j->event == PROGRESS_DONE || j->event == PROGRESS_FAILED) {
         text_paint(look, j->event == PROGRESS_DONE ? PAINT_GREEN : PAINT_RED, j->word, out);
-    else
-        buf_adds(out, j->word);
-    if (j->event == PROGRESS_DONE || j->event == PROGRESS_FAILED)
         buf_addf(out, " (%.1f s)", j->seconds);
+    } else {
+        buf_adds(out, j->word);
+    }
     if (j->text[0] != '\0') {
         buf_adds(out, j->word[0] != '\0' ? ": " : "");
         text_add_clean(str_of(j->text), out);

@@ -14,7 +14,7 @@ static const struct row {
     int number;
     enum tri desired;
     enum memory recorded;
-    int presence; /* enum presence, or -1 for any */
+    enum presence presence;
     enum action action;
     enum why why;
     bool compare; /* then look at the fields */
@@ -48,7 +48,7 @@ static const struct row *find_row(const struct situation *s) {
         const struct row *row = &table[i];
         if ((row->desired == ANY || row->desired == desired) &&
             (row->recorded == M_ANY || row->recorded == memory) &&
-            row->presence == (int)s->presence)
+            row->presence == s->presence)
             return row;
     }
     return NULL;
