@@ -22,7 +22,8 @@ static int keep(struct session *s, const struct server_list *list, const struct 
     if (!spec_has_stop(s->spec)) {
         err_set(err, ERRC_INVALID, "nothing would stop %s: the spec has no server.stop",
                 v->address);
-        err_hint(err, "write `stop: { idle: 60 min }` below `server:`, then berth apply");
+        if (!s->spec->given) /* server.stop is none of a server that berth cannot start again */
+            err_hint(err, "write `stop: { idle: 60 min }` below `server:`, then berth apply");
         return -ERRC_INVALID;
     }
     return ssh_exec(s, list, v, rest, err);

@@ -13,6 +13,9 @@
 /* In a pipe, notes of one change come at most every NOTE_EVERY_S, unless -v. */
 enum { SHOWN_MAX = 8, JOINED_MAX = 8, NOTE_SIZE = 160, TICK_MS = 200, NOTE_EVERY_S = 2 };
 
+/* For others of its run: nothing is done to it yet. */
+#define WAITING "waiting"
+
 struct running {
     const struct change *change;
     const char *doing, *done;    /* as it was begun; the engine may go on with another action */
@@ -132,8 +135,8 @@ static void draw(struct progress_view *v, struct buf *out) {
         str_split(&note, '\n', &doing);
         buf_adds(&line, "  ");
         group_label(g, look, &line);
-        if (str_eqc(note, "waiting")) /* for the others of its run: nothing is done to it yet */
-            buf_adds(&line, ": waiting");
+        if (str_eqc(note, WAITING))
+            buf_adds(&line, ": " WAITING);
         else
             buf_addf(&line, ": %.*s, %.0f s%s%.*s", STR_FMT(doing), ages[i],
                      note.len > 0 ? ": " : "", STR_FMT(note));
@@ -301,7 +304,7 @@ static void note(struct progress_view *v, const struct change *c, struct running
         return;
     if (r != NULL)
         snprintf(r->note, sizeof r->note, "%.*s", STR_FMT(text));
-    if (!v->cmd->err_look.tty && note_is_due(v, r))
+    if (!v->cmd->err_look.tty && !str_eqc(text, WAITING) && note_is_due(v, r))
         join(v, c, PROGRESS_NOTE, "", text, 0);
 }
 

@@ -48,7 +48,8 @@ def killed_while_pending(p, w):
     os.killpg(run.process.pid, signal.SIGKILL)
     run.process.wait()
     check(w.instances()[0]["State"]["Name"] == "pending", "it starts still", w.instances())
-    p.apply()
+    said = p.apply().stderr
+    check(": connecting" in said and ": waiting\n" not in said, "no line of what has not begun", said)
     check(p.plan() == {} and len(w.instances()) == 1, "one server, as the spec says")
     w.faults()
 
