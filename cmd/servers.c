@@ -122,7 +122,8 @@ const struct server_view *servers_find(const struct server_list *list, const cha
     for (size_t i = 0; i < list->len; i++)
         if (strcmp(list->items[i].address, name) == 0 || strcmp(list->items[i].address, full) == 0)
             return &list->items[i];
-    err_set(err, ERRC_NOTFOUND, "there is no server %s", name);
+    err_set(err, ERRC_NOTFOUND, "there is no %s%s",
+            strncmp(name, "server", 6) == 0 ? "" : "server ", name);
     if (list->len == 1)
         err_hint(err, "there is %s alone, which needs no name", list->items[0].address);
     else

@@ -48,7 +48,7 @@ int planfile_read(const char *path, struct planfile *ret, struct err *err) {
         !cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(json, "changes"))) {
         cJSON_Delete(json);
         err_set(err, ERRC_INVALID, "%s is not a plan of this berth", path);
-        err_hint(err, "make one with `berth plan -out FILE`");
+        err_hint(err, "make one with `berth plan -out FILE`; a spec is named by -file");
         return -ERRC_INVALID;
     }
     *ret = (struct planfile){.json = json, .spec_path = text_of(json, "spec_path")};

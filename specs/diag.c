@@ -109,17 +109,27 @@ static struct str source_line(struct str source, size_t number) {
 
 static bool is_continuation(char c) { return ((unsigned char)c & 0xc0) == 0x80; }
 
+/* One code point of UTF-8 by its lead byte (RFC 3629, 4); a file that is no text has others. */
+static bool is_code_point(const char *text, size_t len) {
+    static const unsigned char first[] = {0, 0xc2, 0xe0, 0xf0}, last[] = {0x7f, 0xdf, 0xef, 0xf4};
+    unsigned char lead = (unsigned char)text[0];
+    return len <= sizeof first && lead >= first[len - 1] && lead <= last[len - 1];
+}
+
 /* Adds the columns [from, to) of `line` (0-based code points), tabs and control characters as one
  * space each, so that carets stay under what they mean. */
 static void add_columns(struct buf *out, struct str line, size_t from, size_t to) {
     size_t col = 0;
     for (size_t i = 0; i < line.len && col < to;) {
         size_t len = 1;
-        while (i + len < line.len && is_continuation(line.ptr[i + len]))
+        bool more = (unsigned char)line.ptr[i] >= 0xc0;
+        while (more && i + len < line.len && is_continuation(line.ptr[i + len]))
             len++;
         if (col >= from) {
             if (is_control(line.ptr[i]) || is_c1(line.ptr + i, len))
                 buf_addc(out, ' ');
+            else if (!is_code_point(line.ptr + i, len))
+                buf_addc(out, '?');
             else
                 buf_add(out, line.ptr + i, len);
         }

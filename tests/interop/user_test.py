@@ -33,6 +33,9 @@ def command_line(p):
             (("stat",), "did you mean berth status?"), (("sandbox", "stat"), "did you mean status?")):
         result = p.run(*words, check_code=64)
         check(said in result.stderr and result.stdout == "", said, result.stderr)
+    (p.dir / "odd.yaml").write_bytes(b"berth: 1\nname: \x9b31m\xff\xc3\n")
+    said = p.run("validate", "odd.yaml", check_code=1).stderr # which is decoded strictly
+    check("name: ?31m??" in said, "no byte that is no text", said)
     other = p.run("init", "-file", "an other.yaml").stdout
     check("berth plan -file 'an other.yaml'" in other, "the next step names the spec", other)
     (p.dir / "an other.yaml").unlink()
