@@ -95,6 +95,7 @@ static int compose(struct target *t, const struct host_connection *c, struct buf
         if (rc < 0)
             return rc;
     }
+    buf_adds(script, "printf 'berth\\tend\\tyes\\n'\n");
     buf_adds(script, t->session->run->waits ? script_keep : "exit 0\n");
     return script->failed ? -ERRC_NOMEM : 0;
 }
@@ -201,6 +202,17 @@ static int say_busy(const struct target *t, const struct facts *facts, struct er
     return -ERRC_LOCKED;
 }
 
+/* What was not said is not there: so it has to be said to its end. */
+static int check_end(const struct target *t, const struct facts *facts, struct err *err) {
+    if (facts_get(facts, "berth", "end") != NULL)
+        return 0;
+    err_set(err, ERRC_HOST, "%s stopped before it had said all", t->target->address);
+    err_hint(err,
+             "does the login user's shell end of its own accord (an exit in ~/.bashrc)? try it: "
+             "ssh to it, with the command: sh -c 'echo good'");
+    return -ERRC_HOST;
+}
+
 /* Two specs on one server would undo each other's work; tags tell that of servers that berth made.
  */
 static int check_owner(const struct target *t, const struct facts *facts, struct err *err) {
@@ -287,6 +299,8 @@ static int probe(struct target *t, struct err *err) {
         snprintf(c->last, sizeof c->last, "%s", last);
     if (rc == 0 && hearing.busy)
         rc = say_busy(t, &facts, err);
+    if (rc == 0)
+        rc = check_end(t, &facts, err);
     if (rc == 0)
         rc = check_owner(t, &facts, err);
     if (rc == 0)

@@ -1,6 +1,6 @@
-"""What has no end and what runs out: a host that answers for ever, more connections through a tunnel
-than this process may have files. An sshd on loopback (sshd_test.py). Usage: limits_test.py
-BERTH_FIXED_HOST"""
+"""What has no end, ends early or runs out: a host that answers for ever or not to the end, more
+connections through a tunnel than this process may have files. An sshd on loopback (sshd_test.py).
+Usage: limits_test.py BERTH_FIXED_HOST"""
 
 import os
 import pathlib
@@ -28,6 +28,16 @@ def check_endless(host):
         check("couldnotberead" in said and "toolong" in said, "it is cut, and says so", said)
     host.wrap(PLAIN)
     check(host.plan() == {}, "and all is well again")
+
+
+def check_early_end(host):
+    step("an answer that ends early, as if all were well: what was not said is not taken for gone")
+    for how in ("exit 0", 'sh -c "$SSH_ORIGINAL_COMMAND" | head -n 2'):
+        host.wrap(how)
+        host.unreadable("stopped before it had said all")
+        host.apply(code=3)
+    host.wrap(PLAIN)
+    check(host.plan() == {}, "and all is well again", host.plan())
 
 
 class Echo:
@@ -94,6 +104,7 @@ def main():
         host.start()
         host.apply()
         check_endless(host)
+        check_early_end(host)
         check_files_run_out(host)
     finally:
         host.stop()
