@@ -142,9 +142,14 @@ static int step(struct host_step *s, struct buf *script, struct err *err) {
     if (after != NULL) {
         buf_adds(script, "set --");
         add_names(script, &after->packages);
-        buf_adds(script, "\nknow_packages \"$@\"\nwanted=\nfor p; do if ! has_package \"$p\"; then "
-                         "wanted=\"$wanted $p\"; note_package \"$p\"; fi; done\n"
-                         "if [ -n \"$wanted\" ]; then install_packages $wanted; fi\n");
+        buf_adds(script,
+                 "\nknow_packages \"$@\"\nwanted=\nfor p; do if ! has_package \"$p\"; then "
+                 "wanted=\"$wanted $p\"; note_package \"$p\"; fi; done\n"
+                 /* Of what did not come none is berth's: who installs it by hand now keeps it. */
+                 "if [ -n \"$wanted\" ]; then install_packages $wanted || { s=$?\n"
+                 "know_packages $wanted\n"
+                 "for p in $wanted; do has_package \"$p\" || forget_package \"$p\"; done\n"
+                 "exit \"$s\"; }; fi\n");
     }
     return 0;
 }

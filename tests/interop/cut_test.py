@@ -290,6 +290,17 @@ def main():
         check(asked.wait(timeout=60) == 130, "it was interrupted", output.decode())
         check(first.wait(timeout=60) == 0, "the other ends well", first.stdout.read())
         check(world(host) == wanted, "and did all", str(world(host)))
+
+        step("what could not be installed is not berth's: installed by hand it stays")
+        fresh(host)
+        host.write(host.root / "fake-apt-get", "#!/bin/sh\nexit 1\n")
+        check(host.run("apply", "-auto-approve").returncode == 3, "it fails")
+        (host.root / "db").write_text("kite\n")
+        text = (host.project / "berth.yaml").read_text()
+        (host.project / "berth.yaml").write_text(text.replace("system: [kite]", "system: []"))
+        host.apply()
+        check("removed kite" not in (host.root / "log").read_text(), "kite stays")
+        check(host.plan() == {}, "and nothing is left to do", host.plan())
     finally:
         (host.root / "go").touch()
         host.stop()
