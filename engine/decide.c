@@ -47,8 +47,7 @@ static const struct row *find_row(const struct situation *s) {
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         const struct row *row = &table[i];
         if ((row->desired == ANY || row->desired == desired) &&
-            (row->recorded == M_ANY || row->recorded == memory) &&
-            row->presence == s->presence)
+            (row->recorded == M_ANY || row->recorded == memory) && row->presence == s->presence)
             return row;
     }
     return NULL;
