@@ -116,15 +116,21 @@ static bool is_code_point(const char *text, size_t len) {
     return len <= sizeof first && lead >= first[len - 1] && lead <= last[len - 1];
 }
 
+/* Bytes of the column at `at`: a code point, or a byte that belongs to none. */
+static size_t column_len(struct str line, size_t at) {
+    size_t len = 1;
+    bool more = (unsigned char)line.ptr[at] >= 0xc0;
+    while (more && at + len < line.len && is_continuation(line.ptr[at + len]))
+        len++;
+    return len;
+}
+
 /* Adds the columns [from, to) of `line` (0-based code points), tabs and control characters as one
  * space each, so that carets stay under what they mean. */
 static void add_columns(struct buf *out, struct str line, size_t from, size_t to) {
     size_t col = 0;
     for (size_t i = 0; i < line.len && col < to;) {
-        size_t len = 1;
-        bool more = (unsigned char)line.ptr[i] >= 0xc0;
-        while (more && i + len < line.len && is_continuation(line.ptr[i + len]))
-            len++;
+        size_t len = column_len(line, i);
         if (col >= from) {
             if (is_control(line.ptr[i]) || is_c1(line.ptr + i, len))
                 buf_addc(out, ' ');
@@ -140,9 +146,8 @@ static void add_columns(struct buf *out, struct str line, size_t from, size_t to
 
 static size_t count_columns(struct str line) {
     size_t cols = 0;
-    for (size_t i = 0; i < line.len; i++)
-        if (!is_continuation(line.ptr[i]))
-            cols++;
+    for (size_t i = 0; i < line.len; i += column_len(line, i))
+        cols++;
     return cols;
 }
 
