@@ -68,10 +68,8 @@ int ssh_command(struct session *s, const struct server_list *list, const struct 
                 struct err *err) {
     struct words w = {.items = arena_calloc(&s->arena, WORDS_MAX + 1, sizeof *w.items)};
     struct strlist keys = {0};
-    if (w.items == NULL) {
-        err_no_memory(err);
-        return -ERRC_NOMEM;
-    }
+    if (w.items == NULL)
+        return err_no_memory(err);
     int rc = add(&w, "ssh", err);
     if (rc == 0)
         rc = add_options(s, v, extra, &w, err);
@@ -94,7 +92,7 @@ int ssh_exec(struct session *s, const struct server_list *list, const struct ser
              const char *const *rest, struct err *err) {
     const char **argv = NULL;
     int rc = ssh_command(s, list, v, NULL, rest, &argv, err);
-    if (rc < 0)
+    if (rc != 0)
         return rc;
     execvp(argv[0], (char *const *)argv);
     err_set_errno(err, ERRC_IO, errno, "start ssh");

@@ -73,6 +73,56 @@ static void show_tail(const struct convergence *x, const char *address, struct s
     }
 }
 
+/* "V<tab>KEY<tab>VALUE": what the current step found out, to be recorded. */
+static void on_value(struct convergence *x, struct str line) {
+    struct str key = {NULL, 0};
+    str_split(&line, '\t', &key);
+    if (x->current == SIZE_MAX || line.ptr == NULL)
+        return;
+    struct change *c = x->batch->changes[x->current];
+    struct host_step *step = &x->steps[x->current];
+    const struct host_kind *kind = host_kind_of(c->kind);
+    const char *k = arena_dup_str(x->batch->arena, key);
+    const char *v = arena_dup_str(x->batch->arena, line);
+    /* On disk at once: what was installed is berth's to remove even if this run is cut. Where the
+     * disk is full, the end of the step meets the same error. */
+    struct err ignored = {0};
+    if (kind->value != NULL && k != NULL && v != NULL && kind->value(step, k, v) == 0 &&
+        step->record != NULL)
+        x->ops->created(x->ops->ctx, c, c->address, step->record, &ignored);
+}
+
+/* The step has failed with what it said last. */
+static void fail_with_tail(struct convergence *x, size_t i, int status) {
+    struct err err;
+    struct str tail = str_trim(buf_str(&x->tail));
+    size_t skip = tail.len > TAIL_SHOWN ? tail.len - TAIL_SHOWN : 0;
+    show_tail(x, x->batch->changes[i]->address, tail);
+    err_set(&err, ERRC_HOST, "exit %d:\n%s%.*s", status, skip > 0 ? "…" : "",
+            (int)(tail.len - skip), tail.ptr + skip);
+    err_hint(&err, "mend what it says and apply again; to look at the server: berth ssh");
+    converge_fail(x, i, &err);
+}
+
+/* "E<tab>STEP<tab>STATUS" */
+static void on_end(struct convergence *x, size_t i, int status) {
+    x->current = SIZE_MAX;
+    if (status == 0 && x->stream.changed[i] != NULL) {
+        struct err err;
+        err_set(&err, ERRC_CONFLICT, "%s was changed while it was sent", x->stream.changed[i]);
+        err_hint(&err, "apply again");
+        converge_fail(x, i, &err);
+        return;
+    }
+    if (status != 0)
+        fail_with_tail(x, i, status);
+    else if (i != x->restarter)
+        converge_succeed(x, i);
+    else /* that one waits for Jupyter, when the host is done */
+        x->restarted = true;
+    buf_reset(&x->tail);
+}
+
 static void on_control(struct convergence *x, struct str line) {
     struct str word, number, text;
     int64_t i = 0, status = 0;
@@ -82,21 +132,7 @@ static void on_control(struct convergence *x, struct str line) {
     if (on_run(x, word, line))
         return;
     if (str_eqc(word, "V")) {
-        struct str key = {NULL, 0};
-        str_split(&line, '\t', &key);
-        if (x->current == SIZE_MAX || line.ptr == NULL)
-            return;
-        const struct host_kind *kind = host_kind_of(x->batch->changes[x->current]->kind);
-        const char *k = arena_dup_str(x->batch->arena, key);
-        const char *v = arena_dup_str(x->batch->arena, line);
-        struct change *c = x->batch->changes[x->current];
-        struct host_step *step = &x->steps[x->current];
-        /* On disk at once: what was installed is berth's to remove even if this run is cut. Where
-         * the disk is full, the end of the step meets the same error. */
-        struct err ignored = {0};
-        if (kind->value != NULL && k != NULL && v != NULL && kind->value(step, k, v) == 0 &&
-            step->record != NULL)
-            x->ops->created(x->ops->ctx, c, c->address, step->record, &ignored);
+        on_value(x, line);
         return;
     }
     if (!str_split(&line, '\t', &number) || !str_to_i64(number, 0, (int64_t)x->batch->len - 1, &i))
@@ -111,31 +147,7 @@ static void on_control(struct convergence *x, struct str line) {
             converge_leave_out(x, (size_t)i, "what it needs failed");
     } else if (str_eqc(word, "E") && str_split(&line, '\t', &text) &&
                str_to_i64(text, 0, 255, &status)) {
-        x->current = SIZE_MAX;
-        if (status == 0 && x->stream.changed[i] != NULL) {
-            struct err err;
-            err_set(&err, ERRC_CONFLICT, "%s was changed while it was sent", x->stream.changed[i]);
-            err_hint(&err, "apply again");
-            converge_fail(x, (size_t)i, &err);
-            return;
-        }
-        if (status == 0) {
-            if ((size_t)i != x->restarter)
-                converge_succeed(x, (size_t)i);
-            else /* that one waits for Jupyter, when the host is done */
-                x->restarted = true;
-            buf_reset(&x->tail);
-            return;
-        }
-        struct err err;
-        struct str tail = str_trim(buf_str(&x->tail));
-        size_t skip = tail.len > TAIL_SHOWN ? tail.len - TAIL_SHOWN : 0;
-        show_tail(x, x->batch->changes[i]->address, tail);
-        err_set(&err, ERRC_HOST, "exit %d:\n%s%.*s", (int)status, skip > 0 ? "…" : "",
-                (int)(tail.len - skip), tail.ptr + skip);
-        err_hint(&err, "mend what it says and apply again; to look at the server: berth ssh");
-        converge_fail(x, (size_t)i, &err);
-        buf_reset(&x->tail);
+        on_end(x, (size_t)i, (int)status);
     }
 }
 

@@ -177,7 +177,8 @@ const char *host_path(struct arena *arena, const char *user, const char *path);
 
 /* For resolve: how to reach the server that this node lives in, as far as that is known; zeroed
  * otherwise. */
-struct endpoint host_of(const struct node *node, const struct lookup *lookup, struct arena *arena);
+struct endpoint host_endpoint(const struct node *node, const struct lookup *lookup,
+                              struct arena *arena);
 /* Does the spec ask for anything on its hosts? */
 bool host_is_wanted(const struct spec *spec);
 /* One node of `kind` a server, at "server[N].WHAT"; `deps` are WHATs of the same server, ending

@@ -129,7 +129,7 @@ static int resolve(const struct node *node, const struct lookup *lookup, struct 
                    void *record, uint64_t *unknown) {
     RECORD *r = record;
     const struct files_extra *extra = node->extra;
-    struct endpoint e = host_of(node, lookup, arena);
+    struct endpoint e = host_endpoint(node, lookup, arena);
     r->owner = extra->owner;
     if (r->owner == NULL && r->to[0] != '~')
         r->owner = "root";

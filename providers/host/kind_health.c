@@ -108,7 +108,7 @@ static int locate(struct arena *arena, const char *address, const struct extra *
 
 static int resolve(const struct node *node, const struct lookup *lookup, struct arena *arena,
                    void *record, uint64_t *unknown) {
-    struct endpoint e = host_of(node, lookup, arena);
+    struct endpoint e = host_endpoint(node, lookup, arena);
     if (e.address == NULL)
         return 0;
     *unknown &= ~(UINT64_C(1) << F_URL | UINT64_C(1) << F_VIA);

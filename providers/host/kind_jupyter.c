@@ -188,7 +188,7 @@ static int resolve(const struct node *node, const struct lookup *lookup, struct 
                    void *record, uint64_t *unknown) {
     RECORD *r = record;
     const struct extra *extra = node->extra;
-    struct endpoint e = host_of(node, lookup, arena);
+    struct endpoint e = host_endpoint(node, lookup, arena);
     if (e.user == NULL)
         return 0;
     *unknown &= ~(UINT64_C(1) << F_SETTINGS);

@@ -92,7 +92,7 @@ static const char *unit_text(struct arena *arena, const char *user, const struct
 static int resolve(const struct node *node, const struct lookup *lookup, struct arena *arena,
                    void *record, uint64_t *unknown) {
     RECORD *r = record;
-    struct endpoint e = host_of(node, lookup, arena);
+    struct endpoint e = host_endpoint(node, lookup, arena);
     if (e.user == NULL)
         return 0;
     r->unit = unit_text(arena, e.user, node->extra);

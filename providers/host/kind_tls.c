@@ -178,7 +178,7 @@ static int resolve(const struct node *node, const struct lookup *lookup, struct 
                    void *record, uint64_t *unknown) {
     RECORD *r = record;
     const struct extra *extra = node->extra;
-    struct endpoint e = host_of(node, lookup, arena);
+    struct endpoint e = host_endpoint(node, lookup, arena);
     if (extra->is_own || e.address == NULL)
         return 0;
     const char *const names[] = {e.public_dns, e.address, e.private_address, "localhost",

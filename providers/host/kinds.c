@@ -65,7 +65,8 @@ int host_desire_each(const struct desire *in, struct nodes *out, const struct ki
     return 0;
 }
 
-struct endpoint host_of(const struct node *node, const struct lookup *lookup, struct arena *arena) {
+struct endpoint host_endpoint(const struct node *node, const struct lookup *lookup,
+                              struct arena *arena) {
     const struct kind *kind = NULL;
     const void *parent = lookup->record(lookup->ctx, node->parent, &kind);
     struct endpoint e = {0};

@@ -1,6 +1,7 @@
 /* Reading hosts: one connection and one command a host, all hosts side by side. */
 #include "providers/host/world.h"
 
+#include "providers/host/given_check.h"
 #include "providers/host/internal.h"
 #include "providers/host/scripts.h"
 #include "specs/record.h"
@@ -59,29 +60,13 @@ static int collect(struct target *t) {
     return 0;
 }
 
-/* Of a server that berth did not make: whose it is; its user's home, when host_path has another. */
-static int ask_given(struct target *t, const char *user, struct buf *script) {
-    const char *home = host_path(&t->part.arena, user, "~");
-    if (home == NULL)
-        return -ERRC_NOMEM;
-    buf_adds(script, "if [ -r " HOST_OWNER " ]; then read -r owner <" HOST_OWNER "; "
-                     "printf 'berth\\towner\\t%s\\n' \"$owner\"; fi\n"
-                     "home=$(getent passwd ");
-    shell_quote(script, user);
-    buf_adds(script, " | cut -d: -f6); at=");
-    shell_quote(script, home);
-    buf_adds(script,
-             "\n[ -z \"$home\" ] || [ \"$home\" = \"$at\" ] || [ \"$home\" -ef \"$at\" ] || "
-             "printf 'berth\\thome\\t%s\\n' \"$home\"\n");
-    return 0;
-}
-
 static int compose(struct target *t, const struct host_connection *c, struct buf *script) {
     buf_addf(script, "wait=%s\n", t->session->run->waits ? "yes" : "no");
     buf_adds(script, script_common);
     buf_adds(script, script_busy);
     buf_adds(script, script_probe_lock);
-    if (t->target->endpoint.given.host != NULL && ask_given(t, c->endpoint.user, script) < 0)
+    if (t->target->endpoint.given.host != NULL &&
+        given_ask(&t->part.arena, c->endpoint.user, script) < 0)
         return -ERRC_NOMEM;
     buf_adds(script, script_probe);
     for (size_t i = 0; i < t->len; i++) {
@@ -213,31 +198,56 @@ static int check_end(const struct target *t, const struct facts *facts, struct e
     return -ERRC_HOST;
 }
 
-/* Two specs on one server would undo each other's work; tags tell that of servers that berth made.
- */
-static int check_owner(const struct target *t, const struct facts *facts, struct err *err) {
-    const char *owner = facts_get(facts, "berth", "owner");
-    if (owner == NULL || strcmp(owner, t->session->run->name) == 0)
-        return 0;
-    err_set(err, ERRC_CONFLICT, "the server is kept by another project: %s", owner);
-    err_hint(
-        err,
-        "one server is for one spec: put both into one, or berth destroy that one. If it is no "
-        "more: berth ssh -- sudo rm " HOST_OWNER);
-    return -ERRC_CONFLICT;
+static int say_unreadable(const struct host_connection *c, int status, const struct buf *errors,
+                          struct err *err) {
+    err_set(err, ERRC_HOST, "%s@%s cannot be read: exit %d: %.300s", c->endpoint.user,
+            c->endpoint.address, status, buf_cstr(errors));
+    if (host_as_root(&c->endpoint)[0] != '\0')
+        err_hint(err,
+                 "the login user needs sudo without a password: as root there, echo '%s "
+                 "ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/berth",
+                 c->endpoint.user);
+    return -ERRC_HOST;
 }
 
-/* What the spec puts below ~ would go to a folder that is not the user's. */
-static int check_home(struct target *t, const struct host_connection *c, const struct facts *facts,
-                      struct err *err) {
-    const char *home = facts_get(facts, "berth", "home");
-    const char *at = host_path(&t->part.arena, c->endpoint.user, "~");
-    if (home == NULL || at == NULL)
-        return 0;
-    err_set(err, ERRC_UNSUPPORTED, "the home of %s is %s there, and berth knows only %s",
-            c->endpoint.user, home, at);
-    err_hint(err, "as root there: ln -s %s %s; or log in as another user", home, at);
-    return -ERRC_UNSUPPORTED;
+/* The one command: its output, and whether somebody is at work there. */
+static int run_probe(struct target *t, struct host_connection *c, struct buf *out, bool *ret_busy,
+                     struct err *err) {
+    _cleanup_buf_ struct buf script = BUF_INIT(BUF_LARGE);
+    _cleanup_buf_ struct buf errors = BUF_INIT(BUF_SMALL);
+    struct hearing hearing = {.target = t, .out = out};
+    char shell[32];
+    int status = 0;
+    if (compose(t, c, &script) < 0)
+        return err_no_memory(err);
+    snprintf(shell, sizeof shell, "%ssh -s", host_as_root(&c->endpoint));
+    const struct ssh_command command = {.command = shell,
+                                        .input = buf_str(&script),
+                                        .on_line = on_line,
+                                        .ctx = &hearing,
+                                        .enough = &hearing.kept,
+                                        .keep = t->session->run->waits,
+                                        .errors = &errors};
+    int rc = ssh_run_command(c->ssh, &command, &status, err);
+    if (rc == 0 && out->failed)
+        rc = err_set(err, ERRC_LIMIT, "%s: the output is too long", t->target->address);
+    if (rc < 0) {
+        host_disconnect(t->session, c);
+        return rc;
+    }
+    *ret_busy = hearing.busy;
+    return status == 0 ? 0 : say_unreadable(c, status, &errors, err);
+}
+
+static int read_facts(struct target *t, struct host_connection *c, const struct facts *facts,
+                      bool busy, struct err *err) {
+    const char *last = facts_get(facts, "berth", "last");
+    if (last != NULL)
+        snprintf(c->last, sizeof c->last, "%s", last);
+    int rc = busy ? say_busy(t, facts, err) : check_end(t, facts, err);
+    if (rc == 0)
+        rc = given_check(t->session->run->name, c->endpoint.user, facts, &t->part.arena, err);
+    return rc < 0 ? rc : read_nodes(t, facts, err);
 }
 
 static int probe(struct target *t, struct err *err) {
@@ -253,60 +263,20 @@ static int probe(struct target *t, struct err *err) {
                           is_abandoned, t, &c, err);
     if (rc < 0)
         return rc;
-    _cleanup_buf_ struct buf script = BUF_INIT(BUF_LARGE);
     _cleanup_buf_ struct buf out = BUF_INIT(PROBE_BYTES_MAX);
-    _cleanup_buf_ struct buf errors = BUF_INIT(BUF_SMALL);
     struct facts facts = {0};
-    int status = 0;
+    bool busy = false;
     for (size_t i = 0; i < t->len; i++)
         t->nodes[i].connection = c;
-    rc = compose(t, c, &script);
+    rc = run_probe(t, c, &out, &busy, err);
     if (rc < 0)
-        return err_no_memory(err);
-    struct hearing hearing = {.target = t, .out = &out};
-    char shell[32];
-    snprintf(shell, sizeof shell, "%ssh -s", host_as_root(&c->endpoint));
-    const struct ssh_command command = {.command = shell,
-                                        .input = buf_str(&script),
-                                        .on_line = on_line,
-                                        .ctx = &hearing,
-                                        .enough = &hearing.kept,
-                                        .keep = t->session->run->waits,
-                                        .errors = &errors};
-    rc = ssh_run_command(c->ssh, &command, &status, err);
-    if (rc == 0 && out.failed)
-        rc = err_set(err, ERRC_LIMIT, "%s: the output is too long", t->target->address);
-    if (rc < 0) {
-        host_disconnect(t->session, c);
         return rc;
-    }
-    if (status != 0) {
-        err_set(err, ERRC_HOST, "%s@%s cannot be read: exit %d: %.300s", c->endpoint.user,
-                c->endpoint.address, status, buf_cstr(&errors));
-        if (host_as_root(&c->endpoint)[0] != '\0')
-            err_hint(err,
-                     "the login user needs sudo without a password: as root there, echo '%s "
-                     "ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/berth",
-                     c->endpoint.user);
-        return -ERRC_HOST;
-    }
     rc = facts_parse(buf_str(&out), &facts, err);
     if (t->started)
         pthread_join(t->local_thread, NULL);
     t->started = false;
-    const char *last = rc < 0 ? NULL : facts_get(&facts, "berth", "last");
-    if (last != NULL)
-        snprintf(c->last, sizeof c->last, "%s", last);
-    if (rc == 0 && hearing.busy)
-        rc = say_busy(t, &facts, err);
     if (rc == 0)
-        rc = check_end(t, &facts, err);
-    if (rc == 0)
-        rc = check_owner(t, &facts, err);
-    if (rc == 0)
-        rc = check_home(t, c, &facts, err);
-    if (rc == 0)
-        rc = read_nodes(t, &facts, err);
+        rc = read_facts(t, c, &facts, busy, err);
     facts_free(&facts);
     return rc;
 }
