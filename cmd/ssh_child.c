@@ -92,7 +92,7 @@ int ssh_exec(struct session *s, const struct server_list *list, const struct ser
              const char *const *rest, struct err *err) {
     const char **argv = NULL;
     int rc = ssh_command(s, list, v, NULL, rest, &argv, err);
-    if (rc != 0)
+    if (rc < 0 || argv == NULL)
         return rc;
     execvp(argv[0], (char *const *)argv);
     err_set_errno(err, ERRC_IO, errno, "start ssh");
