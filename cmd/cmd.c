@@ -15,6 +15,21 @@ int cmd_print(const struct cmd *cmd, const struct buf *text) {
     return EXIT_OK;
 }
 
+/* JSON is UTF-8 (RFC 8259, 8.1); names of files on a host need not be. */
+static void add_utf8(struct str text, struct buf *out) {
+    while (text.len > 0) {
+        size_t len = str_code_point(text), good = 0;
+        while (len > 0) {
+            good += len;
+            len = str_code_point((struct str){text.ptr + good, text.len - good});
+        }
+        buf_add(out, text.ptr, good);
+        buf_adds(out, good < text.len ? "\xef\xbf\xbd" : ""); /* U+FFFD */
+        good += good < text.len;
+        text = (struct str){text.ptr + good, text.len - good};
+    }
+}
+
 int cmd_print_json(const struct cmd *cmd, cJSON *json) {
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_LARGE);
     char *printed = json == NULL ? NULL : cJSON_Print(json);
@@ -24,7 +39,7 @@ int cmd_print_json(const struct cmd *cmd, cJSON *json) {
         err_no_memory(&err);
         return cmd_fail(cmd, &err);
     }
-    buf_adds(&text, printed);
+    add_utf8(str_of(printed), &text);
     buf_addc(&text, '\n');
     cJSON_free(printed);
     return cmd_print(cmd, &text);

@@ -17,13 +17,27 @@ void text_paint(const struct look *look, enum paint paint, const char *text, str
         buf_adds(out, text);
 }
 
+/* Moves the cursor, or what stands behind it: U+0000 to U+001F but the tab, U+007F to U+009F; the
+ * directions of U+202A to U+202E and U+2066 to U+2069, which have a name read as another one. */
+static bool is_control(const char *at, size_t len) {
+    const unsigned char *c = (const unsigned char *)at;
+    if (len == 1)
+        return (c[0] < 0x20 && c[0] != '\t') || c[0] == 0x7f;
+    if (len == 2)
+        return c[0] == 0xc2 && c[1] < 0xa0;
+    return len == 3 && c[0] == 0xe2 &&
+           ((c[1] == 0x80 && c[2] >= 0xaa && c[2] <= 0xae) ||
+            (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9));
+}
+
 void text_add_clean(struct str text, struct buf *out) {
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        bool c1 = c == 0xc2 && i + 1 < text.len && ((unsigned char)text.ptr[i + 1] & 0xe0) == 0x80;
-        if (c1)
-            i++; /* U+0080 to U+009F: control characters as well */
-        buf_addc(out, c1 || (c < 0x20 && c != '\t') || c == 0x7f ? '?' : (char)c);
+    for (size_t i = 0; i < text.len;) {
+        size_t len = str_code_point((struct str){text.ptr + i, text.len - i});
+        if (len == 0 || is_control(text.ptr + i, len))
+            buf_addc(out, '?');
+        else
+            buf_add(out, text.ptr + i, len);
+        i += len == 0 ? 1 : len;
     }
 }
 

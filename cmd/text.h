@@ -7,8 +7,8 @@ enum paint { PAINT_BOLD, PAINT_DIM, PAINT_RED, PAINT_GREEN, PAINT_YELLOW };
 
 /* `text` in a colour when the look has colours, else as it is. */
 void text_paint(const struct look *look, enum paint paint, const char *text, struct buf *out);
-/* Bytes from elsewhere (a host, AWS): control characters become "?", so that they cannot move the
- * cursor or forge lines. */
+/* Bytes from elsewhere (a host, AWS): control characters and what is no UTF-8 become "?", so that
+ * they cannot move the cursor or forge lines. */
 void text_add_clean(struct str text, struct buf *out);
 /* As one word of a shell, quoted where it has to be. */
 void text_shell_word(struct str text, struct buf *out);

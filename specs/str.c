@@ -106,6 +106,28 @@ size_t str_distance(struct str a, struct str b, size_t cap) {
     return row[b.len] < cap ? row[b.len] : cap;
 }
 
+size_t str_code_point(struct str s) {
+    static const struct {
+        unsigned char first, last, second_first, second_last;
+        size_t len;
+    } rows[] = {
+        {0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
+    const unsigned char *b = (const unsigned char *)s.ptr;
+    for (size_t i = 0; s.len > 0 && i < sizeof rows / sizeof rows[0]; i++) {
+        if (b[0] < rows[i].first || b[0] > rows[i].last)
+            continue;
+        bool good =
+            s.len >= rows[i].len &&
+            (rows[i].len == 1 || (b[1] >= rows[i].second_first && b[1] <= rows[i].second_last));
+        for (size_t k = 2; good && k < rows[i].len; k++)
+            good = (b[k] & 0xc0) == 0x80;
+        return good ? rows[i].len : 0;
+    }
+    return 0;
+}
+
 const char *str_nearest(struct str s, const char *const *candidates) {
     enum { BEGUN_MIN = 3 };
     for (size_t i = 0; s.len >= BEGUN_MIN && candidates[i] != NULL; i++)

@@ -28,6 +28,8 @@ bool str_split(struct str *s, char sep, struct str *ret_head);
 
 /* Whole view is a decimal integer in [min, max], optional leading '-', no '+', no spaces. */
 bool str_to_i64(struct str s, int64_t min, int64_t max, int64_t *ret);
+/* Bytes of the UTF-8 code point that it begins with (RFC 3629, 4); 0 when it begins with none. */
+size_t str_code_point(struct str s);
 
 /* Levenshtein distance, capped: returns cap when it is at least cap. Views over 64 bytes give cap.
  */

@@ -34,6 +34,24 @@ static const char *wrapped(const struct look *look, const char *text, size_t col
     return buf_cstr(out);
 }
 
+static void test_clean(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *clean;
+    } cases[] = {
+        {"a\tb \xc3\xa4 \xf0\x9f\x98\x80", "a\tb \xc3\xa4 \xf0\x9f\x98\x80"},
+        {"\033[2J\r\n\x7f", "?[2J???"},
+        {"\xc2\x9b\x31m", "?1m"}, /* ESC [ in one */
+        {"\x9b\x31m \xff \xc3", "?1m ? ?"},
+        {"\xe2\x80\xaetxt.exe \xe2\x81\xa6x", "?txt.exe ?x"}, /* from right to left */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        _cleanup_buf_ struct buf out = BUF_INIT(BUF_SMALL);
+        text_add_clean(str_of(cases[i].text), &out);
+        assert_string_equal(buf_cstr(&out), cases[i].clean);
+    }
+}
+
 static void test_wrap(void **state) {
     (void)state;
     _cleanup_buf_ struct buf out = BUF_INIT(BUF_SMALL);
@@ -144,10 +162,10 @@ static void test_shell_word(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_error),       cmocka_unit_test(test_wrap),
-        cmocka_unit_test(test_diff),        cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_group_holes), cmocka_unit_test(test_my_ip),
-        cmocka_unit_test(test_shell_word),
+        cmocka_unit_test(test_error),  cmocka_unit_test(test_clean),
+        cmocka_unit_test(test_wrap),   cmocka_unit_test(test_diff),
+        cmocka_unit_test(test_groups), cmocka_unit_test(test_group_holes),
+        cmocka_unit_test(test_my_ip),  cmocka_unit_test(test_shell_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,6 +65,29 @@ static void test_views(void **state) {
     assert_int_equal(str_of(NULL).len, 0);
 }
 
+static void test_code_point(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t len;
+    } cases[] = {{"", 0},
+                 {"ab", 1},
+                 {"\xc3\xa4x", 2},
+                 {"\xe2\x82\xac", 3},
+                 {"\xf0\x9f\x98\x80", 4},
+                 {"\xc3", 0},              /* cut */
+                 {"\xc3(", 0},             /* goes on with something else */
+                 {"\x80", 0},              /* begins in the middle */
+                 {"\xff", 0},              /* of no code point */
+                 {"\xc0\xaf", 0},          /* longer than need be */
+                 {"\xe0\x80\xaf", 0},      /* likewise */
+                 {"\xed\xa0\x80", 0},      /* half of a pair of UTF-16 */
+                 {"\xf4\x90\x80\x80", 0}}; /* behind the last */
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_int_equal(str_code_point(str_of(cases[i].text)), cases[i].len);
+    assert_int_equal(str_code_point((struct str){"\0", 1}), 1);
+}
+
 static void test_nearest(void **state) {
     (void)state;
     static const char *const names[] = {"image", "type", "count", "ssh", NULL};
@@ -80,8 +103,8 @@ static void test_nearest(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_i64), cmocka_unit_test(test_split),
-                                       cmocka_unit_test(test_views),
-                                       cmocka_unit_test(test_nearest)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_i64), cmocka_unit_test(test_split), cmocka_unit_test(test_views),
+        cmocka_unit_test(test_code_point), cmocka_unit_test(test_nearest)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
