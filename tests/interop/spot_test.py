@@ -8,6 +8,7 @@ import sys
 import berthlib
 from aws_proxy import Proxy, at, refusal
 from berthlib import Project, changes_of, check, step
+from fieldslib import settle
 from motolib import Moto, actions, tags
 
 SPEC = """berth: 1
@@ -33,15 +34,6 @@ def replaced(p, field):
     shown = p.run("plan").stdout
     check("root disk and everything on it" in shown, "what is lost", shown)
     return shown
-
-
-def settle(p, proxy):
-    """Applies, and the next plan is empty; the calls that changed something."""
-    proxy.take()
-    p.apply()
-    calls = [c for c in proxy.take() if not c.action.startswith(("Describe", "Get"))]
-    check(p.plan() == {}, "then nothing is left to do", p.plan())
-    return calls
 
 
 def refused(p, *args):
