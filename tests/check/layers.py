@@ -53,6 +53,9 @@ for path in sources(root, ".c", ".h"):
                 problems.append(f"{where}: {header} is not a path from the top")
             if not header.startswith(MAY[layer]):
                 problems.append(f"{where}: {layer}/ may not include {header}")
+            if header.startswith("providers/seam/") and not name.startswith(
+                    ("providers/seam/", "providers/provider.h")):
+                problems.append(f"{where}: the seam is included whole, by providers/provider.h")
             for world, may in WORLDS.items():
                 if name.startswith(world) and header.startswith("providers/") \
                         and header.count("/") > 1 and not header.startswith(may):
