@@ -81,6 +81,16 @@ void guest_await_boot(struct sandbox *s, const char *id) {
     }
 }
 
+/* A terminated instance is remembered for a while, with the name of a link that another one has
+ * by then. */
+static bool link_is_taken(struct sandbox *s, const cJSON *instance) {
+    const char *link = text_of(instance, "link");
+    for (const cJSON *o = world_list(s, "instances")->child; o != NULL; o = o->next)
+        if (o != instance && strcmp(text_of(o, "link"), link) == 0 && guest_alive(o))
+            return true;
+    return false;
+}
+
 void guest_kill(struct sandbox *s, cJSON *instance) {
     pid_t pid = (pid_t)number_of(instance, "pid");
     char path[PATH_SIZE * 2];
@@ -102,7 +112,7 @@ void guest_kill(struct sandbox *s, cJSON *instance) {
     remove_cgroup(path);
     /* The veth pair goes with the namespace, but a little later; a new one must not wait for it. */
     snprintf(path, sizeof path, "/sys/class/net/%s", text_of(instance, "link"));
-    if (fs_exists(path)) {
+    if (fs_exists(path) && !link_is_taken(s, instance)) {
         const char *const argv[] = {"ip", "link", "del", text_of(instance, "link"), NULL};
         struct err ignored;
         run_command(argv, NULL, &ignored);
