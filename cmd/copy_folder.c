@@ -173,6 +173,7 @@ static int start_tar(const char *folder, int list, struct tar *ret, struct err *
         if (dup2(ends[other], other) < 0 || (reads && dup2(list, 0) < 0))
             _exit(127);
         close(ends[other]);
+        unsetenv("TAR_OPTIONS"); /* --absolute-names, say */
         if (reads)
             execlp("tar", "tar", "-C", folder, "-c", "--null", "--no-recursion",
                    "--verbatim-files-from", "-T", "-", "-f", "-", (char *)NULL);

@@ -2,11 +2,13 @@
 
 #include "providers/host/internal.h"
 
-/* POSIX sh, for dash and bash alike. Virtual packages ("mail-transport-agent") are looked up only
- * when a name is not that of a package. */
+/* POSIX sh, for dash and bash alike. Not where the login user's files are: Python would take what
+ * it imports from there (~/platform.py). Virtual packages ("mail-transport-agent") are looked up
+ * only when a name is not that of a package. */
 const char script_common[] =
     "export LC_ALL=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
     "umask 022\n"
+    "cd /\n"
     "if command -v dpkg-query >/dev/null; then\n"
     "know_packages() { known=\";$(dpkg-query -W -f '${db:Status-Abbrev}${Package};' -- \"$@\" "
     "2>/dev/null || :)\"; provided=; }\n"

@@ -4,7 +4,7 @@
  * as activity: what a kernel or a terminal says or computes, what goes over an SSH connection, work
  * of a GPU, a run of berth. What does not: a page that is open, a kernel that only waits. */
 const char script_watch[] =
-    "#!/usr/bin/python3\n"
+    "#!/usr/bin/python3 -I\n"
     "\"\"\"Stops this server when nothing has been going on for a while; kept by berth.\n"
     "Usage: watch [keep SECONDS]\"\"\"\n"
     "import calendar, fcntl, glob, http.client, json, os, re, signal, ssl, subprocess, sys, time\n"

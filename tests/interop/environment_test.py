@@ -43,9 +43,9 @@ chmod 755 "$3/bin/pip"
 """
 
 
-def shell(commands, says="", check_code=0, **more):
+def shell(commands, says="", check_code=0, folder=None, **more):
     done = subprocess.run(["sh", "-c", SCRIPT + f"work=/run/berth\nPATH={PROGRAMS}:$PATH\n" + commands],
-                          env={**os.environ, "SAYS": says, **more}, capture_output=True, text=True)
+                          env={**os.environ, "SAYS": says, **more}, cwd=folder, capture_output=True, text=True)
     check(check_code is None or done.returncode == check_code, commands, done.returncode, done.stdout, done.stderr)
     return done.stdout
 
@@ -65,6 +65,13 @@ for folder in OPT, RUN: # nothing is left of them
     folder.mkdir()
 for name, text in ("uv", FAKE_UV), ("python3", FAKE_PYTHON):
     program(PROGRAMS / name, text)
+
+step("what lies in the login user's home is no module of ours")
+home = pathlib.Path("/run/home")
+home.mkdir()
+(home / "platform.py").write_text("raise SystemExit('not this one')\n")
+said = shell(f"{sys.executable} -c 'import platform; print(platform.system())'", folder=home)
+check(said == "Linux\n", "Python's own is taken", said)
 
 step("one uv, whoever makes it, and one that is killed holds nobody up")
 shell("start_uv ''; need_uv ''; need_uv ''", SLOW="0.3")
