@@ -110,13 +110,13 @@ private = project / ".berth" / "two"
 assert stat.S_IMODE(private.stat().st_mode) == 0o700
 
 # A state that is cut short, or from a newer berth, is refused and left alone.
-for text, words in (('{"version": 1, "ser', "cannot be used"),
-                    ('{"version": 99, "serial": 1, "lineage": "x", "nodes": []}', "newer berth")):
+for text, words in (('{"version": 1, "ser', r"cannot be used(.|\n)*state\.json\.backup"),
+                    ('{"version": 99, "serial": 1, "lineage": "x", "nodes": []}',
+                     r"newer berth(.|\n)*install that berth")):
     (private / "state.json").write_text(text)
     (private / "state.json.backup").write_text("good")
     for verb in ("plan", "apply", "show", "destroy"):
-        run(verb, "-file", "two.yaml", cwd=project, code=1, env=keys,
-            err=rf"{words}(.|\n)*state\.json\.backup")
+        run(verb, "-file", "two.yaml", cwd=project, code=1, env=keys, err=words)
     assert (private / "state.json").read_text() == text
     assert (private / "state.json.backup").read_text() == "good"
 (private / "state.json").unlink()
