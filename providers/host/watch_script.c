@@ -1,8 +1,9 @@
 #include "providers/host/scripts.h"
 
 /* Python's standard library alone, for the system's own Python (3.9 on Amazon Linux). What counts
- * as activity: what a kernel or a terminal says or computes, what goes over an SSH connection, work
- * of a GPU, a run of berth. What does not: a page that is open, a kernel that only waits. */
+ * as activity: what a kernel or a terminal says or computes, what goes over an SSH connection with
+ * a shell or a command, work of a GPU, a run of berth. What does not: a page that is open, a kernel
+ * that only waits. */
 const char script_watch[] =
     "#!/usr/bin/python3 -I\n"
     "\"\"\"Stops this server when nothing has been going on for a while; kept by berth.\n"
@@ -157,16 +158,21 @@ const char script_watch[] =
     "passed]\n"
     "\n"
     "\n"
-    "def ssh(now):\n"
-    "    \"\"\"Something came over an SSH connection.\"\"\"\n"
+    "def ssh(now, found):\n"
+    "    \"\"\"Something came over an SSH connection that has a shell or a command. One that only "
+    "forwards\n"
+    "    has none: a page that is left open behind a tunnel is no work.\"\"\"\n"
     "    try:\n"
     "        out = subprocess.run(['ss', '-Htinp', 'state', 'established'], "
     "stdout=subprocess.PIPE,\n"
     "                             stderr=subprocess.DEVNULL).stdout.decode(errors='replace')\n"
     "    except OSError:\n"
     "        return []\n"
+    "    parents = {parent for parent, _, command in found.values()\n"
+    "               if command and not command.startswith('sshd')}\n"
     "    return [(now - int(age) / 1000, 'SSH') for b in re.split(r'\\n(?=\\S)', out) if '\"sshd' "
     "in b\n"
+    "            if any(int(pid) in parents for pid in re.findall(r'pid=(\\d+)', b))\n"
     "            for age in re.findall(r'lastrcv:(\\d+)', b)]\n"
     "\n"
     "\n"
@@ -209,8 +215,8 @@ const char script_watch[] =
     "    seen = [(now - uptime(), 'it was started')]\n"
     "    if state.get('active'):\n"
     "        seen.append((state['active'], state.get('what', '')))\n"
-    "    for step, *args in ((jupyter, now), (work, state, now, passed, found), (ssh, now),\n"
-    "                        (gpu, state, now, found), (berth, now)):\n"
+    "    for step, *args in ((jupyter, now), (work, state, now, passed, found),\n"
+    "                        (ssh, now, found), (gpu, state, now, found), (berth, now)):\n"
     "        seen += may_fail(step, *args)\n"
     "    return max((s for s in seen if s[0] <= now + 1), key=lambda s: s[0])\n"
     "\n"

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 
 import berthlib
-from berthlib import Project, check, step
+from berthlib import Project, Running, check, step
 from browser import Browser
 
 berth = sys.argv[1]
@@ -120,13 +120,16 @@ with Project(berth, SPEC) as project:
     check(server.look()["last_activity"] == "a kernel", "because of it", server.look())
     server.ask(f"/api/kernels/{kernel}", "DELETE")
 
-    step("it stops with a page left open and a kernel that is stuck")
+    step("it stops with a page and a tunnel left open and a kernel that is stuck")
     stuck = server.kernel("import time; time.sleep(100000)")
+    tunnel = Running(project, "tunnel", "22")
+    tunnel.wait_for("127.0.0.1:")
     login = next(w for w in project.run("open").stdout.split() if w.startswith("https://"))
     with Browser(server.ca) as page:
         page.get(login)
         check([k["execution_state"] for k in server.ask("/api/kernels")] == ["busy"], "it is busy")
         server.wait_for_stop(6 * IDLE)
+    tunnel.interrupt()
 
     step("that is no drift: plan and apply leave it")
     for _ in range(100): # powering off takes a moment

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import tempfile
 import threading
 import time
 
-from berthlib import check, need_program, need_root, step
+from berthlib import check, need_program, need_root, step, wait_until
 
 need_root()
 need_program("unshare")
@@ -143,6 +144,20 @@ def main():
     stops("idle all the same")
     process.kill()
     process.wait()
+    program("ss", "exit 0")
+
+    step("SSH with a command counts; what only forwards does not, whatever goes through it")
+    for command, counts in (["sleep", "600"], False), (["sh", "-c", "sleep 600; :"], True):
+        session = subprocess.Popen(command)
+        children = pathlib.Path(f"/proc/{session.pid}/task/{session.pid}/children")
+        wait_until(lambda: bool(children.read_text()) is counts, "it has begun")
+        program("ss", f"""printf 'ESTAB 0 0 192.0.2.1:22 192.0.2.2:9 users:(("sshd",pid={session.pid},fd=4))\\n'
+printf '\\t cubic lastsnd:5 lastrcv:2000 pacing\\n'""")
+        was_active(IDLE + 60)
+        (stays if counts else stops)(" ".join(command))
+        for pid in [*children.read_text().split(), session.pid]:
+            os.kill(int(pid), signal.SIGKILL)
+        session.wait()
     program("ss", "exit 0")
 
     step("a Jupyter that answers something else")
