@@ -109,14 +109,49 @@ static void make_folder(const struct host_step *s, const char *base, struct buf 
     }
 }
 
-static void add_archive(const struct host_step *s, int64_t bytes, struct buf *script) {
+/* As lines: the folders on the way from where all of it goes (or lies in) to each entry. */
+static int add_folders(struct host_step *s, const char *base, struct buf *script) {
+    const RECORD *after = s->after;
+    const char *last = "";
+    bool one_file = strmap_get(&after->entries, ".") != NULL;
+    buf_add(script, base, one_file ? (size_t)(strrchr(base, '/') - base) : strlen(base));
+    buf_addc(script, '\n');
+    for (size_t i = 0; i < after->entries.len; i++) {
+        const char *key = after->entries.items[i].key;
+        for (const char *slash = strchr(key, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+            size_t len = (size_t)(slash - key);
+            if (strncmp(key, last, len + 1) == 0)
+                continue;
+            const char *folder = arena_dup_str(s->node->arena, (struct str){key, len});
+            if (folder == NULL || add_path(s, after->to, folder, script) < 0)
+                return -ERRC_NOMEM;
+        }
+        last = key;
+    }
+    return 0;
+}
+
+/* In a home it is unpacked as the user, who leads root nowhere with a link. */
+static int add_archive(struct host_step *s, const char *base, struct buf *script) {
     const RECORD *after = s->after;
     const char *user = s->node->connection->endpoint.user;
+    const char *home = files_path(s->node, "~", ".");
     bool as_user = after->to[0] == '~' && cstr_eq(after->owner, user);
-    buf_addf(script, "take_archive %zu %lld ", s->index, (long long)bytes);
+    if (home == NULL)
+        return -ERRC_NOMEM;
+    if (as_user) {
+        buf_addf(script, "own_dirs %s ", user);
+        shell_quote(script, home);
+        buf_adds(script, " <<'BERTH_END'\n");
+        if (add_folders(s, base, script) < 0)
+            return -ERRC_NOMEM;
+        buf_adds(script, "BERTH_END\n");
+    }
+    buf_addf(script, "take_archive %zu %lld ", s->index, (long long)s->stream->bytes[s->index]);
     if (as_user)
         buf_addf(script, "runuser -u %s -- ", user);
     buf_adds(script, "tar -xpm --no-same-owner -C / -f -\n");
+    return 0;
 }
 
 static int set_owner(struct host_step *s, struct buf *script) {
@@ -193,8 +228,8 @@ int files_step(struct host_step *s, struct buf *script, struct err *err) {
     if (rc < 0)
         return rc;
     buf_addstr(script, buf_str(&modes));
-    if (s->stream->bytes[s->index] > 0)
-        add_archive(s, s->stream->bytes[s->index], script);
+    if (s->stream->bytes[s->index] > 0 && add_archive(s, base, script) < 0)
+        return err_no_memory(err);
     if (set_owner(s, script) < 0 || modes.failed)
         return err_no_memory(err);
     if (extra != NULL && extra->mirror) { /* folders that nothing is left in */

@@ -142,6 +142,15 @@ static const char protocol[] =
     /* The folder of a path, made by the user where the user may, else for the user. */
     "home_dirs() { d=${2%/*}; [ -d \"$d\" ] || runuser -u \"$1\" -- mkdir -p \"$d\" 2>/dev/null || "
     "{ mkdir -p \"$d\" && chown \"$1:\" \"$d\"; }; }\n"
+    /* USER HOME, folders as lines: those that somebody else made there, so that the user may not
+     * write in them, become the user's; but none outside of the home, where a link leads. */
+    "own_dirs() {\n"
+    "  runuser -u \"$1\" -- sh -c 'while IFS= read -r d; do [ ! -d \"$d\" ] || [ -w \"$d\" ] || "
+    "printf \"%s\\n\" \"$d\"; done' | while IFS= read -r d; do\n"
+    "    d=$(readlink -f -- \"$d\")\n"
+    "    case $d in \"$(readlink -f -- \"$2\")\"/*) chown -h -- \"$1:\" \"$d\";; esac\n"
+    "  done\n"
+    "}\n"
     /* Jupyter reads its files at start only; the mark outlives a run that is cut. */
     "stale_jupyter() { [ ! -e " HOST_UNIT " ] || { mkdir -p " HOST_ETC "; : >" HOST_STALE "; }; }\n"
     "refresh_jupyter() { if [ -e " HOST_STALE " ]; then if systemctl is-active -q " HOST_SERVICE

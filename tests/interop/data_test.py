@@ -325,8 +325,12 @@ def files(p):
     p.apply()
     check(p.plan() == {} and sh(p, "cat /srv/data/file; ls work; grep -c x-berth /etc/fstab") ==
           "mine\n1", "moved", sh(p, "cat /srv/data/file; ls work; grep -c x-berth /etc/fstab"))
+    sh(p, "sudo rm -rf /srv/data/nb; sudo mkdir -p /srv/data/nb/sub; "
+          "sudo touch /srv/data/nb/a.txt /srv/data/nb/sub/b.txt")
     p.write_spec(p.spec_path.read_text().replace("/srv/data", "~/work"))
     p.apply()
+    check(p.plan() == {} and set(sh(p, "find work/nb -printf '%u\\n'").split()) == {"admin"},
+          "in a home it is the user's, also where root had made it", sh(p, "ls -lR work/nb"))
 
     step("destroy keeps it; apply brings it back")
     shown = p.run("destroy", "-auto-approve").stdout
@@ -377,8 +381,9 @@ def in_sandbox(berth):
             berthlib.skip(f"no {device}")
     with Project(berth, SANDBOX) as p:
         step("where there is no FUSE, a spec with data says so before anything begins")
-        (p.dir / "nb").mkdir()
-        (p.dir / "nb/a.txt").write_text("a\n")
+        (p.dir / "nb/sub").mkdir(parents=True)
+        for name in ("a.txt", "sub/b.txt"):
+            (p.dir / "nb" / name).write_text("a\n")
         bare = ("mount -t tmpfs tmpfs /dev && mknod /dev/null c 1 3 && mknod /dev/urandom c 1 9 && "
                 "mknod /dev/loop-control c 10 237 && exec \"$@\"")
         without = p.run("plan", check_code=None, prefix=("unshare", "-m", "sh", "-c", bare, "sh"))
