@@ -137,6 +137,7 @@ class Bench:
         self.hosts = [self.root / f"host{i}" for i in range(count)]
         self.addresses = [f"198.18.77.{2 + i}" for i in range(count)]
         self.processes = []
+        self.net = None
 
     def start(self, *argv, ready=True, **options):
         process = subprocess.Popen([str(a) for a in argv], stdout=subprocess.PIPE, text=True,
@@ -202,7 +203,23 @@ class Bench:
                         BERTH_HOST_USER="root", NO_COLOR="1", BERTH_MY_IP="127.0.0.1/32",
                         BERTH_HOST_IDENTITY=str(self.root / "user"), BERTH_HOST_KEY=self.one_time)
 
+    def sessions(self):
+        """What runs in the hosts' network and is no child of ours: sshd's, one a connection."""
+        network, found = os.readlink(f"/proc/{self.net.pid}/ns/net"), []
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if os.readlink(folder / "ns/net") == network:
+                    found.append(int(folder.name))
+            except OSError:  # it ended meanwhile
+                pass
+        return set(found) - {p.pid for p in self.processes}
+
     def close(self):
+        for pid in self.sessions() if self.net is not None else ():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
         for process in reversed(self.processes):
             process.send_signal(signal.SIGTERM if process is self.link else signal.SIGKILL)
             process.wait()
