@@ -5,11 +5,6 @@
 #include <dirent.h>
 #include <string.h>
 
-static bool has_suffix(const char *text, const char *suffix) {
-    size_t len = strlen(text), n = strlen(suffix);
-    return len >= n && strcmp(text + len - n, suffix) == 0;
-}
-
 /* Of a line `name: churn  # as it is called`, read loosely: a spec that is wrong elsewhere counts
  * as well. */
 static bool names(struct str line, const char *name) {
@@ -40,7 +35,8 @@ static bool has_spec(const struct session *s, const char *name) {
     bool found = dir == NULL; /* nothing is known: nothing is said */
     for (const struct dirent *e; !found && (e = readdir(dir)) != NULL;) {
         _cleanup_buf_ struct buf path = BUF_INIT(BUF_SMALL);
-        if (!has_suffix(e->d_name, ".yaml") && !has_suffix(e->d_name, ".yml"))
+        struct str file = str_of(e->d_name);
+        if (!str_ends(file, STR(".yaml")) && !str_ends(file, STR(".yml")))
             continue;
         buf_addf(&path, "%s/%s", s->spec_dir, e->d_name);
         found = is_named_by(buf_cstr(&path), name);

@@ -189,9 +189,9 @@ int ssh_child_end(struct ssh_child *child, int *ret_status, struct err *err) {
 static struct str skip_place(struct str line) {
     static const char name[] = "berth-cp: ";
     size_t at = sizeof name - 1;
-    if (line.len < at || memcmp(line.ptr, name, at) != 0)
+    if (!str_starts(line, STR(name)))
         return line;
-    if (line.len > at + 5 && memcmp(line.ptr + at, "line ", 5) == 0)
+    if (str_starts((struct str){line.ptr + at, line.len - at}, STR("line ")))
         at += 5;
     while (at < line.len && line.ptr[at] >= '0' && line.ptr[at] <= '9')
         at++;

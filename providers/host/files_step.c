@@ -135,11 +135,11 @@ static int add_folders(struct host_step *s, const char *base, struct buf *script
 static int add_archive(struct host_step *s, const char *base, struct buf *script) {
     const RECORD *after = s->after;
     const char *user = s->node->connection->endpoint.user;
-    const char *home = files_path(s->node, "~", ".");
     bool as_user = after->to[0] == '~' && cstr_eq(after->owner, user);
-    if (home == NULL)
-        return -ERRC_NOMEM;
     if (as_user) {
+        const char *home = files_path(s->node, "~", ".");
+        if (home == NULL)
+            return -ERRC_NOMEM;
         buf_addf(script, "own_dirs %s ", user);
         shell_quote(script, home);
         buf_adds(script, " <<'BERTH_END'\n");
