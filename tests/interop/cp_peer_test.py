@@ -199,8 +199,7 @@ def check_many(peer):
 def main():
     need_root()
     need_program("ssh", "ssh-keygen", "unshare", "tar")
-    host = Host(str(pathlib.Path(sys.argv[1]).resolve()))
-    try:
+    with Host(str(pathlib.Path(sys.argv[1]).resolve())) as host:
         host.start()
         host.apply()
         peer = Peer(host)
@@ -208,9 +207,6 @@ def main():
         check_files(peer)
         check_config(peer)
         check_many(peer)
-    finally:
-        host.stop()
-        shutil.rmtree(host.root, ignore_errors=True)
     print("1 passed, 0 failed")
 
 

@@ -104,15 +104,11 @@ def check_links(host):
 def main():
     need_root()
     need_program("ssh-keygen", "unshare", "tar")
-    host = Host(str(pathlib.Path(sys.argv[1]).resolve()))
-    try:
+    with Host(str(pathlib.Path(sys.argv[1]).resolve())) as host:
         host.start()
         check_cut(host)
         check_mirror(host)
         check_links(host)
-    finally:
-        host.stop()
-        shutil.rmtree(host.root, ignore_errors=True)
     print("1 passed, 0 failed")
 
 

@@ -5,7 +5,6 @@ Usage: limits_test.py BERTH_FIXED_HOST"""
 import os
 import pathlib
 import resource
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,8 +12,8 @@ import sys
 import threading
 import time
 
-from berthlib import check, need_program, need_root, step
-from sshd_test import PLAIN, Host, free_port
+from berthlib import check, free_port, need_program, need_root, step
+from sshd_test import PLAIN, Host
 
 FILES = 24
 
@@ -99,16 +98,12 @@ def check_files_run_out(host):
 def main():
     need_root()
     need_program("ssh-keygen", "unshare", "tar")
-    host = Host(str(pathlib.Path(sys.argv[1]).resolve()))
-    try:
+    with Host(str(pathlib.Path(sys.argv[1]).resolve())) as host:
         host.start()
         host.apply()
         check_endless(host)
         check_early_end(host)
         check_files_run_out(host)
-    finally:
-        host.stop()
-        shutil.rmtree(host.root, ignore_errors=True)
     print("1 passed, 0 failed")
 
 

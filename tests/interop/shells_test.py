@@ -68,8 +68,7 @@ def main():
             print(f"      (no {shell} here)", flush=True)
             continue
         step(f"{shell}: apply, plan, cp, another connection, Ctrl-C")
-        host = Host(str(pathlib.Path(sys.argv[1]).resolve()))
-        try:
+        with Host(str(pathlib.Path(sys.argv[1]).resolve())) as host:
             host.start()
             through = f'exec {shell} -c "$SSH_ORIGINAL_COMMAND"'
             host.wrap(through)
@@ -78,9 +77,6 @@ def main():
             copies(host)
             at_prompt(host)
             interrupt(host, through)
-        finally:
-            host.stop()
-            shutil.rmtree(host.root, ignore_errors=True)
     print("1 passed, 0 failed")
 
 

@@ -115,6 +115,13 @@ class Host:
             self.process.wait()
             self.process = None
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        shutil.rmtree(self.root, ignore_errors=True)
+
     def environment(self):
         key = (self.root / "onetime.pub").read_text().split()
         return dict(os.environ, BERTH_HOST_ADDRESS=self.address, BERTH_HOST_PORT=str(self.port),
@@ -182,8 +189,7 @@ def fingerprint(path):
 def main():
     need_root()
     need_program("ssh-keygen", "unshare", "base64", "tar")
-    host = Host(str(pathlib.Path(sys.argv[1]).resolve()))
-    try:
+    with Host(str(pathlib.Path(sys.argv[1]).resolve())) as host:
         step("apply starts before sshd does: it waits")
         (host.etc / "berth").mkdir()
         (host.etc / "berth" / "key").write_text("what a run that was cut left behind")
@@ -412,9 +418,6 @@ esac
             silent.bind(("127.0.0.1", host.port))
             silent.listen()
             host.unreadable("SSH does not answer")
-    finally:
-        host.stop()
-        shutil.rmtree(host.root, ignore_errors=True)
     print("all is well")
 
 

@@ -6,7 +6,6 @@ Usage: turns_test.py BERTH_FIXED_HOST"""
 
 import pathlib
 import select
-import shutil
 import socket
 import sys
 import threading
@@ -88,8 +87,7 @@ def check_turns(relay, run, wanted):
 def main():
     need_root()
     need_program("ssh-keygen", "unshare", "base64", "tar")
-    host = Host(str(pathlib.Path(sys.argv[1]).resolve()))
-    try:
+    with Host(str(pathlib.Path(sys.argv[1]).resolve())) as host:
         host.start()
         host.apply()
         relay = Relay(host.port)
@@ -109,9 +107,6 @@ def main():
         change.number = 0
         check_turns(relay, change, APPLY)
         check((host.to / "a.txt").read_text() == f"hello {change.number}\n", "and the file is there")
-    finally:
-        host.stop()
-        shutil.rmtree(host.root, ignore_errors=True)
     print("all is well")
 
 

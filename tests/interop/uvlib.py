@@ -20,7 +20,7 @@ def run(*args, cwd, good=True):
 
 def uv(folder, *args):
     """What it prints. It asks the package index; where there is none the test is skipped."""
-    result = subprocess.run([str(UV), *args], cwd=folder, text=True, capture_output=True)
+    result = run(UV, *args, cwd=folder, good=False)
     if result.returncode != 0 and "fetch" in result.stderr:
         skip("the package index cannot be reached")
     check(result.returncode == 0, f"uv {args}", result.stderr)
